@@ -1,0 +1,342 @@
+"""A short vector of numbers that Numba code handles like one number.
+
+Numba vectorises loops, but only the innermost one, and it must keep whatever that loop
+carries over in memory.  The CNTK recursion slides a window along image columns while every
+lane (sample) does the same arithmetic, so the loop to vectorise is not the inner one.
+:class:`Lanes` says so directly: a value of this type is one LLVM vector, lives in registers,
+and supports ``+ - *``, :func:`fma`, :func:`sqrt` and the few other operations that the kernel
+needs.  LLVM splits a vector that is wider than the machine's registers, so the same code
+serves SSE, AVX2, AVX-512 and NEON.
+"""
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, models, register_model
+
+#: Bytes of one vector: one AVX-512 register, two of AVX2, four of NEON.
+VECTOR_BYTES = 64
+
+
+def lane_count(dtype):
+    """Number of samples that one vector of `dtype` holds."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+class Lanes(types.Type):
+    """Numba type of a vector with the element type `dtype` (a Numba float type)."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        self.count = VECTOR_BYTES * 8 // dtype.bitwidth
+        super().__init__(name=f"Lanes({dtype} x {self.count})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, _vector(fe_type))
+
+
+def _scalar(lanes):
+    return ir.FloatType() if lanes.dtype.bitwidth == 32 else ir.DoubleType()
+
+
+def _vector(lanes):
+    return ir.VectorType(_scalar(lanes), lanes.count)
+
+
+def _constant(lanes, value):
+    return ir.Constant(_vector(lanes), [value] * lanes.count)
+
+
+def _call(builder, name, vector_type, *args):
+    """Call the LLVM intrinsic `name` overloaded for `vector_type`."""
+    element = "f32" if isinstance(vector_type.element, ir.FloatType) else "f64"
+    function_type = ir.FunctionType(vector_type, [vector_type] * len(args))
+    function = cgutils.get_or_insert_function(
+        builder.module, function_type, f"llvm.{name}.v{vector_type.count}{element}"
+    )
+    return builder.call(function, args)
+
+
+def _register_operator(op, emit):
+    @infer_global(op)
+    class _Template(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 2 and isinstance(args[0], Lanes) and args[0] == args[1]:
+                return signature(args[0], *args)
+
+    @lower_builtin(op, Lanes, Lanes)
+    def _lower(context, builder, sig, args):
+        return emit(builder, *args)
+
+
+_register_operator(operator.add, lambda builder, a, b: builder.fadd(a, b))
+_register_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b))
+_register_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
+
+
+def _element_pointer(context, builder, array_type, array, index):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [index])
+
+
+def _is_flat(array_type):
+    return (
+        isinstance(array_type, types.Array)
+        and array_type.ndim == 1
+        and array_type.layout == "C"
+        and isinstance(array_type.dtype, types.Float)
+    )
+
+
+@intrinsic
+def load(typingctx, array, index):
+    """The vector that starts at element `index` of a contiguous 1-D array."""
+    if not _is_flat(array) or not isinstance(index, types.Integer):
+        return None
+    lanes = Lanes(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        pointer = _element_pointer(context, builder, sig.args[0], *args)
+        pointer = builder.bitcast(pointer, _vector(lanes).as_pointer())
+        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+
+    return lanes(array, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx, array, index, value):
+    """Write the vector `value` at element `index` of a contiguous 1-D array."""
+    if not _is_flat(array) or not isinstance(value, Lanes) or value.dtype != array.dtype:
+        return None
+
+    def codegen(context, builder, sig, args):
+        pointer = _element_pointer(context, builder, sig.args[0], *args[:2])
+        pointer = builder.bitcast(pointer, _vector(value).as_pointer())
+        builder.store(args[2], pointer, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), codegen
+
+
+def _broadcast(builder, vector_type, scalar):
+    undefined = ir.Constant(vector_type, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    mask_type = ir.VectorType(ir.IntType(32), vector_type.count)
+    return builder.shuffle_vector(first, undefined, ir.Constant(mask_type, None))
+
+
+@intrinsic
+def broadcast(typingctx, array, index):
+    """The vector whose lanes all hold element `index` of a 1-D array."""
+    if not _is_flat(array):
+        return None
+    lanes = Lanes(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        pointer = _element_pointer(context, builder, sig.args[0], *args)
+        return _broadcast(builder, _vector(lanes), builder.load(pointer))
+
+    return lanes(array, types.intp), codegen
+
+
+@intrinsic
+def zeros(typingctx, array):
+    """The zero vector for elements of `array`'s type."""
+    if not _is_flat(array):
+        return None
+    lanes = Lanes(array.dtype)
+    return lanes(array), lambda context, builder, sig, args: _constant(lanes, 0.0)
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """``a * b + c``, rounded once where the machine has the instruction."""
+    if not (isinstance(a, Lanes) and a == b == c):
+        return None
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, "fmuladd", _vector(a), *args)
+
+    return a(a, a, a), codegen
+
+
+@intrinsic
+def sqrt(typingctx, a):
+    """Square root of every lane."""
+    if not isinstance(a, Lanes):
+        return None
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, "sqrt", _vector(a), *args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def distance_to_one(typingctx, a):
+    """``max(1 - |a|, 0)`` of every lane."""
+    if not isinstance(a, Lanes):
+        return None
+
+    def codegen(context, builder, sig, args):
+        magnitude = _call(builder, "fabs", _vector(a), *args)
+        distance = builder.fsub(_constant(a, 1.0), magnitude)
+        return _at_least_zero(builder, a, distance)
+
+    return a(a), codegen
+
+
+@intrinsic
+def positive_part(typingctx, a):
+    """``max(a, 0)`` of every lane."""
+    if not isinstance(a, Lanes):
+        return None
+
+    def codegen(context, builder, sig, args):
+        return _at_least_zero(builder, a, args[0])
+
+    return a(a), codegen
+
+
+def _at_least_zero(builder, lanes, value):
+    zero = _constant(lanes, 0.0)
+    return builder.select(builder.fcmp_ordered(">", value, zero), value, zero)
+
+
+@intrinsic
+def where_negative(typingctx, condition, negative, otherwise):
+    """`negative` in the lanes where `condition` < 0, `otherwise` in the rest."""
+    if not (isinstance(condition, Lanes) and condition == negative == otherwise):
+        return None
+
+    def codegen(context, builder, sig, args):
+        is_negative = builder.fcmp_ordered("<", args[0], _constant(condition, 0.0))
+        return builder.select(is_negative, args[1], args[2])
+
+    return condition(condition, condition, condition), codegen
+
+
+@intrinsic
+def accumulate(typingctx, array, index, value):
+    """Add the lanes of `value`, widened to float64, to a float64 array at `index`."""
+    if not _is_flat(array) or array.dtype != types.float64 or not isinstance(value, Lanes):
+        return None
+
+    def codegen(context, builder, sig, args):
+        wide = ir.VectorType(ir.DoubleType(), value.count)
+        pointer = _element_pointer(context, builder, sig.args[0], *args[:2])
+        pointer = builder.bitcast(pointer, wide.as_pointer())
+        addend = args[2] if value.dtype == types.float64 else builder.fpext(args[2], wide)
+        total = builder.fadd(builder.load(pointer, align=8), addend)
+        builder.store(total, pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), codegen
+
+
+@intrinsic(prefer_literal=True)
+def coefficients(typingctx, array, start, count):
+    """Tuple of `count` (a constant) broadcast elements of a 1-D array from `start` on."""
+    if not _is_flat(array) or not isinstance(count, types.IntegerLiteral):
+        return None
+    lanes = Lanes(array.dtype)
+    result = types.UniTuple(lanes, count.literal_value)
+
+    def codegen(context, builder, sig, args):
+        values = []
+        for k in range(count.literal_value):
+            index = builder.add(args[1], ir.Constant(args[1].type, k))
+            pointer = _element_pointer(context, builder, sig.args[0], args[0], index)
+            values.append(_broadcast(builder, _vector(lanes), builder.load(pointer)))
+        return context.make_tuple(builder, sig.return_type, values)
+
+    return result(array, types.intp, count), codegen
+
+
+@intrinsic
+def polynomial(typingctx, coefs, u):
+    """Horner's rule for a tuple of coefficients, the constant term first."""
+    if not isinstance(coefs, types.UniTuple) or coefs.dtype != u or not isinstance(u, Lanes):
+        return None
+
+    def codegen(context, builder, sig, args):
+        terms = cgutils.unpack_tuple(builder, args[0])
+        value = terms[-1]
+        for term in reversed(terms[:-1]):
+            value = _call(builder, "fmuladd", _vector(u), value, args[1], term)
+        return value
+
+    return u(coefs, u), codegen
+
+
+@intrinsic(prefer_literal=True)
+def zero_window(typingctx, array, count):
+    """Tuple of `count` (a constant) zero vectors for elements of `array`'s type."""
+    if not _is_flat(array) or not isinstance(count, types.IntegerLiteral):
+        return None
+    lanes = Lanes(array.dtype)
+    result = types.UniTuple(lanes, count.literal_value)
+
+    def codegen(context, builder, sig, args):
+        values = [_constant(lanes, 0.0)] * count.literal_value
+        return context.make_tuple(builder, sig.return_type, values)
+
+    return result(array, count), codegen
+
+
+@intrinsic
+def slide(typingctx, window, value):
+    """The window without its first vector and with `value` at its end."""
+    if not isinstance(window, types.UniTuple) or window.dtype != value:
+        return None
+
+    def codegen(context, builder, sig, args):
+        values = [*cgutils.unpack_tuple(builder, args[0])[1:], args[1]]
+        return context.make_tuple(builder, sig.return_type, values)
+
+    return window(window, value), codegen
+
+
+@intrinsic
+def total(typingctx, window):
+    """Sum of the vectors of a window."""
+    if not isinstance(window, types.UniTuple) or not isinstance(window.dtype, Lanes):
+        return None
+
+    def codegen(context, builder, sig, args):
+        values = cgutils.unpack_tuple(builder, args[0])
+        result = values[0]
+        for value in values[1:]:
+            result = builder.fadd(result, value)
+        return result
+
+    return window.dtype(window), codegen
+
+
+@intrinsic(prefer_literal=True)
+def column_sum(typingctx, array, index, stride, count):
+    """Sum of `count` (a constant) vectors that lie `stride` elements apart."""
+    if not _is_flat(array) or not isinstance(count, types.IntegerLiteral):
+        return None
+    lanes = Lanes(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        position = args[1]
+        result = None
+        for _ in range(count.literal_value):
+            pointer = _element_pointer(context, builder, sig.args[0], args[0], position)
+            pointer = builder.bitcast(pointer, _vector(lanes).as_pointer())
+            value = builder.load(pointer, align=array.dtype.bitwidth // 8)
+            result = value if result is None else builder.fadd(result, value)
+            position = builder.add(position, args[2])
+        return result
+
+    return lanes(array, types.intp, types.intp, count), codegen

@@ -1,0 +1,165 @@
+"""What the CPU engine knows of each image before it meets another one.
+
+The diagonal D^h = Σ^h(x, x)[i, j, i, j] obeys a recursion of its own (paper, eq. 11 with λ = 1):
+
+    D⁰ = box(Σ_c x_c²),      D^h = box(D^{h-1}) / q²
+
+so the scales s = sqrt(D) of all layers cost P·Q numbers an image and layer.
+
+Gauge.  K(ax, x') = a K(x, x'), so every image is scaled to entries D⁰ of at most 1, and the
+factor 1/q² of a layer is divided by what zero padding takes from the largest entry of an
+all-ones image.  Numbers stay near 1 at any depth and image size, float32 suffices for them,
+and ``Gauge.magnitude`` restores the values.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._compile import compile_lazily
+
+# Scales below this share of an image's largest count as 0, so that 1/(s s') stays finite: what
+# they stand for is far below the rounding of the rest.
+SMALLEST_SCALE = {"float32": 1e-15, "float64": 1e-140}
+
+
+@compile_lazily
+def _copy(source, target):
+    for k in range(source.size):
+        target[k] = source[k]
+
+
+@compile_lazily
+def _add(source, target):
+    for k in range(source.size):
+        target[k] += source[k]
+
+
+@compile_lazily
+def _scales_of_row(diagonal, factor, smallest, inverse, scale):
+    """1/s and s·sqrt(factor) of one row of D, which becomes that of the next layer's K."""
+    root = np.sqrt(factor)
+    for k in range(diagonal.size):
+        s = np.sqrt(diagonal[k])
+        visible = s > smallest
+        inverse[k] = 1.0 / s if visible else 0.0
+        scale[k] = s * root if visible else 0.0
+        diagonal[k] *= factor
+
+
+@compile_lazily
+def box_sum(image, radius, lanes, scratch):
+    """Replace `image` (P, Q·lanes) by its sums over (2·radius + 1)² neighbours."""
+    rows, width = image.shape
+    for i in range(rows):
+        _copy(image[i], scratch[i])
+        for other in range(max(0, i - radius), min(rows, i + radius + 1)):
+            if other != i:
+                _add(image[other], scratch[i])
+    for i in range(rows):
+        _copy(scratch[i], image[i])
+        for shift in range(lanes, min(radius * lanes + 1, width), lanes):
+            _add(scratch[i, : width - shift], image[i, shift:])
+            _add(scratch[i, shift:], image[i, : width - shift])
+
+
+@compile_lazily
+def pixel_energy(pixels, lanes, energy):
+    """Fill `energy` (P, Q·lanes) with Σ_c x_c² of `pixels` (P, Q, C·lanes)."""
+    rows, columns, depth = pixels.shape
+    for i in range(rows):
+        for j in range(columns):
+            for lane in range(lanes):
+                energy[i, j * lanes + lane] = 0.0
+            for c in range(0, depth, lanes):
+                for lane in range(lanes):
+                    pixel = np.float64(pixels[i, j, c + lane])
+                    energy[i, j * lanes + lane] += pixel * pixel
+
+
+@compile_lazily
+def fill_tables(pixels, lanes, radius, factors, smallest, tables):
+    """Fill `tables` (vectors, layers, 2, P, Q·lanes) with 1/s and s·sqrt(factor).
+
+    `pixels` is (vectors, P, Q, C·lanes), scaled; `factors` holds the gauged 1/q² of each layer.
+    """
+    vectors, rows, columns, _ = pixels.shape
+    diagonal = np.empty((rows, columns * lanes))
+    scratch = np.empty((rows, columns * lanes))
+    for vector in range(vectors):
+        pixel_energy(pixels[vector], lanes, diagonal)
+        for layer in range(factors.size):
+            box_sum(diagonal, radius, lanes, scratch)
+            for i in range(rows):
+                inverse, scale = tables[vector, layer, 0, i], tables[vector, layer, 1, i]
+                _scales_of_row(diagonal[i], factors[layer], smallest, inverse, scale)
+
+
+@compile_lazily
+def self_sums(pixels, radius, factors, weights, sums):
+    """Fill `sums` (images, pools, layers, 3) for the (0, 0) plane of an image with itself.
+
+    There λ = 1 and no arc-cosine is needed (nor its loss of half the digits near 1).  The last
+    axis is K, U, and U with frozen outer layers; `weights` is (pools, P, Q); `pixels` is
+    (images, P, Q, C), scaled.
+    """
+    images, rows, columns, _ = pixels.shape
+    scratch = np.empty((rows, columns))
+    states = np.empty((3, rows, columns))  # D, then Θ of all and of hidden layers
+    for image in range(images):
+        pixel_energy(pixels[image], 1, states[0])
+        states[1] = states[0]
+        states[2] = 0.0
+        for layer in range(factors.size):
+            for state in range(3):
+                box_sum(states[state], radius, 1, scratch)
+            states *= factors[layer]
+            for state in range(1, 3):
+                states[state] += states[0]  # U = K̇ ⊙ Θ + K with K̇ = 1/q², K = D/q²
+            for pool in range(weights.shape[0]):
+                for state in range(3):
+                    sums[image, pool, layer, state] = np.sum(weights[pool] * states[state])
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """Scaling of the layers of one image shape.
+
+    Attributes
+    ----------
+    factors : ndarray (layers,)
+        What takes the place of 1/q² in each layer.
+    magnitude : ndarray (layers,)
+        What multiplies the sums of a layer to undo it.
+    """
+
+    factors: np.ndarray
+    magnitude: np.ndarray
+
+    @classmethod
+    def of(cls, architecture, n_layers):
+        """The gauge in which the largest D of an all-ones image is the same in every layer."""
+        rows, columns, _ = architecture.image_shape
+        radius = architecture.radius
+        ones = np.ones((rows, columns))
+        scratch = np.empty_like(ones)
+        box_sum(ones, radius, 1, scratch)
+        factors = np.empty(n_layers)
+        for layer in range(n_layers):
+            before = ones.max()
+            box_sum(ones, radius, 1, scratch)
+            factors[layer] = before / ones.max()
+            ones *= factors[layer]
+        return cls(factors, np.cumprod(architecture.filter_size**-2.0 / factors))
+
+
+def scale_images(images, filter_size):
+    """Float64 copies of `images` (n, P, Q, C) with all D⁰ <= 1, and the scales (n,) taken out."""
+    images = np.asarray(images, dtype=np.float64)
+    scales = np.abs(images).max(axis=(1, 2, 3), initial=0.0)
+    scales[scales == 0] = 1.0
+    # Two steps, since the product may overflow where the pixels do not.
+    images = images / scales[:, None, None, None]
+    bound = filter_size * np.sqrt(images.shape[3])
+    images /= bound
+    return images, scales * bound

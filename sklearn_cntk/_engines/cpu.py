@@ -1,0 +1,188 @@
+"""The CPU engine: exact kernels with Numba, one thread a call (see ``_planes`` for the method).
+
+The compiled code holds no interpreter lock, so callers run several calls at once.
+"""
+
+import numpy as np
+
+from .._architecture import lap_weights
+from ._arccos import arccos_coefficients
+from ._planes import SLOTS, START_FACTOR, START_R, compile_sweep
+from ._simd import VECTOR_BYTES, lane_count
+from ._tables import SMALLEST_SCALE, Gauge, fill_tables, scale_images, self_sums
+
+
+def gram(X, Y, architecture, readouts, *, dtype="float32", triu=None):
+    """Kernel values of all pairs of two tiles; see ``_engines`` for the interface."""
+    plan = _Plan(architecture, readouts, dtype)
+    x_ids, y_ids = _identify(X, Y)
+    i, j = np.nonzero(x_ids[:, None] == y_ids)
+    values = plan.sweep(X, Y, (i, j), -len(X) if triu is None else triu, paired=False)
+    if len(i):
+        rows, i_of_row = np.unique(i, return_inverse=True)
+        values[:, i, j] += plan.self_values(X[rows])[:, i_of_row]
+    return values
+
+
+def pairs(X, Y, architecture, readouts, *, dtype="float32"):
+    """Kernel values of the pairs (X[i], Y[i]); see ``_engines`` for the interface."""
+    plan = _Plan(architecture, readouts, dtype)
+    x_ids, y_ids = _identify(X, Y)
+    (i,) = np.nonzero(x_ids == y_ids)
+    values = np.zeros((len(readouts), len(X)))
+    if len(i) < len(X) or len(plan.displacements) > 1:
+        values += plan.sweep(X, Y, (np.zeros_like(i), i), 0, paired=True)[:, 0]
+    values[:, i] += plan.self_values(X[i])
+    return values
+
+
+def _identify(X, Y):
+    """Two integer arrays, equal where images of X and Y have equal pixels."""
+    ids = {}
+    return [
+        np.array(
+            [
+                ids.setdefault((image.astype(np.float64) + 0.0).tobytes(), len(ids))
+                for image in images
+            ],
+            dtype=np.intp,
+        )
+        for images in (X, Y)
+    ]
+
+
+def _aligned_zeros(shape, dtype):
+    """Zeros that start where a vector register may be loaded without crossing cache lines."""
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape))
+    buffer = np.zeros(size + VECTOR_BYTES // dtype.itemsize, dtype)
+    start = -buffer.ctypes.data % VECTOR_BYTES // dtype.itemsize
+    return buffer[start : start + size].reshape(shape)
+
+
+class _Plan:
+    """Everything about a pass that does not depend on the images."""
+
+    def __init__(self, architecture, readouts, dtype):
+        self.architecture = architecture
+        self.readouts = readouts
+        self.dtype = np.dtype(dtype).name
+        self.lanes = lane_count(dtype)
+        self.n_layers = max(readout.convolutions for readout in readouts)
+        self.gauge = Gauge.of(architecture, self.n_layers)
+        # Σ always, then Θ of a network with all layers trained, then with the outer ones frozen.
+        trained = {readout.trained_layers for readout in readouts}
+        self.states = ["last", *(name for name in ("all", "hidden") if name in trained)]
+        self.pools = sorted({_pool(readout) for readout in readouts})
+        self.displacements = self._displacements()
+
+    def _displacements(self):
+        image_shape = self.architecture.image_shape
+        reach = [readout.max_displacement(image_shape) for readout in self.readouts]
+        rows, columns = np.max(reach, axis=0)
+        grid = np.mgrid[-rows : rows + 1, -columns : columns + 1].reshape(2, -1).T
+        return grid[np.argsort(np.abs(grid).sum(axis=1), kind="stable")].copy()  # (0, 0) first
+
+    def _layers(self):
+        p, r = arccos_coefficients(self.dtype)
+        layers = np.zeros((self.n_layers, SLOTS))
+        layers[:, : len(p)] = self.gauge.factors[:, None] * p
+        layers[:, START_R : START_R + len(r)] = r
+        layers[:, START_FACTOR] = self.gauge.factors
+        return layers.astype(self.dtype).ravel()
+
+    def _weights(self):
+        """Pooling weights w_P and w_Q of every pool, 1 where entries are summed as they are."""
+        rows, columns, _ = self.architecture.image_shape
+        weights = np.ones((len(self.pools), rows**2 + columns**2))
+        for pool, radius in enumerate(self.pools):
+            if radius > 0:
+                weights[pool, : rows**2] = lap_weights(rows, radius).ravel()
+                weights[pool, rows**2 :] = lap_weights(columns, radius).ravel()
+        return weights
+
+    def _side(self, images, lanes):
+        """Tables and pixels of `images` in vectors of `lanes`, flat, and the images' scales."""
+        scaled, scales = scale_images(images, self.architecture.filter_size)
+        vectors = -(-len(images) // lanes)
+        pixels = _aligned_zeros((vectors, *images.shape[1:], lanes), self.dtype)
+        full = np.zeros((vectors * lanes, *images.shape[1:]))
+        full[: len(images)] = scaled
+        pixels[...] = np.moveaxis(full.reshape(vectors, lanes, *images.shape[1:]), 1, -1)
+        rows, columns, channels = images.shape[1:]
+        tables = _aligned_zeros((vectors, self.n_layers, 2, rows, columns * lanes), self.dtype)
+        fill_tables(
+            pixels.reshape(vectors, rows, columns, channels * lanes),
+            lanes,
+            self.architecture.radius,
+            self.gauge.factors,
+            SMALLEST_SCALE[self.dtype],
+            tables,
+        )
+        return (tables.ravel(), pixels.ravel()), scales
+
+    def sweep(self, X, Y, twins, triu, paired):
+        """Kernel values of two tiles, without the (0, 0) plane of the pairs named by `twins`."""
+        lanes = self.lanes
+        x_side, x_scales = self._side(X, lanes if paired else 1)
+        y_side, y_scales = self._side(Y, lanes)
+        n_x, vectors = 1 if paired else len(X), -(-len(Y) // lanes)
+        skip = np.zeros((n_x, vectors * lanes), dtype=bool)
+        skip[twins] = True
+        shape = (n_x, vectors, len(self.pools), self.n_layers, len(self.states), lanes)
+        size = int(np.prod(shape))
+        sums = _aligned_zeros(size + int(np.prod(shape[3:])), np.float64)
+        rows, columns, _ = self.architecture.image_shape
+        radius = self.architecture.radius
+        frame = (rows + 2 * radius) * (columns + 2 * radius)
+        n_p, n_r = map(len, arccos_coefficients(self.dtype))
+        compile_sweep(radius, len(self.states) - 1, paired, n_p, n_r, lanes)(
+            x_side,
+            y_side,
+            self._layers(),
+            "all" in self.states,
+            self.displacements,
+            np.array(self.pools),
+            self._weights().astype(self.dtype),
+            triu,
+            skip,
+            _aligned_zeros(2 * len(self.states) * frame * lanes, self.dtype),
+            sums,
+            self.architecture.image_shape,
+        )
+        values = self._read(sums[:size].reshape(shape))[:, :, : len(Y)]
+        return values * (y_scales * (x_scales if paired else x_scales[:, None]))
+
+    def self_values(self, X):
+        """The share of the (0, 0) plane in the kernel values of images with themselves."""
+        rows, columns, _ = self.architecture.image_shape
+        pixels, scales = scale_images(X, self.architecture.filter_size)
+        weights = self._weights()
+        row_weights = weights[:, : rows**2].reshape(-1, rows, rows)
+        column_weights = weights[:, rows**2 :].reshape(-1, columns, columns)
+        weights = np.einsum("pii,pjj->pij", row_weights, column_weights)
+        sums = np.empty((len(X), len(self.pools), self.n_layers, 3))
+        self_sums(pixels, self.architecture.radius, self.gauge.factors, weights, sums)
+        states = [("last", "all", "hidden").index(state) for state in self.states]
+        return self._read(sums[:, None, ..., states, None])[:, :, 0] * scales**2
+
+    def _read(self, sums):
+        """Readouts (readout, x, y) of sums (x, vector, pool, layer, state, lane)."""
+        rows, columns, _ = self.architecture.image_shape
+        values = np.empty((len(self.readouts), sums.shape[0], sums.shape[1] * sums.shape[-1]))
+        for value, readout in zip(values, self.readouts, strict=True):
+            layer = readout.convolutions - 1
+            of_state = sums[:, :, self.pools.index(_pool(readout)), layer]
+            chosen = of_state[:, :, self.states.index(readout.trained_layers)]
+            if readout.trained_layers == "hidden":
+                chosen = chosen - of_state[:, :, 0]  # K̇ ⊙ Θ = U - K
+            value[...] = chosen.reshape(value.shape)
+            value *= self.gauge.magnitude[layer]
+            if readout.gap:
+                value /= (rows * columns) ** 2
+        return values
+
+
+def _pool(readout):
+    """Pooling of a readout as one number: -1 for GAP, else the radius (0 for the trace)."""
+    return -1 if readout.gap else readout.lap
