@@ -1,0 +1,71 @@
+"""Dual coefficients of kernel ridge regression."""
+
+import warnings
+
+import numpy as np
+from scipy.linalg import LinAlgError, LinAlgWarning, cho_factor, cho_solve
+from scipy.linalg.lapack import dpocon
+
+
+def ridge_dual(K, targets, alpha, sample_weight=None):
+    """Solve (K + λ W⁻¹) A = targets with λ = `alpha` times the mean of K's diagonal.
+
+    The kernel's scale moves by orders of magnitude with depth; a ridge relative to it means the
+    same at every depth.
+
+    Parameters
+    ----------
+    K : ndarray of float64, shape (n, n)
+        Positive semidefinite; overwritten.
+    targets : ndarray (n,) or (n, k)
+    alpha : float
+        At least 0.
+    sample_weight : ndarray (n,) or None
+        Diagonal of W, at least 0.  The mean of the diagonal is weighted likewise, so that a
+        weight of 2 equals a row given twice.
+
+    Returns
+    -------
+    ndarray, the shape of `targets`
+
+    Raises
+    ------
+    LinAlgError
+        If the matrix is not positive definite.
+
+    Warns
+    -----
+    LinAlgWarning
+        If it is so close to singular that no digit of the result is sure.
+    """
+    mean = np.average(np.diagonal(K), weights=sample_weight)
+    root = None
+    if sample_weight is not None:
+        # The symmetric form √W K √W + λ needs no division by weights of 0.
+        root = np.sqrt(sample_weight)
+        K *= root[:, None]
+        K *= root
+        targets = (targets.T * root).T
+    K.flat[:: len(K) + 1] += alpha * (mean if mean > 0 else 1.0)
+    norm = np.abs(K).sum(axis=0).max()
+    remedy = (
+        f"Set alpha to {max(1e-5, 10 * alpha):.0e} or more, use dtype='float64', or standardise "
+        "the images: float32 cannot tell nearly parallel ones apart."
+    )
+    try:
+        # The transpose is the same matrix in LAPACK's order: factored in place.
+        factor = cho_factor(K.T, lower=True, overwrite_a=True, check_finite=False)
+    except LinAlgError as error:
+        raise LinAlgError(
+            f"The kernel matrix with alpha={alpha} is not positive definite. {remedy}"
+        ) from error
+    reciprocal_condition, _ = dpocon(factor[0], norm, uplo="L")
+    if reciprocal_condition < np.finfo(np.float64).eps:
+        warnings.warn(
+            f"The kernel matrix with alpha={alpha} is nearly singular (condition number "
+            f"{1 / max(reciprocal_condition, 1e-300):.0e}): predictions may be inaccurate. {remedy}",
+            LinAlgWarning,
+            stacklevel=3,
+        )
+    dual = cho_solve(factor, targets, check_finite=False)
+    return dual if root is None else (dual.T * root).T

@@ -1,0 +1,218 @@
+"""The convolutional neural tangent kernel under scikit-learn's kernel contract."""
+
+import numpy as np
+from sklearn.gaussian_process.kernels import Kernel
+
+from ._architecture import Architecture, Readout
+from ._engines import select_engine
+from ._gram import diagonal, gram, progress_bar
+from ._images import as_images, check_same_shape
+
+
+class CNTK(Kernel):
+    """Convolutional neural tangent kernel of an infinitely wide ReLU network.
+
+    The kernel of kernel regression that equals training the network by gradient descent from
+    random weights, in the limit of infinite width ([1]_, section 4).  It works wherever
+    scikit-learn takes a kernel (:class:`~sklearn.kernel_ridge.KernelRidge`,
+    :class:`~sklearn.svm.SVC`, Gaussian processes,
+    :class:`~sklearn.kernel_approximation.Nystroem`,
+    :class:`~sklearn.decomposition.KernelPCA`), and in sums and products with its kernels.
+
+    Parameters
+    ----------
+    depth : int, default=11
+        Layers of the network, counted as in Table 1 of [1]_: ``depth - 1`` convolutions with
+        ReLU, and a dense layer.  At least 2 (3 with ``trained_layers="hidden"``).
+    gap : bool, default=True
+        Global average pooling before the dense layer (CNTK-GAP) instead of flattening (CNTK-V).
+        Costs height × width times as much.
+    trained_layers : {"all", "hidden", "last"}, default="all"
+        Layers that are trained.  "all" is section 4 of [1]_; "hidden" freezes the first and last
+        layer (appendix H: the published GAP figures); "last" trains the dense layer alone, which
+        gives the NNGP (CNN-GP) kernel, eq. 1.
+    filter_size : int, default=3
+        Side of the square filters, odd.  Stride 1, zero padding.
+    image_shape : tuple (height, width, channels) or (height, width), default=None
+        Shape of the images that rows of 2-D input hold, in C order.  3-D (n, height, width) and
+        4-D (n, height, width, channels) arrays carry their own.  2-D rows without `image_shape`
+        are feature vectors, that is images of one pixel, for which this is the kernel of the
+        fully-connected network: eq. 9 of [1]_ exactly with ``filter_size=1``, and with a larger
+        one the same times ``filter_size ** (-2 * (depth - 1))``, since the rest of each filter
+        sees padding alone.
+    normalize : bool, default=False
+        Divide by ``sqrt(K(x, x) K(x', x'))``.  An all-zero image keeps the value 0.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        Where to compute.
+    dtype : {"float32", "float64"}, default="float32"
+        Precision of the recursion.  Results are float64 and agree to about 1e-6 (relative)
+        between the two; for nearly parallel images (near-duplicates, or a large common offset)
+        to about 1e-4.  Feature vectors, which cost little, are always computed in float64.
+    n_jobs : int or None, default=-1
+        Parallel tiles, as in joblib; -1 uses all cores.  ``joblib.parallel_config`` may override
+        how they run.
+    verbose : int, default=0
+        1 shows progress: pairs of images a second and the time left.
+
+    See Also
+    --------
+    CNTKClassifier, CNTKRegressor : Kernel regression with this kernel.
+
+    Notes
+    -----
+    Work grows as pairs of images × pixels × `depth`, with GAP as pairs × pixels² × `depth`.
+    Multiplying an image by a > 0 multiplies its kernel values by a.
+
+    References
+    ----------
+    .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation
+       with an Infinitely Wide Neural Net", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_cntk import CNTK
+    >>> images = np.random.default_rng(0).random((5, 8, 8))
+    >>> K = CNTK(depth=4)(images)
+    >>> K.shape, bool(np.all(K == K.T))
+    ((5, 5), True)
+
+    Flattened rows, as most of scikit-learn wants them:
+
+    >>> from sklearn.kernel_ridge import KernelRidge
+    >>> ridge = KernelRidge(kernel=CNTK(depth=4, image_shape=(8, 8)), alpha=1e-3)
+    >>> ridge.fit(images.reshape(5, 64), np.arange(5)).predict(images.reshape(5, 64)).shape
+    (5,)
+    """
+
+    def __init__(
+        self,
+        depth=11,
+        gap=True,
+        *,
+        trained_layers="all",
+        filter_size=3,
+        image_shape=None,
+        normalize=False,
+        device="auto",
+        dtype="float32",
+        n_jobs=-1,
+        verbose=0,
+    ):
+        self.depth = depth
+        self.gap = gap
+        self.trained_layers = trained_layers
+        self.filter_size = filter_size
+        self.image_shape = image_shape
+        self.normalize = normalize
+        self.device = device
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        """Kernel values of all pairs of X and Y.
+
+        Parameters
+        ----------
+        X : array-like (n, height * width * channels), (n, height, width) or \
+                (n, height, width, channels)
+            Finite real numbers of any dtype.
+        Y : array-like of the same kind with m images, default=None
+            None, or the same object as `X`, computes the symmetric Gram matrix of `X` from its
+            upper triangle.
+        eval_gradient : bool, default=False
+            Whether to return the gradient with respect to the hyperparameters that Gaussian
+            processes optimise as well.  This kernel has none.
+
+        Returns
+        -------
+        K : ndarray of float64, shape (n, m)
+            A new array.
+        K_gradient : ndarray, shape (n, n, 0)
+            Only with ``eval_gradient=True``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Parameters or data that cannot be used, by name, before anything is computed.
+        """
+        if eval_gradient and Y is not None:
+            raise ValueError("Gradient can only be evaluated when Y is None.")
+        symmetric = Y is None or Y is X
+        X = as_images(X, self.image_shape)
+        Y = None if symmetric else as_images(Y, self.image_shape, name="Y")
+        K = self._values(X, Y)
+        return (K, np.empty((*K.shape, 0))) if eval_gradient else K
+
+    def diag(self, X):
+        """Kernel value of each image with itself, at the cost of n pairs.
+
+        Parameters
+        ----------
+        X : array-like, n images
+            As in :meth:`__call__`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        values = self._diagonal(as_images(X, self.image_shape))
+        return (values > 0).astype(np.float64) if self.normalize else values
+
+    def is_stationary(self):
+        """Whether the kernel depends on differences of its inputs alone: False."""
+        return False
+
+    def __repr__(self):
+        defaults = type(self)().get_params()
+        changed = {k: v for k, v in self.get_params().items() if repr(v) != repr(defaults[k])}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
+
+    def _options(self, images):
+        """Engine, readouts and what else `_gram` asks for; every parameter is checked here."""
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype={self.dtype!r} is unknown: use 'float32' or 'float64'.")
+        return {
+            "engine": select_engine(self.device),
+            "architecture": Architecture(images.shape[1:], self.filter_size),
+            "readouts": [Readout(self.depth, self.gap, self.trained_layers)],
+            # Uncentred feature vectors are nearly parallel, where float32 loses half its digits.
+            "dtype": "float64" if images.shape[1:3] == (1, 1) else self.dtype,
+            "n_jobs": self.n_jobs,
+        }
+
+    def _values(self, X, Y=None, *, y_diagonal=None, advance=None):
+        """Kernel values of validated images.
+
+        `y_diagonal` saves the n pairs that `normalize` needs of Y where the caller has them, and
+        `advance` takes the place of a progress bar of this call's own.
+        """
+        options = self._options(X)
+        if Y is not None:
+            check_same_shape(X, Y)
+        n_pairs = len(X) * (len(X) + 1) // 2 if Y is None else len(X) * len(Y)
+        with progress_bar(n_pairs, self.verbose, advance) as advance_bar:
+            (K,) = gram(X, Y, advance=advance_bar, **options)
+        if self.normalize:
+            x_diagonal = K.diagonal().copy() if Y is None else self._diagonal(X)
+            if Y is None:
+                y_diagonal = x_diagonal
+            elif y_diagonal is None:
+                y_diagonal = self._diagonal(Y)
+            K /= _root(x_diagonal)[:, None]
+            K /= _root(y_diagonal)
+            if Y is None:  # 1, not 1 and a rounding error
+                np.fill_diagonal(K, x_diagonal > 0)
+        return K
+
+    def _diagonal(self, images):
+        """Kernel values of validated images with themselves, not normalized."""
+        with progress_bar(len(images), self.verbose) as advance:
+            (values,) = diagonal(images, advance=advance, **self._options(images))
+        return values
+
+
+def _root(diagonal):
+    """Square roots, and 1 for all-zero images, whose kernel values are 0."""
+    return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
