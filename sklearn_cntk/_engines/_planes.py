@@ -113,15 +113,16 @@ def pixel_covariance(
 
 
 @lru_cache
-def compile_sweep(radius, n_theta, paired, p_terms, r_terms, lanes):
+def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
     """Compile the pass of all displacement planes of a tile through all layers.
 
     The arguments are constants to the compiler: the filter's radius, the number of Θ that run
-    beside Σ (0, 1 or 2), whether a lane is a pair of images rather than an image of Y, the
-    terms of the two polynomials, and the lanes of a vector.
+    beside Σ (0, 1 or 2), whether the sums of K are wanted, whether a lane is a pair of images
+    rather than an image of Y, the terms of the two polynomials, and the lanes of a vector.
     """
     filter_size = 2 * radius + 1
     n_states = 1 + n_theta
+    first_state = 0 if sums_k else 1
     x_lanes = lanes if paired else 1
 
     def sweep(
@@ -145,11 +146,12 @@ def compile_sweep(radius, n_theta, paired, p_terms, r_terms, lanes):
         trains_first : whether Θ⁰ of the first Θ is Σ⁰ rather than 0
         displacements : (n, 2) array of (Δi, Δj), (0, 0) first
         pools : radius of each pooling: -1 global average, 0 trace, c > 0 local average
-        weights : a flat array of pooling weights for each pool
+        weights : (pools, P² + Q²) array of w_P and w_Q, of use where c > 0
         triu : skip vectors of pairs with j < i + triu
         twins : (x, y) whether the two images are equal: their (0, 0) plane is left out
+        planes : zeros, room for two framed planes of each state
         sums : flat [x, y vector, pool, layer, state, lane], then room for unused sums;
-               states are K, U and, with n_theta = 2, the U of frozen outer layers
+               states are K (if wanted), U and, with n_theta = 2, the U of frozen outer layers
         """
         x_tables, x_pixels = x_side
         y_tables, y_pixels = y_side
@@ -161,15 +163,71 @@ def compile_sweep(radius, n_theta, paired, p_terms, r_terms, lanes):
         stride = (n_columns + 2 * radius) * lanes
         plane_size = (n_rows + 2 * radius) * stride
         interior = radius * (stride + lanes)
-        layer_size = n_states * lanes
+        layer_size = (n_states - first_state) * lanes
         pool_size = n_layers * layer_size
         unused = sums.size - pool_size
 
+        def advance_row(source, target, at_x, at_y, width, p, r, factor, at_sums):
+            """One row of a plane through one layer: box sum, κ, K and U, and their sums."""
+            window = zero_window(planes, filter_size)
+            window_1 = zero_window(planes, filter_size)
+            window_2 = zero_window(planes, filter_size)
+            sum_k = zeros(planes)
+            sum_1 = zeros(planes)
+            sum_2 = zeros(planes)
+            for j in range(-radius, width):
+                window = slide(window, column_sum(planes, source, stride, filter_size))
+                if n_theta > 0:
+                    column = column_sum(planes, source + plane_size, stride, filter_size)
+                    window_1 = slide(window_1, column)
+                if n_theta > 1:
+                    column = column_sum(planes, source + 2 * plane_size, stride, filter_size)
+                    window_2 = slide(window_2, column)
+                source += lanes
+                if j < 0:
+                    continue  # the first box is not complete yet
+
+                if paired:
+                    x_inverse = load(x_tables, at_x)
+                    x_scale = load(x_tables, at_x + n_pixels * lanes)
+                else:
+                    x_inverse = broadcast(x_tables, at_x)
+                    x_scale = broadcast(x_tables, at_x + n_pixels)
+                y_inverse = load(y_tables, at_y)
+                y_scale = load(y_tables, at_y + n_pixels * lanes)
+                at_x += x_lanes
+                at_y += lanes
+
+                lam = total(window) * (x_inverse * y_inverse)
+                u = distance_to_one(lam)
+                v = sqrt(u)
+                kappa1 = fma(v * u, polynomial(r, u), positive_part(lam))
+                k = kappa1 * (x_scale * y_scale)
+                store(planes, target, k)
+                if sums_k:
+                    sum_k = sum_k + k
+                if n_theta > 0:
+                    t = v * polynomial(p, u)
+                    kappa0 = where_negative(lam, t, factor - t)
+                    u_1 = fma(kappa0, total(window_1), k)
+                    store(planes, target + plane_size, u_1)
+                    sum_1 = sum_1 + u_1
+                    if n_theta > 1:
+                        u_2 = fma(kappa0, total(window_2), k)
+                        store(planes, target + 2 * plane_size, u_2)
+                        sum_2 = sum_2 + u_2
+                target += lanes
+            if sums_k:
+                accumulate(sums, at_sums, sum_k)
+                at_sums += lanes
+            if n_theta > 0:
+                accumulate(sums, at_sums, sum_1)
+            if n_theta > 1:
+                accumulate(sums, at_sums + lanes, sum_2)
+
         for y in range(n_y):
-            for x in range(n_x):
-                if (y + 1) * lanes <= x + triu:
-                    continue
-                x_index = y * lanes if paired else x
+            for x in range(min(n_x, (y + 1) * lanes - triu)):
+                x_image = y * lanes if paired else x
                 pair = (x * n_y + y) * pools.size * pool_size
                 for d in range(displacements.shape[0]):
                     di = displacements[d, 0]
@@ -177,8 +235,8 @@ def compile_sweep(radius, n_theta, paired, p_terms, r_terms, lanes):
                     size = (n_rows - abs(di), n_columns - abs(dj))
                     x_first = (max(0, -di), max(0, -dj))
                     y_first = (max(0, di), max(0, dj))
-                    x_offset = x_first[0] * n_columns + x_first[1]
-                    y_offset = y_first[0] * n_columns + y_first[1]
+                    x_offset = (x_first[0] * n_columns + x_first[1]) * x_lanes
+                    y_offset = (y_first[0] * n_columns + y_first[1]) * lanes
 
                     # The unweighted sums go to the first pool that wants them, GAP or trace.
                     plain = unused
@@ -188,22 +246,21 @@ def compile_sweep(radius, n_theta, paired, p_terms, r_terms, lanes):
                             break
 
                     for state in range(2 * n_states):
-                        clear_frame(
-                            planes, state * plane_size + interior, stride, radius, lanes, size
-                        )
+                        start = state * plane_size + interior
+                        clear_frame(planes, start, stride, radius, lanes, size)
                     for state in range(n_states):
-                        # Θ⁰ is Σ⁰ or, with a frozen first layer, 0: no channels to sum over.
+                        # Θ⁰ is Σ⁰ or, with a frozen first layer, 0: a sum of no channels.
                         trained = state == 0 or (state == 1 and trains_first)
                         pixel_covariance(
                             planes,
                             state * plane_size + interior,
                             stride,
                             x_pixels,
-                            (x_index * n_pixels + x_offset * x_lanes) * n_channels,
+                            (x_image * n_pixels + x_offset) * n_channels,
                             n_columns * n_channels * x_lanes,
                             x_lanes,
                             y_pixels,
-                            (y * n_pixels + y_offset) * n_channels * lanes,
+                            (y * n_pixels * lanes + y_offset) * n_channels,
                             n_columns * n_channels * lanes,
                             lanes,
                             n_channels if trained else 0,
@@ -216,82 +273,30 @@ def compile_sweep(radius, n_theta, paired, p_terms, r_terms, lanes):
                         p = coefficients(layers, layer * SLOTS, p_terms)
                         r = coefficients(layers, layer * SLOTS + START_R, r_terms)
                         factor = broadcast(layers, layer * SLOTS + START_FACTOR)
-                        at_sums = plain + layer * layer_size
+                        at_x = 2 * n_pixels * (x_image * n_layers + layer * x_lanes) + x_offset
+                        at_y = 2 * n_pixels * (y * n_layers + layer) * lanes + y_offset
                         for i in range(size[0]):
-                            row = 2 * layer * n_pixels + i * n_columns
-                            at_x = 2 * x_index * n_layers * n_pixels + (row + x_offset) * x_lanes
-                            at_y = (2 * y * n_layers * n_pixels + row + y_offset) * lanes
-                            at = source + i * stride + radius * lanes
-                            out = target + interior + i * stride
-                            window = zero_window(planes, filter_size)
-                            window_1 = zero_window(planes, filter_size)
-                            window_2 = zero_window(planes, filter_size)
-                            sum_k = zeros(planes)
-                            sum_1 = zeros(planes)
-                            sum_2 = zeros(planes)
-                            for j in range(-radius, size[1]):
-                                window = slide(window, column_sum(planes, at, stride, filter_size))
-                                if n_theta > 0:
-                                    column = column_sum(
-                                        planes, at + plane_size, stride, filter_size
-                                    )
-                                    window_1 = slide(window_1, column)
-                                if n_theta > 1:
-                                    column = column_sum(
-                                        planes, at + 2 * plane_size, stride, filter_size
-                                    )
-                                    window_2 = slide(window_2, column)
-                                at += lanes
-                                if j < 0:
-                                    continue  # the first box is not complete yet
-
-                                if paired:
-                                    x_inverse = load(x_tables, at_x)
-                                    x_scale = load(x_tables, at_x + n_pixels * lanes)
-                                else:
-                                    x_inverse = broadcast(x_tables, at_x)
-                                    x_scale = broadcast(x_tables, at_x + n_pixels)
-                                y_inverse = load(y_tables, at_y)
-                                y_scale = load(y_tables, at_y + n_pixels * lanes)
-                                at_x += x_lanes
-                                at_y += lanes
-
-                                lam = total(window) * (x_inverse * y_inverse)
-                                u = distance_to_one(lam)
-                                v = sqrt(u)
-                                kappa1 = fma(v * u, polynomial(r, u), positive_part(lam))
-                                k = kappa1 * (x_scale * y_scale)
-                                store(planes, out, k)
-                                sum_k = sum_k + k
-                                if n_theta > 0:
-                                    t = v * polynomial(p, u)
-                                    kappa0 = where_negative(lam, t, factor - t)
-                                    u_1 = fma(kappa0, total(window_1), k)
-                                    store(planes, out + plane_size, u_1)
-                                    sum_1 = sum_1 + u_1
-                                    if n_theta > 1:
-                                        u_2 = fma(kappa0, total(window_2), k)
-                                        store(planes, out + 2 * plane_size, u_2)
-                                        sum_2 = sum_2 + u_2
-                                out += lanes
-                            accumulate(sums, at_sums, sum_k)
-                            if n_theta > 0:
-                                accumulate(sums, at_sums + lanes, sum_1)
-                            if n_theta > 1:
-                                accumulate(sums, at_sums + 2 * lanes, sum_2)
-
+                            advance_row(
+                                source + i * stride + radius * lanes,
+                                target + i * stride + interior,
+                                at_x + i * n_columns * x_lanes,
+                                at_y + i * n_columns * lanes,
+                                size[1],
+                                p,
+                                r,
+                                factor,
+                                plain + layer * layer_size,
+                            )
                         for pool in range(pools.size):
                             c = pools[pool]
                             if c > 0 and abs(di) <= 2 * c and abs(dj) <= 2 * c:
-                                for state in range(n_states):
+                                at = pair + pool * pool_size + layer * layer_size
+                                for state in range(first_state, n_states):
                                     add_pooled(
                                         sums,
-                                        pair
-                                        + pool * pool_size
-                                        + layer * layer_size
-                                        + state * lanes,
+                                        at + (state - first_state) * lanes,
                                         planes,
-                                        target + interior + state * plane_size,
+                                        target + state * plane_size + interior,
                                         stride,
                                         lanes,
                                         weights[pool],
@@ -306,9 +311,11 @@ def compile_sweep(radius, n_theta, paired, p_terms, r_terms, lanes):
                         for pool in range(pools.size):
                             at = pair + pool * pool_size
                             if pools[pool] <= 0 and at != plain:
-                                sums[at : at + pool_size] = sums[plain : plain + pool_size]
+                                for k in range(pool_size):
+                                    sums[at + k] = sums[plain + k]
                             for lane in range(lanes):
                                 if twins[x, y * lanes + lane]:
-                                    sums[at + lane : at + pool_size : lanes] = 0.0
+                                    for k in range(lane, pool_size, lanes):
+                                        sums[at + k] = 0.0
 
     return compile_lazily(sweep)

@@ -11,6 +11,9 @@ from ._planes import SLOTS, START_FACTOR, START_R, compile_sweep
 from ._simd import VECTOR_BYTES, lane_count
 from ._tables import SMALLEST_SCALE, Gauge, fill_tables, scale_images, self_sums
 
+# trained_layers in the order in which the compiled code keeps K, U and U with frozen outer layers.
+STATES = ("last", "all", "hidden")
+
 
 def gram(X, Y, architecture, readouts, *, dtype="float32", triu=None):
     """Kernel values of all pairs of two tiles; see ``_engines`` for the interface."""
@@ -70,9 +73,12 @@ class _Plan:
         self.lanes = lane_count(dtype)
         self.n_layers = max(readout.convolutions for readout in readouts)
         self.gauge = Gauge.of(architecture, self.n_layers)
-        # Σ always, then Θ of a network with all layers trained, then with the outer ones frozen.
+        # What is summed: K if wanted, then U with all layers trained, then with outer ones frozen.
         trained = {readout.trained_layers for readout in readouts}
-        self.states = ["last", *(name for name in ("all", "hidden") if name in trained)]
+        if "hidden" in trained:
+            trained.add("last")  # K̇ ⊙ Θ = U - K
+        self.states = [name for name in STATES if name in trained]
+        self.n_theta = len(trained - {"last"})
         self.pools = sorted({_pool(readout) for readout in readouts})
         self.displacements = self._displacements()
 
@@ -136,7 +142,7 @@ class _Plan:
         radius = self.architecture.radius
         frame = (rows + 2 * radius) * (columns + 2 * radius)
         n_p, n_r = map(len, arccos_coefficients(self.dtype))
-        compile_sweep(radius, len(self.states) - 1, paired, n_p, n_r, lanes)(
+        compile_sweep(radius, self.n_theta, "last" in self.states, paired, n_p, n_r, lanes)(
             x_side,
             y_side,
             self._layers(),
@@ -146,7 +152,7 @@ class _Plan:
             self._weights().astype(self.dtype),
             triu,
             skip,
-            _aligned_zeros(2 * len(self.states) * frame * lanes, self.dtype),
+            _aligned_zeros(2 * (1 + self.n_theta) * frame * lanes, self.dtype),
             sums,
             self.architecture.image_shape,
         )
@@ -163,7 +169,7 @@ class _Plan:
         weights = np.einsum("pii,pjj->pij", row_weights, column_weights)
         sums = np.empty((len(X), len(self.pools), self.n_layers, 3))
         self_sums(pixels, self.architecture.radius, self.gauge.factors, weights, sums)
-        states = [("last", "all", "hidden").index(state) for state in self.states]
+        states = [STATES.index(state) for state in self.states]
         return self._read(sums[:, None, ..., states, None])[:, :, 0] * scales**2
 
     def _read(self, sums):
@@ -175,7 +181,7 @@ class _Plan:
             of_state = sums[:, :, self.pools.index(_pool(readout)), layer]
             chosen = of_state[:, :, self.states.index(readout.trained_layers)]
             if readout.trained_layers == "hidden":
-                chosen = chosen - of_state[:, :, 0]  # K̇ ⊙ Θ = U - K
+                chosen = chosen - of_state[:, :, self.states.index("last")]
             value[...] = chosen.reshape(value.shape)
             value *= self.gauge.magnitude[layer]
             if readout.gap:
