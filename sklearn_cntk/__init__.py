@@ -1,8 +1,7 @@
 """Exact convolutional neural tangent kernels for scikit-learn."""
 
+from ._version import __version__
 from .estimators import CNTKClassifier, CNTKRegressor
 from .kernels import CNTK
 
-__all__ = ["CNTK", "CNTKClassifier", "CNTKRegressor"]
-
-__version__ = "0.1.0"
+__all__ = ["CNTK", "CNTKClassifier", "CNTKRegressor", "__version__"]

@@ -1,0 +1,112 @@
+"""The reference engine: the paper's formulas, one after the other, in float64 NumPy.
+
+For reading and testing.  A covariance is kept as the full tensor T[i, j, i', j'] of a pair of
+images, or, where only traces are asked for, as its plane T[i, j, i, j], to which all of the
+formulas restrict.  Equation numbers are those of Arora et al., "On Exact Computation with an
+Infinitely Wide Neural Net", NeurIPS 2019.
+"""
+
+import numpy as np
+
+from .._architecture import lap_weights
+
+
+def gram(X, Y, architecture, readouts, *, dtype="float64", triu=None):
+    """Kernel values of all pairs; see ``_engines``.  Float64 whatever `dtype` says."""
+    values = np.zeros((len(readouts), len(X), len(Y)))
+    for a, x in enumerate(X):
+        for b, y in enumerate(Y):
+            if triu is None or b - a >= triu:
+                values[:, a, b] = kernel_values(x, y, architecture, readouts)
+    return values
+
+
+def pairs(X, Y, architecture, readouts, *, dtype="float64"):
+    """Kernel values of the pairs (X[i], Y[i]); see ``_engines``.  Float64 as in `gram`."""
+    columns = [kernel_values(x, y, architecture, readouts) for x, y in zip(X, Y, strict=True)]
+    return np.reshape(columns, (len(X), len(readouts))).T
+
+
+def kernel_values(x, y, architecture, readouts):
+    """Kernel values (len(readouts),) of two images (P, Q, C)."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    q, radius = architecture.filter_size, architecture.radius
+    if all(not readout.gap and readout.lap == 0 for readout in readouts):
+        outer, covariance = np.multiply, np.sum(x * y, axis=-1)
+    else:
+        outer, covariance = np.multiply.outer, np.tensordot(x, y, axes=(-1, -1))
+
+    values = {}
+    scales = zip(_scales(x, q, radius), _scales(y, q, radius), strict=False)
+    sigma = box(covariance, radius)  # Σ⁰: the covariance of the first pre-activations
+    theta = {"all": sigma, "hidden": np.zeros_like(sigma)}  # Θ⁰; 0 if the layer is frozen
+    for depth in range(2, max(readout.depth for readout in readouts) + 1):
+        scale = outer(*next(scales))  # sqrt(Σ(x, x) Σ(x', x')), the diagonal of Λ in eq. 8
+        lam = np.divide(sigma, scale, out=np.zeros_like(sigma), where=scale > 0)
+        lam = np.clip(lam, -1, 1)
+        if np.array_equal(x, y):
+            _set_diagonal(lam, scale > 0)  # an image has correlation 1 with itself, exactly
+        k = scale * kappa1(lam) / q**2  # eq. 11
+        k_dot = kappa0(lam) / q**2  # eq. 12
+        u = {name: k_dot * theta[name] + k for name in theta}
+        outputs = {
+            "all": u["all"],
+            "hidden": k_dot * theta["hidden"],  # the dense layer is not trained: no K
+            "last": k,
+        }
+        for readout in readouts:
+            if readout.depth == depth:
+                values[readout] = read(outputs[readout.trained_layers], readout)
+        sigma = box(k, radius)  # tr over patches: Σ^h
+        theta = {name: box(u[name], radius) for name in u}  # Θ^h
+    return np.array([values[readout] for readout in readouts])
+
+
+def kappa0(lam):
+    """Arc-cosine kernel of degree 0: 2 E[1(u > 0) 1(v > 0)] at correlation λ."""
+    return 1 - np.arccos(lam) / np.pi
+
+
+def kappa1(lam):
+    """Arc-cosine kernel of degree 1: 2 E[relu(u) relu(v)] at correlation λ."""
+    return lam * kappa0(lam) + np.sqrt(1 - lam**2) / np.pi
+
+
+def box(tensor, radius):
+    """Σ over |a|, |b| <= radius of T[i+a, j+b, i'+a, j'+b], zeros outside of the images."""
+    padded = np.pad(tensor, radius)
+    rows, columns = tensor.shape[:2]
+    result = np.zeros_like(tensor)
+    for a in range(2 * radius + 1):
+        for b in range(2 * radius + 1):
+            window = (slice(a, a + rows), slice(b, b + columns)) * (tensor.ndim // 2)
+            result += padded[window]
+    return result
+
+
+def read(tensor, readout):
+    """The kernel value that a readout takes from U (or K) after the last convolution."""
+    rows, columns = tensor.shape[:2]
+    if tensor.ndim == 2:
+        return tensor.sum()  # the trace of section 4, "CNTK-V"
+    if readout.gap:
+        return tensor.mean()  # section 4, "CNTK-GAP"
+    row_weights = lap_weights(rows, readout.lap)
+    column_weights = lap_weights(columns, readout.lap)
+    return np.einsum("ijkl,ik,jl->", tensor, row_weights, column_weights)
+
+
+def _scales(image, q, radius):
+    """Yield s = sqrt(Σ^h(x, x)[i, j, i, j]) for h = 0, 1, …: there λ = 1 and κ₁ = 1."""
+    diagonal = box(np.sum(image**2, axis=-1), radius)
+    while True:
+        yield np.sqrt(diagonal)
+        diagonal = box(diagonal / q**2, radius)
+
+
+def _set_diagonal(tensor, values):
+    if tensor.ndim == 2:
+        tensor[...] = values
+    else:
+        i, j = np.indices(tensor.shape[:2])
+        tensor[i, j, i, j] = values[i, j, i, j]
