@@ -62,8 +62,8 @@ def ridge_dual(K, targets, alpha, sample_weight=None):
     reciprocal_condition, _ = dpocon(factor[0], norm, uplo="L")
     if reciprocal_condition < np.finfo(np.float64).eps:
         warnings.warn(
-            f"The kernel matrix with alpha={alpha} is nearly singular (condition number "
-            f"{1 / max(reciprocal_condition, 1e-300):.0e}): predictions may be inaccurate. {remedy}",
+            f"The kernel matrix with alpha={alpha} is nearly singular (reciprocal condition "
+            f"number {reciprocal_condition:.0e}): predictions may be inaccurate. {remedy}",
             LinAlgWarning,
             stacklevel=3,
         )

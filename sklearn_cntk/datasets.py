@@ -1,0 +1,187 @@
+"""Image data of the paper's experiments, read from files that the user has."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+# Per-channel mean and standard deviation of the 50 000 training images, pixels in [0, 1].
+_MEAN = np.array([0.49139968, 0.48215841, 0.44653091])
+_STD = np.array([0.24703223, 0.24348513, 0.26158784])
+
+_CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+
+
+def load_cifar10(path, *, n_train=None, n_test=None, standardize=True):
+    """Load CIFAR-10 from files on disk.
+
+    Parameters
+    ----------
+    path : str or path-like
+        One of
+
+        * a folder with the official Python batches ``data_batch_1`` … ``data_batch_5`` and
+          ``test_batch`` (pickles, of which only NumPy arrays are let through);
+        * a folder with the official binary batches ``data_batch_1.bin`` … ``test_batch.bin``;
+        * an ``.npz`` file with ``X_train``, ``y_train``, ``X_test``, ``y_test``, images uint8
+          (n, 32, 32, 3);
+        * a folder with such a file for the test images and five files ``*batch1.npz`` …
+          ``*batch5.npz`` with ``X`` and ``y`` for the training images.
+    n_train, n_test : int or None, default=None
+        Number of images to take from the start, in the files' order.  None takes all.
+    standardize : bool, default=True
+        Subtract the mean of each channel and divide by its standard deviation, both over the
+        50 000 training images whatever `n_train`, as in the experiments of [1]_.
+
+    Returns
+    -------
+    Bunch
+        ``X_train``, ``X_test`` : ndarray (n, 32, 32, 3), float32 if standardized, else uint8;
+        ``y_train``, ``y_test`` : ndarray of int64, labels 0 to 9; ``class_names`` : list of str.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `path` holds none of the forms above.
+    ValueError
+        If a file is damaged, or has fewer images than asked for.
+
+    References
+    ----------
+    .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation
+       with an Infinitely Wide Neural Net", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> from sklearn_cntk.datasets import load_cifar10
+    >>> data = load_cifar10("cifar-10-batches-py", n_train=2000)  # doctest: +SKIP
+    >>> data.X_train.shape  # doctest: +SKIP
+    (2000, 32, 32, 3)
+    """
+    train, test = _find_batches(Path(path))
+    X_train, y_train = _first_images(train, n_train, "n_train")
+    X_test, y_test = _first_images(test, n_test, "n_test")
+    if standardize:
+        X_train, X_test = _standardize(X_train), _standardize(X_test)
+    return Bunch(
+        X_train=X_train, y_train=y_train, X_test=X_test, y_test=y_test, class_names=list(_CLASSES)
+    )
+
+
+def _find_batches(path):
+    """Two lists of functions, each of which reads a batch: (images, labels)."""
+    if path.is_file() and path.suffix == ".npz":
+        return [_npz(path, "X_train", "y_train")], [_npz(path, "X_test", "y_test")]
+    for suffix, reader in (("", _pickled), (".bin", _binary)):
+        batches = [path / f"data_batch_{k}{suffix}" for k in range(1, 6)]
+        if all(batch.is_file() for batch in batches):
+            return [reader(batch) for batch in batches], [reader(path / f"test_batch{suffix}")]
+    batches = [match for k in range(1, 6) for match in sorted(path.glob(f"*batch{k}.npz"))]
+    others = [
+        file for file in sorted(path.glob("*.npz")) if file not in batches and _has(file, "X_test")
+    ]
+    if len(batches) == 5 and others:
+        return [_npz(batch, "X", "y") for batch in batches], [_npz(others[0], "X_test", "y_test")]
+    raise FileNotFoundError(
+        f"path='{path}' holds no CIFAR-10: expected a folder with data_batch_1 … data_batch_5 and "
+        "test_batch (or the same with .bin), an .npz file with X_train, y_train, X_test, y_test, "
+        "or a folder with *batch1.npz … *batch5.npz and a file with X_test and y_test."
+    )
+
+
+def _has(file, name):
+    with np.load(file, allow_pickle=False) as arrays:
+        return name in arrays
+
+
+def _first_images(batches, n, name):
+    """Images and labels of as many batches as hold the first n images."""
+    images, labels, count = [], [], 0
+    for read in batches:
+        if n is not None and count >= n:
+            break
+        X, y = read()
+        images.append(X)
+        labels.append(y)
+        count += len(X)
+    if n is not None and not 1 <= n <= count:
+        raise ValueError(f"{name}={n}, but the files hold 1 to {count} images.")
+    return np.concatenate(images)[:n], np.concatenate(labels)[:n].astype(np.int64)
+
+
+def _standardize(images):
+    scaled = images.astype(np.float32)
+    scaled *= (1 / (255 * _STD)).astype(np.float32)
+    scaled -= (_MEAN / _STD).astype(np.float32)
+    return scaled
+
+
+def _npz(file, images, labels):
+    def read():
+        with np.load(file, allow_pickle=False) as arrays:
+            missing = [name for name in (images, labels) if name not in arrays]
+            if missing:
+                raise ValueError(
+                    f"{file} has no {' and no '.join(missing)}: it holds {arrays.files}."
+                )
+            return _check(file, arrays[images], arrays[labels])
+
+    return read
+
+
+def _binary(file):
+    def read():
+        data = np.fromfile(file, dtype=np.uint8)
+        if data.size == 0 or data.size % 3073:
+            raise ValueError(f"{file} has {data.size} bytes, which is no multiple of 3073.")
+        data = data.reshape(-1, 3073)
+        return _check(file, _from_planes(data[:, 1:]), data[:, 0])
+
+    return read
+
+
+def _pickled(file):
+    def read():
+        with open(file, "rb") as stream:
+            batch = _ArrayUnpickler(stream, encoding="bytes").load()
+        return _check(file, _from_planes(batch[b"data"]), np.asarray(batch[b"labels"]))
+
+    return read
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Loads NumPy arrays and Python's own types; a pickle may run any code otherwise."""
+
+    _ALLOWED = frozenset(
+        {
+            ("numpy", "dtype"),
+            ("numpy", "ndarray"),
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("_codecs", "encode"),
+        }
+    )
+
+    def find_class(self, module, name):
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of images.")
+        if name == "_reconstruct":  # its module has moved; an array's own pickle names today's
+            return np.empty(0).__reduce__()[0]
+        return super().find_class(module, name)
+
+
+def _from_planes(rows):
+    """Rows of three colour planes to images (n, 32, 32, 3)."""
+    return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+
+
+def _check(file, images, labels):
+    if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3) or len(images) != len(labels):
+        raise ValueError(
+            f"{file} holds {images.dtype} images of shape {images.shape} and {len(labels)} labels: "
+            "expected uint8 (n, 32, 32, 3) and n labels."
+        )
+    return images, labels
