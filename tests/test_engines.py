@@ -32,7 +32,7 @@ def normal(rng, n, shape):
     return rng.normal(size=(n, *shape))
 
 
-# --- independent values -----------------------------------------------------------------------
+# --- independent values -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", sorted({entry["case"] for entry in SPEC}))
@@ -89,7 +89,7 @@ def test_fully_connected_kernel(engine, rng):
     np.testing.assert_allclose(values.ravel(), expected, rtol=1e-12)
 
 
-# --- the CPU engine against the reference -----------------------------------------------------
+# --- the CPU engine against the reference -------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,304 @@
+"""CNTKRegressor and CNTKClassifier: against scikit-learn, definitions and brute force."""
+
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.linalg import LinAlgError, LinAlgWarning
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor, estimators
+from sklearn_cntk._solvers import ridge_dual
+from sklearn_cntk._training_rows import choose_rows
+
+N = 60
+DIGITS = load_digits()
+IMAGES, TEST = DIGITS.images[:N], DIGITS.images[N : 2 * N]
+LABELS, TEST_LABELS = DIGITS.target[:N], DIGITS.target[N : 2 * N]
+INK = IMAGES.sum(axis=(1, 2))
+
+ESTIMATORS = [CNTKRegressor, CNTKClassifier]
+
+
+def small(cls, **parameters):
+    return cls(depth=3, gap=False, **parameters)
+
+
+def targets_for(cls):
+    return INK if cls is CNTKRegressor else LABELS
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([cls() for cls in ESTIMATORS])
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+# --- what they compute --------------------------------------------------------------------------
+
+
+def test_regressor_is_kernel_ridge_regression():
+    kernel = CNTK(depth=3, gap=False)
+    K = kernel(IMAGES)
+    model = small(CNTKRegressor, alpha=1e-3).fit(IMAGES, INK)
+    ridge = KernelRidge(kernel="precomputed", alpha=1e-3 * K.diagonal().mean()).fit(K, INK)
+    np.testing.assert_allclose(model.predict(TEST), ridge.predict(kernel(TEST, IMAGES)))
+
+
+def test_classifier_is_regression_on_centred_one_hot_labels():
+    kernel = CNTK(depth=3, gap=False)
+    K = kernel(IMAGES)
+    one_hot = (LABELS[:, None] == np.arange(10)) - 0.1
+    dual = np.linalg.solve(K + 1e-5 * K.diagonal().mean() * np.eye(N), one_hot)
+    model = small(CNTKClassifier).fit(IMAGES, LABELS)
+    expected = kernel(TEST, IMAGES) @ dual
+    np.testing.assert_allclose(model.decision_function(TEST), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(model.predict(TEST), expected.argmax(axis=1))
+    assert model.score(TEST, TEST_LABELS) > 0.85
+
+
+def test_two_classes_and_names():
+    names = np.array(["odd", "even"])[(LABELS % 2 == 0).astype(int)]
+    model = small(CNTKClassifier).fit(IMAGES, names)
+    decision = model.decision_function(TEST)
+    assert decision.shape == (N,)
+    np.testing.assert_array_equal(model.predict(TEST), np.where(decision > 0, "odd", "even"))
+    sign = small(CNTKRegressor).fit(IMAGES, np.where(names == "odd", 0.5, -0.5))
+    np.testing.assert_allclose(decision, sign.predict(TEST), rtol=1e-9)
+
+
+def test_several_outputs():
+    both = np.column_stack([INK, np.cos(INK)])
+    model = small(CNTKRegressor).fit(IMAGES, both)
+    assert model.predict(TEST).shape == (N, 2)
+    for column in range(2):
+        alone = small(CNTKRegressor).fit(IMAGES, both[:, column])
+        np.testing.assert_allclose(model.predict(TEST)[:, column], alone.predict(TEST), rtol=1e-8)
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_weights_are_repetitions(cls):
+    y = targets_for(cls)
+    weights = np.arange(N) % 3
+    repeated = np.repeat(np.arange(N), weights)
+    weighted = small(cls, alpha=0.1).fit(IMAGES, y, sample_weight=weights)
+    model = small(cls, alpha=0.1).fit(IMAGES[repeated], y[repeated])
+    method = "predict" if cls is CNTKRegressor else "decision_function"
+    np.testing.assert_allclose(
+        getattr(weighted, method)(TEST), getattr(model, method)(TEST), rtol=1e-6, atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("factor", [1e-3, 255.0])
+def test_relative_ridge_does_not_see_the_scale_of_pixels(factor):
+    model = small(CNTKRegressor, alpha=0.01).fit(IMAGES, INK)
+    scaled = small(CNTKRegressor, alpha=0.01).fit(factor * IMAGES, INK)
+    np.testing.assert_allclose(scaled.predict(factor * TEST), model.predict(TEST), rtol=1e-4)
+
+
+def test_no_ridge_interpolates():
+    model = small(CNTKRegressor, alpha=0, dtype="float64").fit(IMAGES, INK)
+    np.testing.assert_allclose(model.predict(IMAGES), INK, rtol=1e-8)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_blocks_of_predictions(normalize, monkeypatch):
+    model = small(CNTKClassifier, normalize=normalize).fit(IMAGES, LABELS)
+    expected = model.decision_function(TEST)
+    monkeypatch.setattr(estimators, "_PREDICTED_VALUES", 7 * N)
+    np.testing.assert_allclose(model.decision_function(TEST), expected, rtol=1e-12, atol=1e-13)
+    kernel = CNTK(depth=3, gap=False, normalize=normalize)
+    np.testing.assert_allclose(
+        expected, kernel(TEST, IMAGES) @ model.dual_coef_, rtol=1e-6, atol=1e-8
+    )
+
+
+def test_all_zero_images():
+    model = small(CNTKRegressor).fit(np.zeros((3, 4, 4)), [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(model.predict(np.ones((2, 4, 4))), 0)
+
+
+# --- hyperparameters in searches --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_grid_search_in_a_pipeline(n_jobs):
+    model = make_pipeline(
+        StandardScaler(with_std=False), CNTKClassifier(image_shape=(8, 8), random_state=0)
+    )
+    grid = {
+        "cntkclassifier__depth": [2, 3],
+        "cntkclassifier__gap": [True, False],
+        "cntkclassifier__train_size": [0.5, 35],
+        "cntkclassifier__alpha": [1e-5, 1.0],
+    }
+    search = GridSearchCV(model, grid, cv=3, n_jobs=n_jobs, error_score="raise")
+    search.fit(IMAGES.reshape(N, 64), LABELS % 3)
+    scores = search.cv_results_["mean_test_score"]
+    # What the search reports is what each candidate gives on its own.
+    candidate = clone(model).set_params(**search.cv_results_["params"][5])
+    alone = cross_val_score(candidate, IMAGES.reshape(N, 64), LABELS % 3, cv=3)
+    assert scores[5] == pytest.approx(alone.mean())
+    assert search.best_score_ > 0.6
+
+
+def test_cross_validation_of_images_as_they_are():
+    scores = cross_val_score(small(CNTKClassifier), IMAGES[..., None], LABELS % 2, cv=3)
+    flat = cross_val_score(
+        small(CNTKClassifier, image_shape=(8, 8)), IMAGES.reshape(N, 64), LABELS % 2, cv=3
+    )
+    np.testing.assert_array_equal(scores, flat)
+
+
+@pytest.mark.parametrize(
+    ("train_size", "n_rows"), [(None, 60), (1, 1), (17, 17), (0.25, 15), (1.0, 60)]
+)
+def test_train_size(train_size, n_rows):
+    model = small(CNTKRegressor, train_size=train_size, random_state=0).fit(IMAGES, INK)
+    assert len(model.X_fit_) == len(model.dual_coef_) == n_rows
+    rows = choose_rows(train_size, N, 0)
+    rows = np.arange(N) if rows is None else rows
+    assert len(set(rows)) == n_rows
+    alone = small(CNTKRegressor).fit(IMAGES[rows], INK[rows])
+    np.testing.assert_allclose(model.predict(TEST), alone.predict(TEST))
+
+
+def test_train_size_keeps_the_shares_of_classes():
+    y = np.repeat([0, 1, 2], [60, 30, 3])
+    rows = choose_rows(31, 93, 0, y)
+    np.testing.assert_array_equal(np.bincount(y[rows]), [20, 10, 1])
+    assert set(y[choose_rows(3, 93, 1, y)]) == {0, 1, 2}
+    different = [choose_rows(31, 93, seed, y).tolist() for seed in (0, 0, 1)]
+    assert different[0] == different[1] != different[2]
+
+
+@pytest.mark.parametrize(
+    ("train_size", "error", "message"),
+    [
+        (0, ValueError, "train_size=0 is not between 1 and the 60 rows"),
+        (61, ValueError, "train_size=61 is not between 1 and the 60 rows"),
+        (1.5, ValueError, "train_size=1.5 is no fraction"),
+        (float("nan"), ValueError, "train_size=nan is no fraction"),
+        (True, TypeError, "train_size must be None, a number of rows or a fraction, got True"),
+        ("half", TypeError, "train_size must be .* got 'half'"),
+    ],
+)
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_bad_train_size(cls, train_size, error, message):
+    with pytest.raises(error, match=message):
+        small(cls, train_size=train_size).fit(IMAGES, targets_for(cls))
+
+
+def test_fewer_rows_than_classes():
+    with pytest.raises(ValueError, match="train_size=9 keeps 9 of 60 rows, fewer than the 10"):
+        small(CNTKClassifier, train_size=9).fit(IMAGES, LABELS)
+
+
+# --- bad input and odd situations -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alpha", "error", "message"),
+    [
+        (-1, ValueError, "alpha=-1 is no ridge"),
+        (float("nan"), ValueError, "alpha=nan is no ridge"),
+        (float("inf"), ValueError, "alpha=inf is no ridge"),
+        ("1", TypeError, "alpha must be a number, got '1'"),
+        (None, TypeError, "alpha must be a number, got None"),
+    ],
+)
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_bad_alpha(cls, alpha, error, message, monkeypatch):
+    monkeypatch.setattr(CNTK, "_values", lambda *args, **kwargs: pytest.fail("computed first"))
+    with pytest.raises(error, match=message):
+        small(cls, alpha=alpha).fit(IMAGES, targets_for(cls))
+
+
+def test_one_class_only():
+    with pytest.raises(ValueError, match="one class only"):
+        small(CNTKClassifier).fit(IMAGES, np.zeros(N))
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_images_of_another_shape(cls):
+    model = small(cls).fit(IMAGES, targets_for(cls))
+    for other in (np.ones((2, 4, 16)), np.ones((2, 8, 8, 3)), np.ones((2, 8, 7))):
+        with pytest.raises(ValueError, match="images of shape .* but image_shape="):
+            model.predict(other)
+    with pytest.raises(ValueError, match="63 features"):
+        model.predict(np.ones((2, 63)))
+    np.testing.assert_array_equal(model.predict(TEST.reshape(N, 64)), model.predict(TEST))
+
+
+def test_not_positive_definite():
+    K = np.diag([1.0, 1.0, -1.0])
+    with pytest.raises(LinAlgError, match="alpha=0.001 is not positive definite. Set alpha to"):
+        ridge_dual(K, np.ones(3), 1e-3)
+    with pytest.raises(LinAlgError, match="alpha=0"):
+        small(CNTKRegressor, alpha=0).fit(np.concatenate([IMAGES, -IMAGES, IMAGES]), [*INK] * 3)
+
+
+def test_nearly_singular():
+    K = np.diag([1.0, 1e-17])
+    with pytest.warns(LinAlgWarning, match="alpha=0 is nearly singular.*Set alpha to 1e-05"):
+        ridge_dual(K, np.ones(2), 0)
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_predictions_outlive_the_training_array(cls):
+    images = IMAGES.copy()
+    model = small(cls).fit(images, targets_for(cls))
+    expected = model.predict(TEST)
+    images[...] = 0
+    np.testing.assert_array_equal(model.predict(TEST), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(TEST), expected)
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_fitted_attributes(cls):
+    frame = pd.DataFrame(IMAGES.reshape(N, 64)).add_prefix("pixel")
+    with pytest.raises(NotFittedError):
+        small(cls).predict(IMAGES)
+    model = small(cls, image_shape=(8, 8)).fit(frame, targets_for(cls))
+    assert model.n_features_in_ == 64
+    assert model.feature_names_in_[0] == "pixel0"
+    assert model.image_shape_ == (8, 8, 1)
+    assert small(cls).fit(IMAGES, targets_for(cls)).n_features_in_ == 64
+
+
+def test_interrupt_stops_at_once():
+    """Ctrl-C in the middle of minutes of work ends the process in seconds."""
+    code = """
+import numpy as np
+from sklearn_cntk import CNTKRegressor
+images = np.random.default_rng(0).normal(size=(600, 32, 32, 3))
+CNTKRegressor(depth=2, gap=False).fit(images[:2], [0, 1])
+print("started", flush=True)
+CNTKRegressor(depth=21).fit(images, np.arange(600))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "started\n"
+        time.sleep(1.5)
+        assert process.poll() is None
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+        assert "KeyboardInterrupt" in error
+        assert time.monotonic() - start < 10
+    finally:
+        process.kill()

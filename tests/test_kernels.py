@@ -1,0 +1,354 @@
+"""CNTK under scikit-learn's kernel contract, in scikit-learn's own estimators."""
+
+import pickle
+import subprocess
+import sys
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.decomposition import KernelPCA
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.kernel_approximation import Nystroem
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.svm import SVC
+
+from sklearn_cntk import CNTK
+from sklearn_cntk._architecture import Architecture, Readout
+from sklearn_cntk._engines import cpu, reference
+
+N, M = 40, 12
+DIGITS = load_digits()
+X, X_TEST = DIGITS.data[:N], DIGITS.data[N : N + M]
+Y_CLASS = DIGITS.target[:N] % 2
+Y_REAL = X.sum(axis=1) / 100
+
+
+@pytest.fixture
+def kernel():
+    return CNTK(depth=3, gap=False, image_shape=(8, 8))
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Shapes of the whole Grams that are computed, and "n pairs" for diagonals."""
+    record = []
+    from sklearn_cntk import kernels
+
+    def gram(images, others, **options):
+        record.append((len(images), "symmetric" if others is None else len(others)))
+        return original_gram(images, others, **options)
+
+    def diagonal(images, **options):
+        record.append((len(images), "pairs"))
+        return original_diagonal(images, **options)
+
+    original_gram, original_diagonal = kernels.gram, kernels.diagonal
+    monkeypatch.setattr(kernels, "gram", gram)
+    monkeypatch.setattr(kernels, "diagonal", diagonal)
+    return record
+
+
+# --- scikit-learn's estimators ------------------------------------------------------------------
+
+
+def test_kernel_ridge(kernel, calls):
+    model = KernelRidge(kernel=kernel, alpha=0.1).fit(X, Y_REAL)
+    predicted = model.predict(X_TEST)
+    assert calls == [(N, "symmetric"), (M, N)]
+    precomputed = KernelRidge(kernel="precomputed", alpha=0.1).fit(kernel(X), Y_REAL)
+    np.testing.assert_allclose(predicted, precomputed.predict(kernel(X_TEST, X)))
+
+
+@pytest.mark.parametrize("shape", [(64,), (8, 8), (8, 8, 1)])
+def test_svc(shape, calls):
+    kernel = CNTK(depth=3, gap=False, image_shape=(8, 8))
+    images, test = X.reshape(N, *shape), X_TEST.reshape(M, *shape)
+    model = SVC(kernel=kernel).fit(images, Y_CLASS)
+    decision = model.decision_function(test)
+    assert calls == [(N, "symmetric"), (M, N)]
+    precomputed = SVC(kernel="precomputed").fit(kernel(images), Y_CLASS)
+    np.testing.assert_allclose(decision, precomputed.decision_function(kernel(test, images)))
+
+
+def test_gaussian_process_regressor(kernel, calls):
+    model = GaussianProcessRegressor(kernel=kernel, alpha=0.1).fit(X, Y_REAL)
+    mean, std = model.predict(X_TEST, return_std=True)
+    # scikit-learn evaluates the Gram once for the likelihood and once to factor it.
+    assert calls == [(N, "symmetric"), (N, "symmetric"), (M, N), (M, "pairs")]
+    K, K_test = kernel(X) + 0.1 * np.eye(N), kernel(X_TEST, X)
+    np.testing.assert_allclose(mean, K_test @ np.linalg.solve(K, Y_REAL), rtol=1e-6)
+    variance = kernel.diag(X_TEST) - np.sum(K_test * np.linalg.solve(K, K_test.T).T, axis=1)
+    np.testing.assert_allclose(std**2, variance, rtol=1e-5)
+
+
+def test_gaussian_process_classifier(calls):
+    kernel = CNTK(depth=3, gap=False, image_shape=(8, 8), normalize=True)
+    model = GaussianProcessClassifier(kernel=kernel).fit(X, Y_CLASS)
+    assert model.score(X, Y_CLASS) > 0.9
+    assert set(calls) == {(N, "symmetric"), (N, N), (N, "pairs")}
+
+
+def test_optimiser_in_a_composed_kernel(kernel):
+    composed = ConstantKernel(1e-5, (1e-12, 1.0)) * kernel + WhiteKernel(0.1)
+    model = GaussianProcessRegressor(kernel=composed).fit(X, Y_REAL)
+    start = GaussianProcessRegressor(kernel=composed, optimizer=None)
+    start.fit(X, Y_REAL)
+    assert model.log_marginal_likelihood_value_ > start.log_marginal_likelihood_value_
+    assert model.score(X_TEST, X_TEST.sum(axis=1) / 100) > 0.8
+
+
+def test_nystroem(kernel, calls):
+    features = Nystroem(kernel=kernel, n_components=N, random_state=0).fit_transform(X)
+    assert calls == [(N, "symmetric"), (N, N)]
+    K = kernel(X)
+    np.testing.assert_allclose(features @ features.T, K, atol=1e-5 * K.max())
+
+
+def test_kernel_pca(kernel, calls):
+    projected = KernelPCA(n_components=3, kernel=kernel).fit(X).transform(X_TEST)
+    assert calls == [(N, "symmetric"), (M, N)]
+    precomputed = KernelPCA(n_components=3, kernel="precomputed").fit(kernel(X))
+    expected = precomputed.transform(kernel(X_TEST, X))
+    np.testing.assert_allclose(abs(projected), abs(expected), rtol=1e-6)
+
+
+def test_sums_and_products(kernel):
+    rbf = RBF(20.0)
+    K = (2.0 * kernel + rbf * kernel)(X, X_TEST)
+    np.testing.assert_allclose(K, 2 * kernel(X, X_TEST) + rbf(X, X_TEST) * kernel(X, X_TEST))
+
+
+# --- the contract -------------------------------------------------------------------------------
+
+
+def test_only_half_of_a_symmetric_gram_is_computed(monkeypatch):
+    computed = np.zeros((300, 300), dtype=int)
+    images = np.arange(300.0).reshape(300, 1, 1, 1) + 1
+
+    def gram(X, Y, architecture, readouts, *, dtype, triu):
+        tile = np.triu(np.ones((len(X), len(Y)), dtype=int), triu)
+        rows, columns = X.ravel().astype(int) - 1, Y.ravel().astype(int) - 1
+        computed[np.ix_(rows, columns)] += tile
+        return np.broadcast_to(X[:, 0, 0] * Y[:, 0, 0].T, (1, len(X), len(Y)))
+
+    monkeypatch.setattr(cpu, "gram", gram)
+    for arguments in [(images,), (images, images)]:
+        computed[...] = 0
+        K = CNTK(2)(*arguments)
+        np.testing.assert_array_equal(computed, np.triu(np.ones((300, 300))))
+        np.testing.assert_array_equal(K, images.ravel()[:, None] * images.ravel())
+
+
+def test_results_are_fresh_and_writable(kernel):
+    images = X[:5].copy()
+    first = kernel(images)
+    copy = first.copy()
+    assert first.dtype == np.float64
+    assert first.flags.c_contiguous
+    assert first.flags.writeable
+    np.testing.assert_array_equal(first, first.T)
+    first += 1  # as Gaussian processes do
+    np.testing.assert_array_equal(kernel(images), copy)
+    np.testing.assert_allclose(kernel(images, images.copy()), copy, rtol=1e-6)
+
+
+def test_gradient_of_no_hyperparameters(kernel):
+    K, gradient = kernel(X[:5], eval_gradient=True)
+    assert K.shape == (5, 5)
+    assert gradient.shape == (5, 5, 0)
+    assert kernel.theta.size == 0
+    with pytest.raises(ValueError, match="Gradient"):
+        kernel(X[:5], X[:5], eval_gradient=True)
+    assert not kernel.is_stationary()
+
+
+@pytest.mark.parametrize("gap", [True, False])
+def test_diag(gap, calls):
+    kernel = CNTK(depth=3, gap=gap, image_shape=(8, 8))
+    values = kernel.diag(X)
+    assert calls == [(N, "pairs")]
+    np.testing.assert_array_equal(values, kernel(X).diagonal())
+
+
+def test_normalize(kernel):
+    images = np.concatenate([np.zeros((1, 64)), X[:6]])
+    K, raw = clone(kernel).set_params(normalize=True)(images), kernel(images)
+    diagonal = raw.diagonal()
+    np.testing.assert_allclose(
+        K[1:, 1:], raw[1:, 1:] / np.sqrt(np.outer(diagonal[1:], diagonal[1:]))
+    )
+    np.testing.assert_array_equal(K.diagonal(), [0, *[1] * 6])
+    assert not K[0].any()
+    normalized = CNTK(depth=3, gap=False, image_shape=(8, 8), normalize=True)
+    np.testing.assert_allclose(normalized(images, images[2:].copy()), K[:, 2:], rtol=1e-6)
+    np.testing.assert_array_equal(normalized.diag(images), K.diagonal())
+
+
+@pytest.mark.parametrize("filter_size", [1, 3])
+def test_feature_vectors(filter_size):
+    """One pixel a sample: the fully-connected kernel, times q**-2L."""
+    rows = X[:6] / 16
+    architecture, readout = Architecture((1, 1, 64), 1), Readout(4, False)
+    expected = reference.gram(
+        rows.reshape(6, 1, 1, 64), rows.reshape(6, 1, 1, 64), architecture, [readout]
+    )[0]
+    K = CNTK(4, filter_size=filter_size)(rows)
+    np.testing.assert_allclose(K * filter_size**6, expected, rtol=1e-12)
+
+
+def test_every_form_of_the_same_images(kernel):
+    expected = kernel(X[:4])
+    images = X[:4].reshape(4, 8, 8)
+    strided = np.repeat(images, 2, axis=0)[::2]
+    read_only = images.copy()
+    read_only.flags.writeable = False
+    for form in [
+        images,
+        images[..., None],
+        images.tolist(),
+        images.astype(np.uint8),
+        images.astype(np.float32),
+        np.asfortranarray(images),
+        strided,
+        read_only,
+    ]:
+        np.testing.assert_array_equal(CNTK(depth=3, gap=False)(form), expected)
+    shaped = CNTK(depth=3, gap=False, image_shape=[8, 8, 1])
+    np.testing.assert_array_equal(shaped(X[:4]), expected)
+
+
+def test_float32_and_jobs(kernel):
+    exact = clone(kernel).set_params(dtype="float64")
+    np.testing.assert_allclose(kernel(X, X_TEST), exact(X, X_TEST), rtol=1e-5)
+    alone = clone(kernel).set_params(n_jobs=1)
+    np.testing.assert_array_equal(alone(X, X_TEST), kernel(X, X_TEST))
+
+
+def test_zero_patches_raise_no_warning():
+    images = np.zeros((3, 6, 6))
+    images[1, :2] = 1
+    images[2, 4:] = -2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        K = CNTK(3)(images)
+    assert np.isfinite(K).all()
+    assert not K[0].any()
+
+
+def test_clone_set_params_pickle(kernel, tmp_path):
+    twin = clone(kernel)
+    assert twin == kernel
+    assert twin is not kernel
+    assert clone(kernel).set_params(depth=4) != kernel
+    assert (kernel == RBF()) is False
+    joblib.dump(kernel, tmp_path / "kernel")
+    for copy in (pickle.loads(pickle.dumps(kernel)), joblib.load(tmp_path / "kernel")):
+        assert copy == kernel
+        np.testing.assert_array_equal(copy(X[:3]), kernel(X[:3]))
+    assert "__hash__" not in vars(CNTK)
+
+
+def test_repr(kernel):
+    assert repr(CNTK()) == "CNTK()"
+    assert repr(kernel) == "CNTK(depth=3, gap=False, image_shape=(8, 8))"
+    assert eval(repr(kernel)) == kernel
+    assert repr(kernel + WhiteKernel(1)).startswith(repr(kernel) + " + ")
+
+
+def test_progress(kernel, capsys):
+    kernel(X)
+    assert capsys.readouterr() == ("", "")
+    clone(kernel).set_params(verbose=1)(X)
+    error = capsys.readouterr().err
+    assert "pair/s" in error
+    assert f"{N * (N + 1) // 2}/{N * (N + 1) // 2}" in error
+
+
+def test_import_is_light():
+    code = (
+        "import sys, sklearn_cntk; heavy = {'numba', 'cupy', 'torch', 'dask', 'tqdm', 'matplotlib'}"
+        "; assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+GOOD = np.ones((2, 4, 4))
+
+
+@pytest.fixture
+def nothing_computed(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("computed something before the input was checked")
+
+    monkeypatch.setattr(cpu, "gram", fail)
+    monkeypatch.setattr(cpu, "pairs", fail)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"depth": 1}, ValueError, "depth=1 is too small"),
+        ({"depth": 2, "trained_layers": "hidden"}, ValueError, "depth=2 .* at least 3"),
+        ({"depth": 2.5}, TypeError, "depth must be an integer, got 2.5"),
+        ({"depth": True}, TypeError, "depth must be an integer, got True"),
+        ({"gap": "yes"}, TypeError, "gap must be True or False, got 'yes'"),
+        ({"trained_layers": "some"}, ValueError, "trained_layers='some' is unknown"),
+        ({"filter_size": 2}, ValueError, "filter_size=2 is even: use .* such as 3"),
+        ({"filter_size": 0}, ValueError, "filter_size=0 is too small"),
+        ({"filter_size": -1}, ValueError, "filter_size=-1 is too small"),
+        ({"filter_size": 1.5}, TypeError, "filter_size must be an integer"),
+        ({"image_shape": (4,)}, ValueError, r"image_shape=\(4,\) is not a shape"),
+        ({"image_shape": 16}, ValueError, "image_shape=16 is not a shape"),
+        ({"image_shape": (4, 4.0)}, ValueError, "image_shape=.* is not a shape"),
+        ({"image_shape": (5, 4)}, ValueError, r"shape \(4, 4, 1\), but image_shape=\(5, 4, 1\)"),
+        ({"device": "gpu"}, ValueError, "device='gpu' is unknown"),
+        ({"device": "cuda"}, RuntimeError, "device='cuda' is not available"),
+        ({"device": None}, ValueError, "device=None is unknown"),
+        ({"dtype": "float16"}, ValueError, "dtype='float16' is unknown"),
+    ],
+)
+@pytest.mark.usefixtures("nothing_computed")
+def test_bad_parameters(parameters, error, message):
+    with pytest.raises(error, match=message):
+        CNTK(**parameters)(GOOD)
+    with pytest.raises(error, match=message):
+        CNTK(**parameters).diag(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (np.full((2, 4, 4), np.nan), ValueError, "X contains NaN"),
+        (np.full((2, 4, 4), np.inf), ValueError, "X contains infinity"),
+        (GOOD * 1j, ValueError, "[Cc]omplex"),
+        (np.array([["a", "b"]]), ValueError, "strings"),
+        (np.array([[{}, {}]], dtype=object), TypeError, "float"),
+        (np.ones(4), ValueError, "1D array"),
+        (np.ones((2, 2, 2, 2, 2)), ValueError, r"shape \(2, 2, 2, 2, 2\): use \(n, height"),
+        (np.ones((2, 4, 0)), ValueError, "at least one pixel"),
+        (np.ones((0, 4, 4)), ValueError, "minimum of 1"),
+    ],
+)
+@pytest.mark.usefixtures("nothing_computed")
+def test_bad_images(images, error, message):
+    with pytest.raises(error, match=message):
+        CNTK()(images)
+    with pytest.raises(error, match=message.replace("X contains", "Y contains")):
+        CNTK()(GOOD, images)
+
+
+@pytest.mark.usefixtures("nothing_computed")
+def test_shapes_that_do_not_fit(kernel):
+    with pytest.raises(
+        ValueError, match=r"image_shape=\(8, 8, 1\) needs 64 features .* 63 features"
+    ):
+        kernel(X[:, :63])
+    with pytest.raises(ValueError, match=r"\(4, 4, 1\) cannot be compared .* \(4, 5, 1\)"):
+        CNTK()(GOOD, np.ones((2, 4, 5)))
