@@ -13,9 +13,10 @@ from joblib import Parallel, delayed, effective_n_jobs
 # threads end together, and long enough to hide the cost of a call.
 _TILE_WORK = 5e8
 
-# Rows and columns of a tile, a multiple of every engine's vector.  The tables of so many images
-# of 32 × 32 pixels and 21 layers take 84 MB.
+# Rows and columns of a tile are multiples of every engine's vector, and few enough that what an
+# engine keeps of their images (two numbers a pixel and layer) stays below some memory a thread.
 _LARGEST_TILE = 256
+_TABLE_BYTES = 2**25
 _VECTOR = 16
 
 
@@ -50,7 +51,7 @@ def gram(X, Y, *, engine, architecture, readouts, dtype, n_jobs, advance):
     """
     symmetric = Y is None
     Y = X if symmetric else Y
-    height, width = _tile_shape(len(X), len(Y), pair_work(architecture, readouts), n_jobs)
+    height, width = _tile_shape(len(X), len(Y), architecture, readouts, dtype, n_jobs)
 
     def tiles():
         for i in range(0, len(X), height):
@@ -78,7 +79,7 @@ def gram(X, Y, *, engine, architecture, readouts, dtype, n_jobs, advance):
 
 def diagonal(X, *, engine, architecture, readouts, dtype, n_jobs, advance):
     """Kernel values (readout, n) in float64 of each image with itself, n pairs."""
-    length, _ = _tile_shape(len(X), 1, pair_work(architecture, readouts), n_jobs)
+    length, _ = _tile_shape(len(X), 1, architecture, readouts, dtype, n_jobs)
     length = -(-length // _VECTOR) * _VECTOR
 
     def compute(rows):
@@ -98,11 +99,18 @@ def _run(function, arguments, n_jobs):
     return parallel(delayed(function)(*args) for args in arguments)
 
 
-def _tile_shape(n, m, work, n_jobs):
-    """Rows and columns of a tile of an n × m Gram at `work` element-layers a pair."""
-    pairs = min(_TILE_WORK / work, n * m / (4 * effective_n_jobs(n_jobs)))
-    width = min(_LARGEST_TILE, -(-m // _VECTOR) * _VECTOR)
-    height = min(_LARGEST_TILE, n)
+def _tile_shape(n, m, architecture, readouts, dtype, n_jobs):
+    """Rows and columns of the tiles of an n × m Gram."""
+    rows, columns, _ = architecture.image_shape
+    layers = max(readout.convolutions for readout in readouts)
+    image_bytes = 2 * rows * columns * layers * np.dtype(dtype).itemsize
+    largest = min(_LARGEST_TILE, _TABLE_BYTES // image_bytes // _VECTOR * _VECTOR)
+    largest = max(_VECTOR, largest)
+    pairs = min(
+        _TILE_WORK / pair_work(architecture, readouts), n * m / (4 * effective_n_jobs(n_jobs))
+    )
+    width = min(largest, -(-m // _VECTOR) * _VECTOR)
+    height = min(largest, n)
     while height * width > pairs and (height > 1 or width > _VECTOR):
         if width > max(_VECTOR, height):
             width = -(-width // (2 * _VECTOR)) * _VECTOR

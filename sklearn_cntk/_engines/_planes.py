@@ -11,7 +11,7 @@ Planes are framed by `radius` zero columns and rows: the zero padding of the con
 
 Layouts (flat arrays of the working dtype, the last axis contiguous):
 
-    x tables  [image, layer, (1/s, s), row, column]            y tables [..., lane] likewise
+    x tables  [image, layer, (1/s, s), row, column + radius]   y tables [..., lane] likewise
     x pixels  [image, row, column, channel]                    y pixels [..., lane] likewise
     layers    [layer, SLOTS]: coefficients of p, of r, and the factor of κ₀
 """
@@ -158,6 +158,8 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
         n_rows, n_columns, n_channels = shape
         n_layers = layers.size // SLOTS
         n_pixels = n_rows * n_columns
+        table_columns = n_columns + radius
+        table_size = n_rows * table_columns
         n_x = 1 if paired else x_pixels.size // (n_pixels * n_channels)
         n_y = y_pixels.size // (n_pixels * n_channels * lanes)
         stride = (n_columns + 2 * radius) * lanes
@@ -189,12 +191,12 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
 
                 if paired:
                     x_inverse = load(x_tables, at_x)
-                    x_scale = load(x_tables, at_x + n_pixels * lanes)
+                    x_scale = load(x_tables, at_x + table_size * lanes)
                 else:
                     x_inverse = broadcast(x_tables, at_x)
-                    x_scale = broadcast(x_tables, at_x + n_pixels)
+                    x_scale = broadcast(x_tables, at_x + table_size)
                 y_inverse = load(y_tables, at_y)
-                y_scale = load(y_tables, at_y + n_pixels * lanes)
+                y_scale = load(y_tables, at_y + table_size * lanes)
                 at_x += x_lanes
                 at_y += lanes
 
@@ -273,14 +275,16 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                         p = coefficients(layers, layer * SLOTS, p_terms)
                         r = coefficients(layers, layer * SLOTS + START_R, r_terms)
                         factor = broadcast(layers, layer * SLOTS + START_FACTOR)
-                        at_x = 2 * n_pixels * (x_image * n_layers + layer * x_lanes) + x_offset
-                        at_y = 2 * n_pixels * (y * n_layers + layer) * lanes + y_offset
+                        at_x = 2 * table_size * (x_image * n_layers + layer * x_lanes)
+                        at_x += (x_first[0] * table_columns + x_first[1]) * x_lanes
+                        at_y = 2 * table_size * (y * n_layers + layer) * lanes
+                        at_y += (y_first[0] * table_columns + y_first[1]) * lanes
                         for i in range(size[0]):
                             advance_row(
                                 source + i * stride + radius * lanes,
                                 target + i * stride + interior,
-                                at_x + i * n_columns * x_lanes,
-                                at_y + i * n_columns * lanes,
+                                at_x + i * table_columns * x_lanes,
+                                at_y + i * table_columns * lanes,
                                 size[1],
                                 p,
                                 r,

@@ -24,20 +24,49 @@ SMALLEST_SCALE = {"float32": 1e-15, "float64": 1e-140}
 
 
 @compile_lazily
-def _copy(source, target):
-    for k in range(source.size):
-        target[k] = source[k]
-
-
-@compile_lazily
 def _add(source, target):
     for k in range(source.size):
         target[k] += source[k]
 
 
 @compile_lazily
-def _scales_of_row(diagonal, factor, smallest, inverse, scale):
-    """1/s and s·sqrt(factor) of one row of D, which becomes that of the next layer's K."""
+def box_sum(plane, shape, radius, lanes, scratch):
+    """Replace `plane` by its sums over (2·radius + 1)² neighbours.
+
+    `plane` and `scratch` are flat (P, Q + radius, lanes), so that a shift of the whole plane is
+    one contiguous loop: what leaves a row at one end meets the zero columns of another.
+    """
+    rows, columns = shape
+    width = (columns + radius) * lanes
+    scratch[:] = plane
+    for shift in range(width, min(radius + 1, rows) * width, width):
+        _add(plane[shift:], scratch[:-shift])
+        _add(plane[:-shift], scratch[shift:])
+    plane[:] = scratch
+    for shift in range(lanes, (radius + 1) * lanes, lanes):
+        _add(scratch[shift:], plane[:-shift])
+        _add(scratch[:-shift], plane[shift:])
+    for end in range(width, plane.size + 1, width):
+        plane[end - radius * lanes : end] = 0.0
+
+
+@compile_lazily
+def pixel_energy(pixels, radius, lanes, energy):
+    """Fill a flat plane (P, Q + radius, lanes) with Σ_c x_c² of `pixels` (P, Q, C·lanes)."""
+    rows, columns, depth = pixels.shape
+    energy[:] = 0.0
+    for i in range(rows):
+        for j in range(columns):
+            at = (i * (columns + radius) + j) * lanes
+            for c in range(0, depth, lanes):
+                for lane in range(lanes):
+                    pixel = np.float64(pixels[i, j, c + lane])
+                    energy[at + lane] += pixel * pixel
+
+
+@compile_lazily
+def _fill_layer(diagonal, factor, smallest, inverse, scale):
+    """1/s and s·sqrt(factor) of a plane of D, which becomes that of the layer's K."""
     root = np.sqrt(factor)
     for k in range(diagonal.size):
         s = np.sqrt(diagonal[k])
@@ -48,51 +77,20 @@ def _scales_of_row(diagonal, factor, smallest, inverse, scale):
 
 
 @compile_lazily
-def box_sum(image, radius, lanes, scratch):
-    """Replace `image` (P, Q·lanes) by its sums over (2·radius + 1)² neighbours."""
-    rows, width = image.shape
-    for i in range(rows):
-        _copy(image[i], scratch[i])
-        for other in range(max(0, i - radius), min(rows, i + radius + 1)):
-            if other != i:
-                _add(image[other], scratch[i])
-    for i in range(rows):
-        _copy(scratch[i], image[i])
-        for shift in range(lanes, min(radius * lanes + 1, width), lanes):
-            _add(scratch[i, : width - shift], image[i, shift:])
-            _add(scratch[i, shift:], image[i, : width - shift])
-
-
-@compile_lazily
-def pixel_energy(pixels, lanes, energy):
-    """Fill `energy` (P, Q·lanes) with Σ_c x_c² of `pixels` (P, Q, C·lanes)."""
-    rows, columns, depth = pixels.shape
-    for i in range(rows):
-        for j in range(columns):
-            for lane in range(lanes):
-                energy[i, j * lanes + lane] = 0.0
-            for c in range(0, depth, lanes):
-                for lane in range(lanes):
-                    pixel = np.float64(pixels[i, j, c + lane])
-                    energy[i, j * lanes + lane] += pixel * pixel
-
-
-@compile_lazily
 def fill_tables(pixels, lanes, radius, factors, smallest, tables):
-    """Fill `tables` (vectors, layers, 2, P, Q·lanes) with 1/s and s·sqrt(factor).
+    """Fill `tables` (vectors, layers, 2, P·(Q + radius)·lanes) with 1/s and s·sqrt(factor).
 
     `pixels` is (vectors, P, Q, C·lanes), scaled; `factors` holds the gauged 1/q² of each layer.
     """
     vectors, rows, columns, _ = pixels.shape
-    diagonal = np.empty((rows, columns * lanes))
-    scratch = np.empty((rows, columns * lanes))
+    diagonal = np.empty(tables.shape[3])
+    scratch = np.empty(tables.shape[3])
     for vector in range(vectors):
-        pixel_energy(pixels[vector], lanes, diagonal)
+        pixel_energy(pixels[vector], radius, lanes, diagonal)
         for layer in range(factors.size):
-            box_sum(diagonal, radius, lanes, scratch)
-            for i in range(rows):
-                inverse, scale = tables[vector, layer, 0, i], tables[vector, layer, 1, i]
-                _scales_of_row(diagonal[i], factors[layer], smallest, inverse, scale)
+            box_sum(diagonal, (rows, columns), radius, lanes, scratch)
+            inverse, scale = tables[vector, layer, 0], tables[vector, layer, 1]
+            _fill_layer(diagonal, factors[layer], smallest, inverse, scale)
 
 
 @compile_lazily
@@ -100,19 +98,19 @@ def self_sums(pixels, radius, factors, weights, sums):
     """Fill `sums` (images, pools, layers, 3) for the (0, 0) plane of an image with itself.
 
     There λ = 1 and no arc-cosine is needed (nor its loss of half the digits near 1).  The last
-    axis is K, U, and U with frozen outer layers; `weights` is (pools, P, Q); `pixels` is
-    (images, P, Q, C), scaled.
+    axis is K, U, and U with frozen outer layers; `weights` is (pools, P·(Q + radius)), 0 beyond
+    the image; `pixels` is (images, P, Q, C), scaled.
     """
     images, rows, columns, _ = pixels.shape
-    scratch = np.empty((rows, columns))
-    states = np.empty((3, rows, columns))  # D, then Θ of all and of hidden layers
+    scratch = np.empty(weights.shape[1])
+    states = np.empty((3, weights.shape[1]))  # D, then Θ of all and of hidden layers
     for image in range(images):
-        pixel_energy(pixels[image], 1, states[0])
+        pixel_energy(pixels[image], radius, 1, states[0])
         states[1] = states[0]
         states[2] = 0.0
         for layer in range(factors.size):
             for state in range(3):
-                box_sum(states[state], radius, 1, scratch)
+                box_sum(states[state], (rows, columns), radius, 1, scratch)
             states *= factors[layer]
             for state in range(1, 3):
                 states[state] += states[0]  # U = K̇ ⊙ Θ + K with K̇ = 1/q², K = D/q²
@@ -141,13 +139,15 @@ class Gauge:
         """The gauge in which the largest D of an all-ones image is the same in every layer."""
         rows, columns, _ = architecture.image_shape
         radius = architecture.radius
-        ones = np.ones((rows, columns))
+        ones = np.zeros((rows, columns + radius))
+        ones[:, :columns] = 1.0
+        ones = ones.ravel()
         scratch = np.empty_like(ones)
-        box_sum(ones, radius, 1, scratch)
+        box_sum(ones, (rows, columns), radius, 1, scratch)
         factors = np.empty(n_layers)
         for layer in range(n_layers):
             before = ones.max()
-            box_sum(ones, radius, 1, scratch)
+            box_sum(ones, (rows, columns), radius, 1, scratch)
             factors[layer] = before / ones.max()
             ones *= factors[layer]
         return cls(factors, np.cumprod(architecture.filter_size**-2.0 / factors))

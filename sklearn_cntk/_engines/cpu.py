@@ -116,7 +116,8 @@ class _Plan:
         full[: len(images)] = scaled
         pixels[...] = np.moveaxis(full.reshape(vectors, lanes, *images.shape[1:]), 1, -1)
         rows, columns, channels = images.shape[1:]
-        tables = _aligned_zeros((vectors, self.n_layers, 2, rows, columns * lanes), self.dtype)
+        size = rows * (columns + self.architecture.radius) * lanes
+        tables = _aligned_zeros((vectors, self.n_layers, 2, size), self.dtype)
         fill_tables(
             pixels.reshape(vectors, rows, columns, channels * lanes),
             lanes,
@@ -167,8 +168,10 @@ class _Plan:
         row_weights = weights[:, : rows**2].reshape(-1, rows, rows)
         column_weights = weights[:, rows**2 :].reshape(-1, columns, columns)
         weights = np.einsum("pii,pjj->pij", row_weights, column_weights)
+        radius = self.architecture.radius
+        weights = np.pad(weights, ((0, 0), (0, 0), (0, radius))).reshape(len(self.pools), -1)
         sums = np.empty((len(X), len(self.pools), self.n_layers, 3))
-        self_sums(pixels, self.architecture.radius, self.gauge.factors, weights, sums)
+        self_sums(pixels, radius, self.gauge.factors, weights, sums)
         states = [STATES.index(state) for state in self.states]
         return self._read(sums[:, None, ..., states, None])[:, :, 0] * scales**2
 
