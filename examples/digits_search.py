@@ -74,7 +74,7 @@ def main():
 
     start = time.perf_counter()
     X, y = load_digits(return_X_y=True)
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=0)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.4, random_state=0)
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
 
     search = search_architectures(X_train, y_train, folds)

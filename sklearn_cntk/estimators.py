@@ -3,21 +3,13 @@
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_array,
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._gram import progress_bar
 from ._images import as_images
 from ._solvers import ridge_dual
+from ._tasks import ClassificationTask, RegressionTask
 from ._training_rows import choose_rows
 from .kernels import CNTK
 
@@ -25,43 +17,16 @@ from .kernels import CNTK
 _PREDICTED_VALUES = 2**23
 
 
-class _CNTKEstimator(BaseEstimator):
-    """What regression and classification share: images, rows, kernel and dual coefficients."""
+def check_alpha(alpha):
+    """Raise unless `alpha` is a ridge."""
+    if isinstance(alpha, bool) or not isinstance(alpha, Real):
+        raise TypeError(f"alpha must be a number, got {alpha!r}.")
+    if not 0 <= alpha < np.inf:
+        raise ValueError(f"alpha={alpha} is no ridge: use a finite number of 0 or more.")
 
-    def __init__(
-        self,
-        depth=11,
-        gap=True,
-        *,
-        alpha=1e-5,
-        train_size=None,
-        trained_layers="all",
-        filter_size=3,
-        image_shape=None,
-        normalize=False,
-        device="auto",
-        dtype="float32",
-        n_jobs=-1,
-        random_state=None,
-        verbose=0,
-    ):
-        self.depth = depth
-        self.gap = gap
-        self.alpha = alpha
-        self.train_size = train_size
-        self.trained_layers = trained_layers
-        self.filter_size = filter_size
-        self.image_shape = image_shape
-        self.normalize = normalize
-        self.device = device
-        self.dtype = dtype
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
 
-    def _kernel(self):
-        """The kernel with this estimator's parameters."""
-        return CNTK(**{name: getattr(self, name) for name in CNTK().get_params()})
+class ImageEstimator(BaseEstimator):
+    """An estimator with `image_shape` whose X are images."""
 
     def _check_images(self, X, *, reset):
         """Images of X; its features are recorded, or compared with those of fit."""
@@ -76,42 +41,87 @@ class _CNTKEstimator(BaseEstimator):
             self.image_shape_ = images.shape[1:]
         return images
 
-    def _fit_dual(self, images, targets, sample_weight, rows=None):
-        """Fit dual coefficients to float64 `targets` on the chosen `rows`."""
-        if isinstance(self.alpha, bool) or not isinstance(self.alpha, Real):
-            raise TypeError(f"alpha must be a number, got {self.alpha!r}.")
-        if not 0 <= self.alpha < np.inf:
-            raise ValueError(f"alpha={self.alpha} is no ridge: use a finite number of 0 or more.")
+
+class _CNTKEstimator(ImageEstimator):
+    """What regression and classification share: images, rows, kernel and dual coefficients."""
+
+    def __init__(
+        self,
+        depth=11,
+        gap=True,
+        *,
+        alpha=1e-5,
+        train_size=None,
+        lap=0,
+        trained_layers="all",
+        filter_size=3,
+        image_shape=None,
+        normalize=False,
+        device="auto",
+        dtype="float32",
+        n_jobs=-1,
+        random_state=None,
+        verbose=0,
+    ):
+        self.depth = depth
+        self.gap = gap
+        self.alpha = alpha
+        self.train_size = train_size
+        self.lap = lap
+        self.trained_layers = trained_layers
+        self.filter_size = filter_size
+        self.image_shape = image_shape
+        self.normalize = normalize
+        self.device = device
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _kernel(self):
+        """The kernel with this estimator's parameters."""
+        return CNTK(**{name: getattr(self, name) for name in CNTK().get_params()})
+
+    def _fit(self, X, y, sample_weight):
+        """Check everything, choose the rows, and fit the dual coefficients."""
+        images = self._check_images(X, reset=True)
+        targets, classes = self._encode(images, y)
+        check_alpha(self.alpha)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, images, dtype=np.float64, ensure_non_negative=True
+            )
+        rows = choose_rows(self.train_size, len(images), self.random_state, classes)
         if rows is not None:
             targets = targets[rows]
             sample_weight = None if sample_weight is None else sample_weight[rows]
         # A copy, so that predictions do not change with the caller's array.
         self.X_fit_ = images.copy() if rows is None else images[rows]
-        kernel = self._kernel()
-        K = kernel._values(self.X_fit_)
+        job = self._kernel()._job(self.X_fit_)
+        (K,) = job.gram(self.X_fit_)
         self.dual_coef_ = ridge_dual(K, targets, self.alpha, sample_weight)
-        self._fit_diagonal = kernel._diagonal(self.X_fit_) if self.normalize else None
+        self._fit_diagonals = job.diagonals(self.X_fit_) if self.normalize else None
         return self
 
     def _predict_targets(self, X):
         """Predicted targets; by blocks of rows, so memory does not grow with their number."""
         check_is_fitted(self)
         images = self._check_images(X, reset=False)
-        kernel = self._kernel()
+        job = self._kernel()._job(images)
         n_fit = len(self.X_fit_)
         predicted = np.empty((len(images), *self.dual_coef_.shape[1:]))
         block = max(1, _PREDICTED_VALUES // n_fit)
         with progress_bar(len(images) * n_fit, self.verbose) as advance:
             for start in range(0, len(images), block):
                 rows = slice(start, start + block)
-                K = kernel._values(
-                    images[rows], self.X_fit_, y_diagonal=self._fit_diagonal, advance=advance
+                (K,) = job.gram(
+                    images[rows], self.X_fit_, y_diagonals=self._fit_diagonals, advance=advance
                 )
                 predicted[rows] = K @ self.dual_coef_
         return predicted
 
 
-class CNTKRegressor(MultiOutputMixin, RegressorMixin, _CNTKEstimator):
+class CNTKRegressor(RegressionTask, _CNTKEstimator):
     """Regression by an infinitely wide, fully trained convolutional network.
 
     Kernel ridge regression with :class:`CNTK`: the predictions, in the limit of infinite width,
@@ -130,6 +140,8 @@ class CNTKRegressor(MultiOutputMixin, RegressorMixin, _CNTKEstimator):
     train_size : int, float or None, default=None
         Number (int) or fraction (float) of the training rows to use, drawn at random:
         training-set size as a hyperparameter.  None uses all.
+    lap : int, default=0
+        Radius of local average pooling, which excludes ``gap=True``; see :class:`CNTK`.
     trained_layers : {"all", "hidden", "last"}, default="all"
         Layers that gradient descent trains, see :class:`CNTK`; "last" is regression with the
         NNGP kernel.
@@ -207,35 +219,10 @@ class CNTKRegressor(MultiOutputMixin, RegressorMixin, _CNTKEstimator):
         LinAlgError
             The matrix is not positive definite: `alpha` is too small.
         """
-        images = self._check_images(X, reset=True)
-        if y is None:
-            raise ValueError("CNTKRegressor requires y to be passed, but the target y is None.")
-        y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", estimator=self)
-        if y.ndim > 2:
-            raise ValueError(f"y has shape {y.shape}: use (n,) or (n, n_targets).")
-        check_consistent_length(images, y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, images, dtype=np.float64, ensure_non_negative=True
-            )
-        rows = choose_rows(self.train_size, len(images), self.random_state)
-        return self._fit_dual(images, y, sample_weight, rows)
-
-    def predict(self, X):
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
-
-        Returns
-        -------
-        ndarray of float64, shape (m,) or (m, n_targets)
-        """
-        return self._predict_targets(X)
+        return self._fit(X, y, sample_weight)
 
 
-class CNTKClassifier(ClassifierMixin, _CNTKEstimator):
+class CNTKClassifier(ClassificationTask, _CNTKEstimator):
     """Classification by an infinitely wide, fully trained convolutional network.
 
     Kernel ridge regression with :class:`CNTK` onto one-hot labels minus 1/k for k classes, as
@@ -254,6 +241,8 @@ class CNTKClassifier(ClassifierMixin, _CNTKEstimator):
         Number (int) or fraction (float) of the training rows to use, drawn at random,
         with the shares of the classes kept:
         training-set size as a hyperparameter.  None uses all.
+    lap : int, default=0
+        Radius of local average pooling, which excludes ``gap=True``; see :class:`CNTK`.
     trained_layers : {"all", "hidden", "last"}, default="all"
         Layers that gradient descent trains, see :class:`CNTK`; "last" is regression with the
         NNGP kernel.
@@ -331,54 +320,4 @@ class CNTKClassifier(ClassifierMixin, _CNTKEstimator):
         LinAlgError
             The matrix is not positive definite: `alpha` is too small.
         """
-        images = self._check_images(X, reset=True)
-        if y is None:
-            raise ValueError("CNTKClassifier requires y to be passed, but the target y is None.")
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        check_consistent_length(images, y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, images, dtype=np.float64, ensure_non_negative=True
-            )
-        self.classes_, indices = np.unique(y, return_inverse=True)
-        n_classes = len(self.classes_)
-        if n_classes < 2:
-            raise ValueError(
-                f"y holds one class only ({self.classes_[0]!r}): a classifier needs two or more."
-            )
-        rows = choose_rows(self.train_size, len(images), self.random_state, indices)
-        targets = np.eye(n_classes)[indices] - 1 / n_classes
-        # With two classes the columns are negatives of each other.
-        return self._fit_dual(
-            images, targets[:, 1] if n_classes == 2 else targets, sample_weight, rows
-        )
-
-    def decision_function(self, X):
-        """Predicted targets: one-hot labels minus 1/k, so 0 favours no class.
-
-        Parameters
-        ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
-
-        Returns
-        -------
-        ndarray of float64, shape (m, n_classes), or (m,) for the second of two classes
-        """
-        return self._predict_targets(X)
-
-    def predict(self, X):
-        """Predict class labels.
-
-        Parameters
-        ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
-
-        Returns
-        -------
-        ndarray (m,) of elements of ``classes_``
-        """
-        decision = self.decision_function(X)
-        best = (decision > 0).astype(int) if decision.ndim == 1 else decision.argmax(axis=1)
-        return self.classes_[best]
+        return self._fit(X, y, sample_weight)

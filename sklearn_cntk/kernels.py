@@ -3,10 +3,9 @@
 import numpy as np
 from sklearn.gaussian_process.kernels import Kernel
 
-from ._architecture import Architecture, Readout
-from ._engines import select_engine
-from ._gram import diagonal, gram, progress_bar
-from ._images import as_images, check_same_shape
+from ._architecture import Readout
+from ._images import as_images
+from ._job import Job
 
 
 class CNTK(Kernel):
@@ -27,6 +26,10 @@ class CNTK(Kernel):
     gap : bool, default=True
         Global average pooling before the dense layer (CNTK-GAP) instead of flattening (CNTK-V).
         Costs height × width times as much.
+    lap : int, default=0
+        Radius c of local average pooling before the dense layer, over windows of
+        ``(2 * lap + 1) ** 2`` pixels [2]_; excludes ``gap=True``.  0 pools nothing.  Costs up to
+        ``(4 * lap + 1) ** 2`` times as much as flattening.
     trained_layers : {"all", "hidden", "last"}, default="all"
         Layers that are trained.  "all" is section 4 of [1]_; "hidden" freezes the first and last
         layer (appendix H: the published GAP figures); "last" trains the dense layer alone, which
@@ -67,6 +70,8 @@ class CNTK(Kernel):
     ----------
     .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation
        with an Infinitely Wide Neural Net", NeurIPS 2019.
+    .. [2] Z. Li, R. Wang, D. Yu, S. S. Du, W. Hu, R. Salakhutdinov, S. Arora, "Enhanced
+       Convolutional Neural Tangent Kernels", 2019.
 
     Examples
     --------
@@ -90,6 +95,7 @@ class CNTK(Kernel):
         depth=11,
         gap=True,
         *,
+        lap=0,
         trained_layers="all",
         filter_size=3,
         image_shape=None,
@@ -101,6 +107,7 @@ class CNTK(Kernel):
     ):
         self.depth = depth
         self.gap = gap
+        self.lap = lap
         self.trained_layers = trained_layers
         self.filter_size = filter_size
         self.image_shape = image_shape
@@ -142,7 +149,7 @@ class CNTK(Kernel):
         symmetric = Y is None or Y is X
         X = as_images(X, self.image_shape)
         Y = None if symmetric else as_images(Y, self.image_shape, name="Y")
-        K = self._values(X, Y)
+        (K,) = self._job(X).gram(X, Y)
         return (K, np.empty((*K.shape, 0))) if eval_gradient else K
 
     def diag(self, X):
@@ -157,7 +164,8 @@ class CNTK(Kernel):
         -------
         ndarray of float64, shape (n,)
         """
-        values = self._diagonal(as_images(X, self.image_shape))
+        images = as_images(X, self.image_shape)
+        (values,) = self._job(images).diagonals(images)
         return (values > 0).astype(np.float64) if self.normalize else values
 
     def is_stationary(self):
@@ -169,50 +177,15 @@ class CNTK(Kernel):
         changed = {k: v for k, v in self.get_params().items() if repr(v) != repr(defaults[k])}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
 
-    def _options(self, images):
-        """Engine, readouts and what else `_gram` asks for; every parameter is checked here."""
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype={self.dtype!r} is unknown: use 'float32' or 'float64'.")
-        return {
-            "engine": select_engine(self.device),
-            "architecture": Architecture(images.shape[1:], self.filter_size),
-            "readouts": [Readout(self.depth, self.gap, self.trained_layers)],
-            # Uncentred feature vectors are nearly parallel, where float32 loses half its digits.
-            "dtype": "float64" if images.shape[1:3] == (1, 1) else self.dtype,
-            "n_jobs": self.n_jobs,
-        }
-
-    def _values(self, X, Y=None, *, y_diagonal=None, advance=None):
-        """Kernel values of validated images.
-
-        `y_diagonal` saves the n pairs that `normalize` needs of Y where the caller has them, and
-        `advance` takes the place of a progress bar of this call's own.
-        """
-        options = self._options(X)
-        if Y is not None:
-            check_same_shape(X, Y)
-        n_pairs = len(X) * (len(X) + 1) // 2 if Y is None else len(X) * len(Y)
-        with progress_bar(n_pairs, self.verbose, advance) as advance_bar:
-            (K,) = gram(X, Y, advance=advance_bar, **options)
-        if self.normalize:
-            x_diagonal = K.diagonal().copy() if Y is None else self._diagonal(X)
-            if Y is None:
-                y_diagonal = x_diagonal
-            elif y_diagonal is None:
-                y_diagonal = self._diagonal(Y)
-            K /= _root(x_diagonal)[:, None]
-            K /= _root(y_diagonal)
-            if Y is None:  # 1, not 1 and a rounding error
-                np.fill_diagonal(K, x_diagonal > 0)
-        return K
-
-    def _diagonal(self, images):
-        """Kernel values of validated images with themselves, not normalized."""
-        with progress_bar(len(images), self.verbose) as advance:
-            (values,) = diagonal(images, advance=advance, **self._options(images))
-        return values
-
-
-def _root(diagonal):
-    """Square roots, and 1 for all-zero images, whose kernel values are 0."""
-    return np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    def _job(self, images):
+        """The computation that the parameters ask for, all of them checked."""
+        return Job.of(
+            images,
+            [Readout(self.depth, self.gap, self.trained_layers, self.lap)],
+            filter_size=self.filter_size,
+            normalize=self.normalize,
+            device=self.device,
+            dtype=self.dtype,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor, estimators
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor, _job, estimators
 from sklearn_cntk._solvers import ridge_dual
 from sklearn_cntk._training_rows import choose_rows
 
@@ -221,7 +221,7 @@ def test_fewer_rows_than_classes():
 )
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_bad_alpha(cls, alpha, error, message, monkeypatch):
-    monkeypatch.setattr(CNTK, "_values", lambda *args, **kwargs: pytest.fail("computed first"))
+    monkeypatch.setattr(_job, "gram", lambda *args, **kwargs: pytest.fail("computed first"))
     with pytest.raises(error, match=message):
         small(cls, alpha=alpha).fit(IMAGES, targets_for(cls))
 

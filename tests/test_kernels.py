@@ -17,7 +17,7 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC
 
-from sklearn_cntk import CNTK
+from sklearn_cntk import CNTK, _job
 from sklearn_cntk._architecture import Architecture, Readout
 from sklearn_cntk._engines import cpu, reference
 
@@ -37,7 +37,6 @@ def kernel():
 def calls(monkeypatch):
     """Shapes of the whole Grams that are computed, and "n pairs" for diagonals."""
     record = []
-    from sklearn_cntk import kernels
 
     def gram(images, others, **options):
         record.append((len(images), "symmetric" if others is None else len(others)))
@@ -47,9 +46,9 @@ def calls(monkeypatch):
         record.append((len(images), "pairs"))
         return original_diagonal(images, **options)
 
-    original_gram, original_diagonal = kernels.gram, kernels.diagonal
-    monkeypatch.setattr(kernels, "gram", gram)
-    monkeypatch.setattr(kernels, "diagonal", diagonal)
+    original_gram, original_diagonal = _job.gram, _job.diagonal
+    monkeypatch.setattr(_job, "gram", gram)
+    monkeypatch.setattr(_job, "diagonal", diagonal)
     return record
 
 
@@ -300,6 +299,8 @@ def nothing_computed(monkeypatch):
         ({"depth": 2.5}, TypeError, "depth must be an integer, got 2.5"),
         ({"depth": True}, TypeError, "depth must be an integer, got True"),
         ({"gap": "yes"}, TypeError, "gap must be True or False, got 'yes'"),
+        ({"lap": -1, "gap": False}, ValueError, "lap=-1 is too small"),
+        ({"lap": 1}, ValueError, "lap=1 excludes gap=True"),
         ({"trained_layers": "some"}, ValueError, "trained_layers='some' is unknown"),
         ({"filter_size": 2}, ValueError, "filter_size=2 is even: use .* such as 3"),
         ({"filter_size": 0}, ValueError, "filter_size=0 is too small"),

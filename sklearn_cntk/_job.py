@@ -1,0 +1,86 @@
+"""A validated computation: which kernels, by which engine, in which precision."""
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from ._architecture import Architecture, Readout
+from ._engines import select_engine
+from ._gram import diagonal, gram, progress_bar
+from ._images import check_same_shape
+
+
+@dataclass(frozen=True)
+class Job:
+    """Kernel values of several readouts for images of one shape.
+
+    Built by :meth:`of`, which checks every parameter before anything is computed.
+    """
+
+    engine: ModuleType
+    architecture: Architecture
+    readouts: list[Readout]
+    dtype: str
+    normalize: bool
+    n_jobs: int | None
+    verbose: int
+
+    @classmethod
+    def of(cls, images, readouts, *, filter_size, normalize, device, dtype, n_jobs, verbose):
+        """The job for images like these (n, P, Q, C), from the public parameters."""
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype={dtype!r} is unknown: use 'float32' or 'float64'.")
+        return cls(
+            engine=select_engine(device),
+            architecture=Architecture(images.shape[1:], filter_size),
+            readouts=readouts,
+            # Uncentred feature vectors are nearly parallel, where float32 loses half its digits.
+            dtype="float64" if images.shape[1:3] == (1, 1) else dtype,
+            normalize=normalize,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+
+    def gram(self, X, Y=None, *, y_diagonals=None, advance=None):
+        """Kernel values (readouts, n, m) of images X and Y, or of X with itself.
+
+        `y_diagonals` saves the pairs that `normalize` needs of Y where the caller has them;
+        `advance` takes the place of a progress bar of this call's own.
+        """
+        if Y is not None:
+            check_same_shape(X, Y)
+        n_pairs = len(X) * (len(X) + 1) // 2 if Y is None else len(X) * len(Y)
+        with progress_bar(n_pairs, self.verbose, advance) as advance_bar:
+            values = gram(X, Y, advance=advance_bar, **self._options())
+        if self.normalize:
+            if Y is None:
+                x_diagonals = y_diagonals = np.diagonal(values, axis1=1, axis2=2).copy()
+            else:
+                x_diagonals = self.diagonals(X)
+                y_diagonals = self.diagonals(Y) if y_diagonals is None else y_diagonals
+            values /= _root(x_diagonals)[:, :, None]
+            values /= _root(y_diagonals)[:, None, :]
+            if Y is None:  # 1, not 1 and a rounding error
+                i = np.arange(len(X))
+                values[:, i, i] = x_diagonals > 0
+        return values
+
+    def diagonals(self, X):
+        """Kernel values (readouts, n) of images with themselves, not normalized."""
+        with progress_bar(len(X), self.verbose) as advance:
+            return diagonal(X, advance=advance, **self._options())
+
+    def _options(self):
+        return {
+            "engine": self.engine,
+            "architecture": self.architecture,
+            "readouts": self.readouts,
+            "dtype": self.dtype,
+            "n_jobs": self.n_jobs,
+        }
+
+
+def _root(diagonals):
+    """Square roots, and 1 for all-zero images, whose kernel values are 0."""
+    return np.sqrt(np.where(diagonals > 0, diagonals, 1.0))

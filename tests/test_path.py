@@ -1,0 +1,64 @@
+"""cntk_path: one pass, equal to single kernels."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from sklearn_cntk import CNTK, _job, _memory, cntk_path
+
+IMAGES = load_digits().images[:40]
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("others", [None, IMAGES[30:35].copy()])
+def test_equals_single_kernels_bit_for_bit(normalize, others):
+    grams, readouts = cntk_path(
+        IMAGES,
+        others,
+        depths=[3, 5],
+        lap=[1],
+        trained_layers=("all", "hidden", "last"),
+        normalize=normalize,
+    )
+    assert grams.shape == (18, 40, 40 if others is None else 5)
+    assert len({tuple(readout.items()) for readout in readouts}) == 18
+    for gram, readout in zip(grams, readouts, strict=True):
+        single = CNTK(**readout, normalize=normalize)(IMAGES, others)
+        np.testing.assert_array_equal(gram, single)
+
+
+def test_one_pass(monkeypatch):
+    calls = []
+
+    def gram(X, Y, *, readouts, **options):
+        calls.append(len(readouts))
+        return original(X, Y, readouts=readouts, **options)
+
+    original = _job.gram
+    monkeypatch.setattr(_job, "gram", gram)
+    cntk_path(IMAGES, IMAGES, depths=range(2, 7), gap=[False])
+    assert calls == [5]
+
+
+def test_asking_twice_returns_once():
+    _, readouts = cntk_path(IMAGES[:2], depths=[3, 3], gap=(False, False), lap=[0])
+    assert readouts == [{"depth": 3, "gap": False, "lap": 0, "trained_layers": "all"}]
+
+
+def test_nothing_asked():
+    with pytest.raises(ValueError, match=r"no readout is left of depths=\[\]"):
+        cntk_path(IMAGES, depths=[])
+    with pytest.raises(ValueError, match=r"gap=\(\), lap=\(\)"):
+        cntk_path(IMAGES, depths=[3], gap=())
+
+
+def test_memory_is_checked_first(monkeypatch):
+    monkeypatch.setattr(_job, "gram", lambda *args, **kwargs: pytest.fail("computed first"))
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 2**30)
+    images = np.zeros((10_000, 1, 1))
+    with pytest.raises(MemoryError, match=r"2 Gram matrices needs 1.5 GiB, but 1.0 GiB are free"):
+        cntk_path(images, depths=[3], gap=[True, False])
+
+
+def test_there_is_memory():
+    assert _memory.available_bytes() > 2**20
