@@ -1,6 +1,7 @@
 """Image data of the paper's experiments, read from files that the user has."""
 
 import pickle
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,8 @@ def load_cifar10(path, *, n_train=None, n_test=None, standardize=True):
     FileNotFoundError
         If `path` holds none of the forms above.
     ValueError
-        If a file is damaged, or has fewer images than asked for.
+        If a file is damaged or a pickle of anything else, or if `n_train` or `n_test` is no
+        positive integer or more than the files hold.
 
     References
     ----------
@@ -99,6 +101,8 @@ def _has(file, name):
 
 def _first_images(batches, n, name):
     """Images and labels of as many batches as hold the first n images."""
+    if n is not None and not (isinstance(n, Integral) and n >= 1):
+        raise ValueError(f"{name}={n!r} should be a positive integer, or None for all images.")
     images, labels, count = [], [], 0
     for read in batches:
         if n is not None and count >= n:
@@ -107,8 +111,8 @@ def _first_images(batches, n, name):
         images.append(X)
         labels.append(y)
         count += len(X)
-    if n is not None and not 1 <= n <= count:
-        raise ValueError(f"{name}={n}, but the files hold 1 to {count} images.")
+    if n is not None and n > count:
+        raise ValueError(f"{name}={n}, but the files hold {count} images.")
     return np.concatenate(images)[:n], np.concatenate(labels)[:n].astype(np.int64)
 
 
@@ -146,8 +150,12 @@ def _binary(file):
 def _pickled(file):
     def read():
         with open(file, "rb") as stream:
-            batch = _ArrayUnpickler(stream, encoding="bytes").load()
-        return _check(file, _from_planes(batch[b"data"]), np.asarray(batch[b"labels"]))
+            try:
+                batch = _ArrayUnpickler(stream, encoding="bytes").load()
+                images, labels = _from_planes(batch[b"data"]), np.asarray(batch[b"labels"])
+            except Exception as error:  # a damaged pickle may raise anything
+                raise ValueError(f"{file} is no Python batch of CIFAR-10: {error!r}") from error
+        return _check(file, images, labels)
 
     return read
 
@@ -179,9 +187,12 @@ def _from_planes(rows):
 
 
 def _check(file, images, labels):
-    if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3) or len(images) != len(labels):
+    fit = images.shape[1:] == (32, 32, 3) and labels.shape == images.shape[:1]
+    if images.dtype != np.uint8 or not fit:
         raise ValueError(
-            f"{file} holds {images.dtype} images of shape {images.shape} and {len(labels)} labels: "
-            "expected uint8 (n, 32, 32, 3) and n labels."
+            f"{file} holds {images.dtype} images of shape {images.shape} and labels of shape "
+            f"{labels.shape}: expected uint8 (n, 32, 32, 3) and (n,)."
         )
+    if not np.isin(labels, np.arange(10)).all():
+        raise ValueError(f"{file} holds labels other than the integers 0 to 9.")
     return images, labels

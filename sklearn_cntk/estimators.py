@@ -93,20 +93,26 @@ class _CNTKEstimator(ImageEstimator):
             )
         rows = choose_rows(self.train_size, len(images), self.random_state, classes)
         if rows is not None:
-            targets = targets[rows]
+            images, targets = images[rows], targets[rows]
             sample_weight = None if sample_weight is None else sample_weight[rows]
-        # A copy, so that predictions do not change with the caller's array.
-        self.X_fit_ = images.copy() if rows is None else images[rows]
-        job = self._kernel()._job(self.X_fit_)
-        (K,) = job.gram(self.X_fit_)
+        (K,) = self._kernel()._job(images).gram(images)
+        return self._solve(images, K, targets, sample_weight)
+
+    def _solve(self, images, K, targets, sample_weight=None):
+        """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
         self.dual_coef_ = ridge_dual(K, targets, self.alpha, sample_weight)
-        self._fit_diagonals = job.diagonals(self.X_fit_) if self.normalize else None
+        # A copy, so that predictions do not change with the caller's array.
+        self.X_fit_ = images.copy()
+        job = self._kernel()._job(images)
+        self._fit_diagonals = job.diagonals(images) if self.normalize else None
         return self
 
     def _predict_targets(self, X):
-        """Predicted targets; by blocks of rows, so memory does not grow with their number."""
         check_is_fitted(self)
-        images = self._check_images(X, reset=False)
+        return self._predict_images(self._check_images(X, reset=False))
+
+    def _predict_images(self, images):
+        """Predicted targets; by blocks of rows, so memory does not grow with their number."""
         job = self._kernel()._job(images)
         n_fit = len(self.X_fit_)
         predicted = np.empty((len(images), *self.dual_coef_.shape[1:]))

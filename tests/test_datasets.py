@@ -1,6 +1,7 @@
 """CIFAR-10 from each of its forms, made up in small and, where they are, the real files."""
 
 import pickle
+import struct
 
 import numpy as np
 import pytest
@@ -32,6 +33,30 @@ def write_python(folder, images, labels):
     return folder
 
 
+def python2_pickle(images, labels):
+    """The bytes of an official batch: opcodes and module names of Python 2 and its NumPy."""
+
+    def int32(k):
+        return b"J" + struct.pack("<i", k)
+
+    data = planes(images).tobytes()
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+        b"(K\x01" + int32(len(images)) + int32(3072) + b"\x86"
+        b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"
+        b"(K\x03U\x01|NNN" + int32(-1) + int32(-1) + b"K\x00tb"
+        b"\x89T" + struct.pack("<i", len(data)) + data + b"tb"
+    )
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\x02}(U\x04data" + array + b"U\x06labels" + numbers + b"u."
+
+
+def write_python2(folder, images, labels):
+    for name, X, y in zip(names(), images, labels, strict=True):
+        (folder / name).write_bytes(python2_pickle(X, y))
+    return folder
+
+
 def write_binary(folder, images, labels):
     for name, X, y in zip(names(".bin"), images, labels, strict=True):
         rows = np.column_stack([y.astype(np.uint8), planes(X)])
@@ -58,7 +83,7 @@ def write_npz_batches(folder, images, labels):
     return folder
 
 
-WRITERS = [write_python, write_binary, write_npz, write_npz_batches]
+WRITERS = [write_python, write_python2, write_binary, write_npz, write_npz_batches]
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -102,7 +127,7 @@ def test_a_pickle_runs_no_code(tmp_path, arrays):
             return trace.touch, ()
 
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps(Attack(), protocol=2))
-    with pytest.raises(pickle.UnpicklingError, match="no place in a file of images"):
+    with pytest.raises(ValueError, match="data_batch_1 .* no place in a file of images"):
         load_cifar10(tmp_path)
     assert not trace.exists()
 
@@ -112,10 +137,42 @@ def test_nothing_there(tmp_path):
         load_cifar10(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "n"), [("n_train", 21), ("n_test", 5), ("n_train", 0)])
+@pytest.mark.parametrize(("name", "n"), [("n_train", 21), ("n_test", 5)])
 def test_more_images_than_there_are(name, n, tmp_path, arrays):
     with pytest.raises(ValueError, match=f"{name}={n}, but the files hold"):
         load_cifar10(write_npz(tmp_path, *arrays), **{name: n})
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, "all"])
+def test_number_of_images_that_is_none(n, tmp_path, arrays):
+    with pytest.raises(ValueError, match=f"n_train={n!r} should be a positive integer"):
+        load_cifar10(write_npz(tmp_path, *arrays), n_train=n)
+
+
+def test_reads_no_more_batches_than_needed(tmp_path, arrays):
+    write_python(tmp_path, *arrays)
+    (tmp_path / "data_batch_2").write_bytes(b"damaged")
+    assert len(load_cifar10(tmp_path, n_train=PER_BATCH).X_train) == PER_BATCH
+    with pytest.raises(ValueError, match="data_batch_2 is no Python batch"):
+        load_cifar10(tmp_path, n_train=PER_BATCH + 1)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({b"labels": [1]}, "KeyError.*data"),
+        ([1], "TypeError"),
+        ({b"data": np.zeros((1, 100), np.uint8), b"labels": [1]}, "cannot reshape"),
+        ({b"data": np.zeros((1, 3072), np.uint8), b"labels": [1, 2]}, r"labels of shape \(2,\)"),
+        ({b"data": np.zeros((1, 3072), np.uint8), b"labels": [10]}, "labels other than"),
+        ({b"data": np.zeros((1, 3072), np.uint8), b"labels": [1.5]}, "labels other than"),
+    ],
+)
+def test_pickles_of_other_things(batch, message, tmp_path, arrays):
+    write_python(tmp_path, *arrays)
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=2))
+    with pytest.raises(ValueError, match=f"(?s)data_batch_1.*{message}"):
+        load_cifar10(tmp_path)
 
 
 def test_damaged_files(tmp_path, arrays):

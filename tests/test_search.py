@@ -1,0 +1,128 @@
+"""CNTKRegressorCV and CNTKClassifierCV: against brute force and GridSearchCV."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_cntk import (
+    CNTK,
+    CNTKClassifier,
+    CNTKClassifierCV,
+    CNTKRegressor,
+    CNTKRegressorCV,
+    _job,
+    _memory,
+)
+from sklearn_cntk.search import leave_one_out
+
+N = 50
+IMAGES, LABELS = load_digits().images[:N], load_digits().target[:N] % 3
+TEST = load_digits().images[N : N + 20]
+INK = IMAGES.sum(axis=(1, 2))
+SEARCHES = [CNTKRegressorCV, CNTKClassifierCV]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([cls(depths=(2, 3)) for cls in SEARCHES])
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("targets", [INK, np.column_stack([INK, np.sin(INK)])])
+def test_leave_one_out_is_brute_force(targets):
+    K = CNTK(3, gap=False)(IMAGES)
+    alphas = [1e-5, 0.1]
+    predictions = leave_one_out(K, targets, alphas)
+    for alpha, prediction in zip(alphas, predictions, strict=True):
+        ridge = alpha * K.diagonal().mean()
+        for i in range(N):
+            rest = np.delete(np.arange(N), i)
+            matrix = K[np.ix_(rest, rest)] + ridge * np.eye(N - 1)
+            expected = K[i, rest] @ np.linalg.solve(matrix, targets[rest])
+            np.testing.assert_allclose(prediction[i], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_default_scores_are_those_of_leave_one_out():
+    """Up to the reference of the relative ridge, which has one image more."""
+    search = CNTKClassifierCV(depths=[3], gaps=[False], alphas=[1e-5]).fit(IMAGES, LABELS)
+    model = CNTKClassifier(3, False)
+    predictions = cross_val_predict(model, IMAGES, LABELS, cv=LeaveOneOut())
+    assert search.best_score_ == pytest.approx(np.mean(predictions == LABELS))
+
+
+@pytest.mark.parametrize(
+    ("search", "model", "y", "scoring"),
+    [
+        (CNTKClassifierCV, CNTKClassifier, LABELS, None),
+        (CNTKClassifierCV, CNTKClassifier, LABELS % 2, "roc_auc"),
+        (CNTKRegressorCV, CNTKRegressor, INK, "neg_mean_absolute_error"),
+        (CNTKRegressorCV, CNTKRegressor, np.column_stack([INK, -INK]), None),
+    ],
+)
+@pytest.mark.parametrize("cv", [3, KFold(4, shuffle=True, random_state=0)])
+def test_same_as_grid_search(search, model, y, scoring, cv):
+    ours = search(depths=[2, 3], alphas=[1e-3, 1.0], cv=cv, scoring=scoring).fit(IMAGES, y)
+    grid = {"alpha": [1e-3, 1.0], "depth": [2, 3], "gap": [True, False], "lap": [0]}
+    theirs = GridSearchCV(model(), grid, cv=cv, scoring=scoring).fit(IMAGES, y)
+    assert set(ours.cv_results_) == set(theirs.cv_results_)
+    for params, mean, rank in zip(
+        *(ours.cv_results_[k] for k in ("params", "mean_test_score", "rank_test_score")),
+        strict=True,
+    ):
+        index = theirs.cv_results_["params"].index(params)
+        assert mean == pytest.approx(theirs.cv_results_["mean_test_score"][index], rel=1e-6)
+        assert rank == theirs.cv_results_["rank_test_score"][index]
+    assert ours.best_score_ == pytest.approx(theirs.best_score_, rel=1e-6)
+    refitted = model(**ours.best_params_).fit(IMAGES, y)
+    np.testing.assert_allclose(ours.predict(TEST), refitted.predict(TEST), rtol=1e-9)
+
+
+def test_one_pass_and_one_architecture_in_predictions(monkeypatch):
+    passes = []
+
+    def gram(X, Y, *, readouts, **options):
+        passes.append((len(X), None if Y is None else len(Y), len(readouts)))
+        return original(X, Y, readouts=readouts, **options)
+
+    original = _job.gram
+    monkeypatch.setattr(_job, "gram", gram)
+    search = CNTKClassifierCV(depths=(2, 3, 4), laps=(1,)).fit(IMAGES, LABELS)
+    search.predict(TEST)
+    assert passes == [(N, None, 9), (20, N, 1)]
+
+
+def test_normalized_rows():
+    options = {"normalize": True, "image_shape": (8, 8)}
+    search = CNTKRegressorCV(depths=(2, 3), **options).fit(IMAGES.reshape(N, 64), INK)
+    model = CNTKRegressor(**search.best_params_, **options).fit(IMAGES.reshape(N, 64), INK)
+    rows = TEST.reshape(20, 64)
+    np.testing.assert_allclose(search.predict(rows), model.predict(rows), rtol=1e-9)
+    np.testing.assert_allclose(search.best_estimator_.predict(rows), model.predict(rows), rtol=1e-9)
+
+
+@pytest.mark.parametrize("cls", SEARCHES)
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"alphas": []}, ValueError, r"alphas=\[\] is empty"),
+        ({"alphas": [-1]}, ValueError, "alpha=-1 is no ridge"),
+        ({"depths": []}, ValueError, "no readout is left"),
+        ({"depths": [1]}, ValueError, "depth=1 is too small"),
+        ({"laps": [-1]}, ValueError, "lap=-1 is too small"),
+        ({"dtype": "half"}, ValueError, "dtype='half'"),
+        ({"scoring": "fame"}, ValueError, "fame"),
+    ],
+)
+def test_bad_parameters(cls, parameters, error, message, monkeypatch):
+    monkeypatch.setattr(_job, "gram", lambda *args, **kwargs: pytest.fail("computed first"))
+    with pytest.raises(error, match=message):
+        cls(**parameters).fit(IMAGES, LABELS)
+
+
+def test_memory_is_checked_first(monkeypatch):
+    monkeypatch.setattr(_job, "gram", lambda *args, **kwargs: pytest.fail("computed first"))
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 1000)
+    with pytest.raises(MemoryError, match="A search of 2 Gram matrices needs"):
+        CNTKRegressorCV(depths=[3]).fit(IMAGES, INK)
