@@ -15,9 +15,7 @@ import warnings
 import numpy as np
 from machine import describe_machine
 
-from sklearn_cntk._architecture import Architecture, Readout
-from sklearn_cntk._engines import select_engine
-from sklearn_cntk._gram import gram, progress_bar
+from sklearn_cntk import cntk_path
 from sklearn_cntk._solvers import ridge_dual
 from sklearn_cntk.datasets import load_cifar10
 
@@ -35,9 +33,16 @@ def main():
     options = parser.parse_args()
 
     data = load_cifar10(options.data, n_train=options.n_train, n_test=options.n_test)
-    readouts = [Readout(d, False, trained) for trained in ("all", "last") for d in DEPTHS]
+    path = {
+        "depths": DEPTHS,
+        "gap": [False],
+        "trained_layers": ("all", "last"),
+        "dtype": options.dtype,
+        "verbose": 1,
+    }
     start = time.perf_counter()
-    K, K_test = kernels(data.X_train, data.X_test, readouts, options.dtype)
+    K, readouts = cntk_path(data.X_train, **path)
+    K_test, _ = cntk_path(data.X_test, data.X_train, **path)
     seconds = time.perf_counter() - start
 
     machine = describe_machine()
@@ -51,11 +56,11 @@ def main():
         exact, ridge = (
             accuracy(train, test, data.y_train, data.y_test, alpha) for alpha in (0, 1e-5)
         )
-        paper = PAPER[readout.depth] if readout.trained_layers == "all" else None
+        paper = PAPER[readout["depth"]] if readout["trained_layers"] == "all" else None
         kernel = "CNTK-V" if paper else "NNGP-V"
         beside = f"{paper:6.2f} {exact - paper:+6.2f}" if paper else ""
-        print(f"{kernel:>7} {readout.depth:>5} {exact:9.2f} {ridge:11.2f} {beside}")
-        rows.append([kernel, readout.depth, f"{exact:.2f}", f"{ridge:.2f}", paper])
+        print(f"{kernel:>7} {readout['depth']:>5} {exact:9.2f} {ridge:11.2f} {beside}")
+        rows.append([kernel, readout["depth"], f"{exact:.2f}", f"{ridge:.2f}", paper])
     if options.output:
         with open(options.output, "w", newline="") as file:
             writer = csv.writer(file)
@@ -67,22 +72,6 @@ def main():
             writer.writerow(["dtype", options.dtype])
             writer.writerow(["seconds", f"{seconds:.0f}"])
             writer.writerows([key, value] for key, value in machine.items())
-
-
-def kernels(X_train, X_test, readouts, dtype):
-    """Stacks of training and test kernels, one pass each."""
-    job = {
-        "engine": select_engine("auto"),
-        "architecture": Architecture(X_train.shape[1:]),
-        "readouts": readouts,
-        "dtype": dtype,
-        "n_jobs": -1,
-    }
-    n, m = len(X_train), len(X_test)
-    with progress_bar(n * (n + 1) // 2 + n * m, verbose=1) as advance:
-        return gram(X_train, None, advance=advance, **job), gram(
-            X_test, X_train, advance=advance, **job
-        )
 
 
 def accuracy(K, K_test, y, y_test, alpha):

@@ -21,6 +21,13 @@ def check_integer(name, value, minimum, remedy):
     return int(value)
 
 
+def check_flag(name, value):
+    """Return `value` as a bool, or say that `name` must be one."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """Input shape and convolutions of the network, common to all of its readouts.
@@ -90,10 +97,7 @@ class Readout:
         object.__setattr__(
             self, "lap", check_integer("lap", self.lap, 0, "use a radius of 0 or more pixels")
         )
-        if not isinstance(self.gap, bool):
-            if not hasattr(self.gap, "dtype") or self.gap.dtype != bool:
-                raise TypeError(f"gap must be True or False, got {self.gap!r}.")
-            object.__setattr__(self, "gap", bool(self.gap))
+        object.__setattr__(self, "gap", check_flag("gap", self.gap))
         if self.gap and self.lap:
             raise ValueError(f"lap={self.lap} excludes gap=True: set gap=False or lap=0.")
 

@@ -43,14 +43,12 @@ def progress_bar(total, verbose, advance=None):
         yield bar.update
 
 
-def gram(X, Y, *, engine, architecture, readouts, dtype, n_jobs, advance):
+def gram(X, Y, *, symmetric, engine, architecture, readouts, dtype, n_jobs, advance):
     """Stack of Gram matrices (readout, n, m) in float64 of images X with images Y.
 
-    With ``Y=None`` only the pairs i <= j are computed, and mirrored.  `advance` is called with
-    the number of pairs that have just been finished.
+    If they are `symmetric`, only the pairs i <= j are computed, and mirrored.  `advance` is
+    called with the number of pairs that have just been finished.
     """
-    symmetric = Y is None
-    Y = X if symmetric else Y
     height, width = _tile_shape(len(X), len(Y), architecture, readouts, dtype, n_jobs)
 
     def tiles():
@@ -77,13 +75,13 @@ def gram(X, Y, *, engine, architecture, readouts, dtype, n_jobs, advance):
     return values
 
 
-def diagonal(X, *, engine, architecture, readouts, dtype, n_jobs, advance):
-    """Kernel values (readout, n) in float64 of each image with itself, n pairs."""
+def pairs(X, Y, *, engine, architecture, readouts, dtype, n_jobs, advance):
+    """Kernel values (readout, n) in float64 of the n pairs (X[i], Y[i])."""
     length, _ = _tile_shape(len(X), 1, architecture, readouts, dtype, n_jobs)
     length = -(-length // _VECTOR) * _VECTOR
 
     def compute(rows):
-        return rows, engine.pairs(X[rows], X[rows], architecture, readouts, dtype=dtype)
+        return rows, engine.pairs(X[rows], Y[rows], architecture, readouts, dtype=dtype)
 
     values = np.empty((len(readouts), len(X)))
     slices = ((slice(i, i + length),) for i in range(0, len(X), length))

@@ -5,9 +5,9 @@ from types import ModuleType
 
 import numpy as np
 
-from ._architecture import Architecture, Readout
+from ._architecture import Architecture, Readout, check_flag
 from ._engines import select_engine
-from ._gram import diagonal, gram, progress_bar
+from ._gram import gram, pairs, progress_bar
 from ._images import check_same_shape
 
 
@@ -22,13 +22,16 @@ class Job:
     architecture: Architecture
     readouts: list[Readout]
     dtype: str
+    flip: bool
     normalize: bool
     n_jobs: int | None
     verbose: int
 
     @classmethod
-    def of(cls, images, readouts, *, filter_size, normalize, device, dtype, n_jobs, verbose):
+    def of(cls, images, readouts, *, filter_size, flip, normalize, device, dtype, n_jobs, verbose):
         """The job for images like these (n, P, Q, C), from the public parameters."""
+        for name, value in (("flip", flip), ("normalize", normalize)):
+            check_flag(name, value)
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype={dtype!r} is unknown: use 'float32' or 'float64'.")
         return cls(
@@ -37,6 +40,7 @@ class Job:
             readouts=readouts,
             # Uncentred feature vectors are nearly parallel, where float32 loses half its digits.
             dtype="float64" if images.shape[1:3] == (1, 1) else dtype,
+            flip=flip,
             normalize=normalize,
             n_jobs=n_jobs,
             verbose=verbose,
@@ -48,28 +52,39 @@ class Job:
         `y_diagonals` saves the pairs that `normalize` needs of Y where the caller has them;
         `advance` takes the place of a progress bar of this call's own.
         """
-        if Y is not None:
-            check_same_shape(X, Y)
-        n_pairs = len(X) * (len(X) + 1) // 2 if Y is None else len(X) * len(Y)
-        with progress_bar(n_pairs, self.verbose, advance) as advance_bar:
-            values = gram(X, Y, advance=advance_bar, **self._options())
+        symmetric = Y is None
+        Y = X if symmetric else Y
+        check_same_shape(X, Y)
+        n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
+        with progress_bar(n_pairs * (1 + self.flip), self.verbose, advance) as advance_bar:
+            values = gram(X, Y, symmetric=symmetric, advance=advance_bar, **self._options())
+            if self.flip:
+                # K(Fx, z) = K(x, Fz), so this one is symmetric too where X is Y.
+                values += gram(
+                    flipped(X), Y, symmetric=symmetric, advance=advance_bar, **self._options()
+                )
+                values /= 2
         if self.normalize:
-            if Y is None:
+            if symmetric:
                 x_diagonals = y_diagonals = np.diagonal(values, axis1=1, axis2=2).copy()
             else:
                 x_diagonals = self.diagonals(X)
                 y_diagonals = self.diagonals(Y) if y_diagonals is None else y_diagonals
             values /= _root(x_diagonals)[:, :, None]
             values /= _root(y_diagonals)[:, None, :]
-            if Y is None:  # 1, not 1 and a rounding error
+            if symmetric:  # 1, not 1 and a rounding error
                 i = np.arange(len(X))
                 values[:, i, i] = x_diagonals > 0
         return values
 
     def diagonals(self, X):
         """Kernel values (readouts, n) of images with themselves, not normalized."""
-        with progress_bar(len(X), self.verbose) as advance:
-            return diagonal(X, advance=advance, **self._options())
+        with progress_bar(len(X) * (1 + self.flip), self.verbose) as advance:
+            values = pairs(X, X, advance=advance, **self._options())
+            if self.flip:
+                values += pairs(flipped(X), X, advance=advance, **self._options())
+                values /= 2
+        return values
 
     def _options(self):
         return {
@@ -79,6 +94,11 @@ class Job:
             "dtype": self.dtype,
             "n_jobs": self.n_jobs,
         }
+
+
+def flipped(images):
+    """Images mirrored left to right."""
+    return images[:, :, ::-1]
 
 
 def _root(diagonals):

@@ -18,6 +18,7 @@ def cntk_path(
     trained_layers=("all",),
     filter_size=3,
     image_shape=None,
+    flip=False,
     normalize=False,
     device="auto",
     dtype="float32",
@@ -44,7 +45,7 @@ def cntk_path(
         Radii of local average pooling, in addition to `gap`.
     trained_layers : sequence of {"all", "hidden", "last"}, default=("all",)
         See :class:`CNTK`.
-    filter_size, image_shape, normalize, device, dtype, n_jobs, verbose
+    filter_size, image_shape, flip, normalize, device, dtype, n_jobs, verbose
         See :class:`CNTK`.
 
     Returns
@@ -81,6 +82,7 @@ def cntk_path(
         X,
         readouts,
         filter_size=filter_size,
+        flip=flip,
         normalize=normalize,
         device=device,
         dtype=dtype,

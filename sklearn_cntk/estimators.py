@@ -56,6 +56,7 @@ class _CNTKEstimator(ImageEstimator):
         trained_layers="all",
         filter_size=3,
         image_shape=None,
+        flip=False,
         normalize=False,
         device="auto",
         dtype="float32",
@@ -71,6 +72,7 @@ class _CNTKEstimator(ImageEstimator):
         self.trained_layers = trained_layers
         self.filter_size = filter_size
         self.image_shape = image_shape
+        self.flip = flip
         self.normalize = normalize
         self.device = device
         self.dtype = dtype
@@ -155,6 +157,8 @@ class CNTKRegressor(RegressionTask, _CNTKEstimator):
         Side of the square filters, odd.
     image_shape : tuple (height, width, channels) or (height, width), default=None
         Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
+    flip : bool, default=False
+        Train on the images and their mirror images, see :class:`CNTK`.
     normalize : bool, default=False
         Divide the kernel by ``sqrt(K(x, x) K(x', x'))``.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
@@ -256,6 +260,8 @@ class CNTKClassifier(ClassificationTask, _CNTKEstimator):
         Side of the square filters, odd.
     image_shape : tuple (height, width, channels) or (height, width), default=None
         Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
+    flip : bool, default=False
+        Train on the images and their mirror images, see :class:`CNTK`.
     normalize : bool, default=False
         Divide the kernel by ``sqrt(K(x, x) K(x', x'))``.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"

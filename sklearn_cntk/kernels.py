@@ -43,6 +43,10 @@ class CNTK(Kernel):
         fully-connected network: eq. 9 of [1]_ exactly with ``filter_size=1``, and with a larger
         one the same times ``filter_size ** (-2 * (depth - 1))``, since the rest of each filter
         sees padding alone.
+    flip : bool, default=False
+        Mean of the kernels of an image and of its mirror image (left to right),
+        ``(K(x, x') + K(flip(x), x')) / 2``: the same as adding the mirror images to the training
+        set, at a quarter of its Gram matrix [2]_.
     normalize : bool, default=False
         Divide by ``sqrt(K(x, x) K(x', x'))``.  An all-zero image keeps the value 0.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
@@ -99,6 +103,7 @@ class CNTK(Kernel):
         trained_layers="all",
         filter_size=3,
         image_shape=None,
+        flip=False,
         normalize=False,
         device="auto",
         dtype="float32",
@@ -111,6 +116,7 @@ class CNTK(Kernel):
         self.trained_layers = trained_layers
         self.filter_size = filter_size
         self.image_shape = image_shape
+        self.flip = flip
         self.normalize = normalize
         self.device = device
         self.dtype = dtype
@@ -183,6 +189,7 @@ class CNTK(Kernel):
             images,
             [Readout(self.depth, self.gap, self.trained_layers, self.lap)],
             filter_size=self.filter_size,
+            flip=self.flip,
             normalize=self.normalize,
             device=self.device,
             dtype=self.dtype,

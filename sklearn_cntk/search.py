@@ -17,6 +17,7 @@ from ._path import path_readouts
 from ._solvers import ridge_dual
 from ._tasks import ClassificationTask, RegressionTask
 from .estimators import CNTKClassifier, CNTKRegressor, ImageEstimator, check_alpha
+from .kernels import CNTK
 
 
 def leave_one_out(K, targets, alphas):
@@ -58,6 +59,7 @@ class _CNTKSearch(ImageEstimator):
         trained_layers="all",
         filter_size=3,
         image_shape=None,
+        flip=False,
         normalize=False,
         device="auto",
         dtype="float32",
@@ -73,6 +75,7 @@ class _CNTKSearch(ImageEstimator):
         self.trained_layers = trained_layers
         self.filter_size = filter_size
         self.image_shape = image_shape
+        self.flip = flip
         self.normalize = normalize
         self.device = device
         self.dtype = dtype
@@ -109,6 +112,7 @@ class _CNTKSearch(ImageEstimator):
             images,
             readouts,
             filter_size=self.filter_size,
+            flip=self.flip,
             normalize=self.normalize,
             device=self.device,
             dtype=self.dtype,
@@ -145,8 +149,9 @@ class _CNTKSearch(ImageEstimator):
 
     def _best_estimator(self):
         """The estimator with the best parameters, and what fit records of the features."""
-        common = ("trained_layers", "filter_size", "image_shape", "normalize", "device", "dtype")
-        parameters = {name: getattr(self, name) for name in (*common, "n_jobs", "verbose")}
+        searched = ("depth", "gap", "lap")
+        names = [name for name in CNTK().get_params() if name not in searched]
+        parameters = {name: getattr(self, name) for name in names}
         estimator = self._estimator(**parameters, **self.best_params_)
         for name in ("image_shape_", "n_features_in_", "feature_names_in_", "classes_"):
             if hasattr(self, name):
@@ -259,6 +264,8 @@ class CNTKRegressorCV(RegressionTask, _CNTKSearch):
         Side of the square filters, odd.
     image_shape : tuple (height, width, channels) or (height, width), default=None
         Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
+    flip : bool, default=False
+        Train on the images and their mirror images, see :class:`CNTK`.
     normalize : bool, default=False
         Divide the kernels by ``sqrt(K(x, x) K(x', x'))``.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
@@ -341,6 +348,8 @@ class CNTKClassifierCV(ClassificationTask, _CNTKSearch):
         Side of the square filters, odd.
     image_shape : tuple (height, width, channels) or (height, width), default=None
         Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
+    flip : bool, default=False
+        Train on the images and their mirror images, see :class:`CNTK`.
     normalize : bool, default=False
         Divide the kernels by ``sqrt(K(x, x) K(x', x'))``.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"

@@ -108,6 +108,20 @@ def test_relative_ridge_does_not_see_the_scale_of_pixels(factor):
     np.testing.assert_allclose(scaled.predict(factor * TEST), model.predict(TEST), rtol=1e-4)
 
 
+def test_flip_is_training_on_mirror_images_too():
+    """With ridge λ on the doubled set and λ/2 on the mean kernel."""
+    both, twice = np.concatenate([IMAGES, IMAGES[:, :, ::-1]]), np.concatenate([INK**2] * 2)
+    doubled = CNTK(depth=3, gap=False, dtype="float64")
+    mean = CNTK(depth=3, gap=False, flip=True, dtype="float64")
+    ridge = 1e-3 * doubled.diag(IMAGES).mean()
+    alpha = ridge / 2 / mean.diag(IMAGES).mean()
+    model = small(CNTKRegressor, flip=True, alpha=alpha, dtype="float64").fit(IMAGES, INK**2)
+    expected = KernelRidge(kernel="precomputed", alpha=ridge).fit(doubled(both), twice)
+    np.testing.assert_allclose(
+        model.predict(TEST), expected.predict(doubled(TEST, both)), rtol=1e-8
+    )
+
+
 def test_no_ridge_interpolates():
     model = small(CNTKRegressor, alpha=0, dtype="float64").fit(IMAGES, INK)
     np.testing.assert_allclose(model.predict(IMAGES), INK, rtol=1e-8)

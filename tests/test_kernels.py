@@ -38,17 +38,17 @@ def calls(monkeypatch):
     """Shapes of the whole Grams that are computed, and "n pairs" for diagonals."""
     record = []
 
-    def gram(images, others, **options):
-        record.append((len(images), "symmetric" if others is None else len(others)))
-        return original_gram(images, others, **options)
+    def gram(images, others, *, symmetric, **options):
+        record.append((len(images), "symmetric" if symmetric else len(others)))
+        return original_gram(images, others, symmetric=symmetric, **options)
 
-    def diagonal(images, **options):
+    def pairs(images, others, **options):
         record.append((len(images), "pairs"))
-        return original_diagonal(images, **options)
+        return original_pairs(images, others, **options)
 
-    original_gram, original_diagonal = _job.gram, _job.diagonal
+    original_gram, original_pairs = _job.gram, _job.pairs
     monkeypatch.setattr(_job, "gram", gram)
-    monkeypatch.setattr(_job, "diagonal", diagonal)
+    monkeypatch.setattr(_job, "pairs", pairs)
     return record
 
 
@@ -189,6 +189,20 @@ def test_normalize(kernel):
     np.testing.assert_array_equal(normalized.diag(images), K.diagonal())
 
 
+@pytest.mark.parametrize("gap", [True, False])
+def test_flip(gap):
+    images, others = X[:9].reshape(9, 8, 8), X_TEST[:4].reshape(4, 8, 8)
+    plain, flip = CNTK(3, gap), CNTK(3, gap, flip=True)
+    expected = (plain(images, others) + plain(images[:, :, ::-1], others)) / 2
+    np.testing.assert_array_equal(flip(images, others), expected)
+    K = flip(images)
+    np.testing.assert_allclose(K, flip(images, images.copy()), rtol=1e-6)
+    np.testing.assert_array_equal(K, K.T)
+    np.testing.assert_array_equal(flip.diag(images), K.diagonal())
+    normalized = CNTK(3, gap, flip=True, normalize=True)(images)
+    np.testing.assert_allclose(normalized, K / np.sqrt(np.outer(K.diagonal(), K.diagonal())))
+
+
 @pytest.mark.parametrize("filter_size", [1, 3])
 def test_feature_vectors(filter_size):
     """One pixel a sample: the fully-connected kernel, times q**-2L."""
@@ -298,6 +312,8 @@ def nothing_computed(monkeypatch):
         ({"depth": 2, "trained_layers": "hidden"}, ValueError, "depth=2 .* at least 3"),
         ({"depth": 2.5}, TypeError, "depth must be an integer, got 2.5"),
         ({"depth": True}, TypeError, "depth must be an integer, got True"),
+        ({"flip": 1}, TypeError, "flip must be True or False, got 1"),
+        ({"normalize": None}, TypeError, "normalize must be True or False, got None"),
         ({"gap": "yes"}, TypeError, "gap must be True or False, got 'yes'"),
         ({"lap": -1, "gap": False}, ValueError, "lap=-1 is too small"),
         ({"lap": 1}, ValueError, "lap=1 excludes gap=True"),

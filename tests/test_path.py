@@ -9,21 +9,21 @@ from sklearn_cntk import CNTK, _job, _memory, cntk_path
 IMAGES = load_digits().images[:40]
 
 
-@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("options", [{}, {"normalize": True}, {"flip": True}])
 @pytest.mark.parametrize("others", [None, IMAGES[30:35].copy()])
-def test_equals_single_kernels_bit_for_bit(normalize, others):
+def test_equals_single_kernels_bit_for_bit(options, others):
     grams, readouts = cntk_path(
         IMAGES,
         others,
         depths=[3, 5],
         lap=[1],
         trained_layers=("all", "hidden", "last"),
-        normalize=normalize,
+        **options,
     )
     assert grams.shape == (18, 40, 40 if others is None else 5)
     assert len({tuple(readout.items()) for readout in readouts}) == 18
     for gram, readout in zip(grams, readouts, strict=True):
-        single = CNTK(**readout, normalize=normalize)(IMAGES, others)
+        single = CNTK(**readout, **options)(IMAGES, others)
         np.testing.assert_array_equal(gram, single)
 
 

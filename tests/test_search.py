@@ -82,9 +82,9 @@ def test_same_as_grid_search(search, model, y, scoring, cv):
 def test_one_pass_and_one_architecture_in_predictions(monkeypatch):
     passes = []
 
-    def gram(X, Y, *, readouts, **options):
-        passes.append((len(X), None if Y is None else len(Y), len(readouts)))
-        return original(X, Y, readouts=readouts, **options)
+    def gram(X, Y, *, symmetric, readouts, **options):
+        passes.append((len(X), None if symmetric else len(Y), len(readouts)))
+        return original(X, Y, symmetric=symmetric, readouts=readouts, **options)
 
     original = _job.gram
     monkeypatch.setattr(_job, "gram", gram)
@@ -94,7 +94,7 @@ def test_one_pass_and_one_architecture_in_predictions(monkeypatch):
 
 
 def test_normalized_rows():
-    options = {"normalize": True, "image_shape": (8, 8)}
+    options = {"normalize": True, "flip": True, "image_shape": (8, 8)}
     search = CNTKRegressorCV(depths=(2, 3), **options).fit(IMAGES.reshape(N, 64), INK)
     model = CNTKRegressor(**search.best_params_, **options).fit(IMAGES.reshape(N, 64), INK)
     rows = TEST.reshape(20, 64)
