@@ -1,0 +1,165 @@
+"""Transformers of images, of any form that the estimators take, that keep that form."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .estimators import ImageEstimator
+
+
+class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
+    """Fits and transforms images (n, P, Q, C); X keeps its shape."""
+
+    def fit(self, X, y=None):
+        """Learn the statistics of the training images.
+
+        Parameters
+        ----------
+        X : array-like (n, height, width, channels), (n, height, width) or (n, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        self._fit_images(self._check_images(X, reset=True).astype(np.float64))
+        return self
+
+    def transform(self, X):
+        """Transform images.
+
+        Parameters
+        ----------
+        X : array-like, images of the shape seen by :meth:`fit`
+
+        Returns
+        -------
+        ndarray of float64, the shape of `X`
+        """
+        check_is_fitted(self)
+        images = self._check_images(X, reset=False)
+        result = self._transform_images(images.astype(np.float64))
+        return result.reshape(np.asarray(X).shape)
+
+
+class ImageStandardizer(_ImageTransformer):
+    """Subtract the mean of each channel and divide by its standard deviation.
+
+    The statistics are those of all pixels of all training images, as in the experiments of
+    Arora et al. 2019, so that neighbouring pixels stay comparable, which
+    :class:`~sklearn.preprocessing.StandardScaler`, pixel by pixel, does not do.
+
+    Parameters
+    ----------
+    image_shape : tuple (height, width, channels) or (height, width), default=None
+        Shape of the images that rows of 2-D input hold.  None takes every feature of such rows
+        as a channel.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of float64, shape (channels,)
+        Constant channels have a scale of 1.
+    image_shape_ : tuple (height, width, channels)
+    n_features_in_ : int
+        height × width × channels.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_cntk import CNTKClassifier
+    >>> from sklearn_cntk.preprocessing import ImageStandardizer
+    >>> images, labels = load_digits().images, load_digits().target
+    >>> model = make_pipeline(ImageStandardizer(), CNTKClassifier(depth=3))
+    >>> bool(model.fit(images[:200], labels[:200]).score(images[200:300], labels[200:300]) > 0.9)
+    True
+    """
+
+    def __init__(self, image_shape=None):
+        self.image_shape = image_shape
+
+    def _fit_images(self, images):
+        self.mean_ = images.mean(axis=(0, 1, 2))
+        scale = images.std(axis=(0, 1, 2))
+        # A constant channel's deviation is rounding.
+        tiny = 10 * np.finfo(np.float64).eps * np.abs(images).max(axis=(0, 1, 2))
+        self.scale_ = np.where(scale > tiny, scale, 1.0)
+
+    def _transform_images(self, images):
+        return (images - self.mean_) / self.scale_
+
+
+class ZCAWhitening(_ImageTransformer):
+    """Decorrelate pixels, by the symmetric square root of the inverse covariance.
+
+    Each image loses its mean and is scaled to norm 1; then all are multiplied by
+    ``(C + ε mean(eigenvalues of C) I)^(-1/2)``, where C is the covariance matrix of the training
+    images so treated and ε the `regularization`.  Kernels of convolutional networks gain
+    much from it on natural images (Shankar et al. 2020).
+
+    Parameters
+    ----------
+    regularization : float, default=0.1
+        Share of the mean eigenvalue that is added to all of them: larger values leave noise in
+        the directions of little variance smaller.  More than 0 if there are fewer training
+        images than features.
+    image_shape : tuple (height, width, channels) or (height, width), default=None
+        Shape of the images that rows of 2-D input hold; only recorded.
+
+    Attributes
+    ----------
+    mean_ : ndarray of float64, shape (n_features,)
+        Mean of the training images, after each lost its own mean and norm.
+    whitening_ : ndarray of float64, shape (n_features, n_features)
+    image_shape_ : tuple (height, width, channels)
+    n_features_in_ : int
+        height × width × channels.
+
+    References
+    ----------
+    .. [1] V. Shankar, A. Fang, W. Guo, S. Fridovich-Keil, J. Ragan-Kelley, L. Schmidt, B. Recht,
+       "Neural Kernels Without Tangents", ICML 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_cntk.preprocessing import ZCAWhitening
+    >>> images = np.random.default_rng(0).random((300, 4, 4)).cumsum(axis=1)
+    >>> white = ZCAWhitening(regularization=1e-6).fit_transform(images).reshape(300, 16)
+    >>> spectrum = np.linalg.eigvalsh(np.cov(white.T, bias=True))
+    >>> bool(np.allclose(spectrum[1:], 1, atol=1e-3))  # the mean of an image is gone: 0
+    True
+    """
+
+    def __init__(self, regularization=0.1, image_shape=None):
+        self.regularization = regularization
+        self.image_shape = image_shape
+
+    def _fit_images(self, images):
+        epsilon = self.regularization
+        if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 <= epsilon < np.inf:
+            raise ValueError(f"regularization={epsilon!r} should be a finite number of 0 or more.")
+        rows = _centred_unit_rows(images)
+        self.mean_ = rows.mean(axis=0)
+        rows -= self.mean_
+        eigenvalues, Q = eigh(rows.T @ rows / len(rows))
+        eigenvalues = eigenvalues.clip(0) + epsilon * eigenvalues.mean()
+        # Directions in which nothing varies stay at 0: an image's mean, and all of one image.
+        visible = eigenvalues > 1e-12 * eigenvalues[-1]
+        inverse = np.where(visible, 1 / np.sqrt(np.where(visible, eigenvalues, 1.0)), 0.0)
+        self.whitening_ = (Q * inverse) @ Q.T
+
+    def _transform_images(self, images):
+        return (_centred_unit_rows(images) - self.mean_) @ self.whitening_
+
+
+def _centred_unit_rows(images):
+    """Rows (n, n_features) of mean 0 and norm 1; constant images become 0."""
+    rows = images.reshape(len(images), -1)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1.0)

@@ -1,0 +1,77 @@
+"""Transformers of images."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([ImageStandardizer(), ZCAWhitening()])
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture
+def images(rng):
+    return rng.random((30, 5, 4, 3)) * [1, 10, 100] + [0, 5, -7]
+
+
+def test_channels_are_standardised(images):
+    transformer = ImageStandardizer().fit(images)
+    result = transformer.transform(images)
+    assert result.shape == images.shape
+    by_channel = StandardScaler().fit_transform(images.reshape(-1, 3))
+    np.testing.assert_allclose(result.reshape(-1, 3), by_channel)
+    one = transformer.transform(images[:1])
+    np.testing.assert_array_equal(one, result[:1])
+
+
+def test_constant_channel():
+    images = np.full((4, 3, 3, 1), 0.1)
+    np.testing.assert_allclose(ImageStandardizer().fit_transform(images), 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("transformer", [ImageStandardizer, ZCAWhitening])
+def test_every_form_keeps_its_shape(transformer, images):
+    expected = transformer().fit_transform(images)
+    rows = transformer(image_shape=(5, 4, 3)).fit_transform(images.reshape(30, 60))
+    assert rows.shape == (30, 60)
+    np.testing.assert_array_equal(rows, expected.reshape(30, 60))
+    grey = images[..., 0]
+    assert transformer().fit_transform(grey).shape == (30, 5, 4)
+    assert transformer().fit_transform((images * 2).astype(np.uint16)).dtype == np.float64
+    with pytest.raises(ValueError, match="images of shape"):
+        transformer().fit(images).transform(images[:, :4])
+
+
+def test_whitening_whitens():
+    digits = load_digits().images
+    white = ZCAWhitening(regularization=0).fit_transform(digits).reshape(-1, 64)
+    spectrum = np.linalg.eigvalsh(np.cov(white.T, bias=True))
+    # Pixels that are the same in all digits, and the mean of an image, do not vary.
+    assert ((abs(spectrum) < 1e-6) | (abs(spectrum - 1) < 1e-6)).all()
+    assert (spectrum > 0.5).sum() > 55
+    # Of all whitening matrices the symmetric one stays closest to the images.
+    whitening = ZCAWhitening().fit(digits).whitening_
+    np.testing.assert_allclose(whitening, whitening.T, atol=1e-9)
+
+
+def test_whitening_does_not_see_brightness_and_contrast(images):
+    transformer = ZCAWhitening().fit(images)
+    np.testing.assert_allclose(
+        transformer.transform(3 * images + 50), transformer.transform(images), atol=1e-10
+    )
+
+
+def test_regularization(images):
+    strong, weak = (ZCAWhitening(regularization=r).fit_transform(images) for r in (10.0, 0.1))
+    assert np.linalg.norm(strong) < np.linalg.norm(weak)
+    constant = ZCAWhitening().fit_transform(np.ones((3, 4, 4)))
+    np.testing.assert_array_equal(constant, 0)
+    for bad in (-1, np.nan, np.inf, "0.1", True):
+        with pytest.raises(ValueError, match="regularization=.* should be a finite number"):
+            ZCAWhitening(regularization=bad).fit(images)
