@@ -31,7 +31,7 @@ class ImageEstimator(BaseEstimator):
     def _check_images(self, X, *, reset):
         """Images of X; its features are recorded, or compared with those of fit."""
         shape = self.image_shape if reset else self.image_shape_
-        n_dimensions = getattr(X, "ndim", 2)
+        n_dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
         if not reset and n_dimensions == 2:  # scikit-learn's message where only the width differs
             validate_data(self, X, reset=False, skip_check_array=True)
         images = as_images(X, shape, estimator=self)
@@ -97,16 +97,19 @@ class _CNTKEstimator(ImageEstimator):
         if rows is not None:
             images, targets = images[rows], targets[rows]
             sample_weight = None if sample_weight is None else sample_weight[rows]
+        if sample_weight is not None and not sample_weight.any():
+            raise ValueError("sample_weight is 0 for every training row: give one a weight.")
         (K,) = self._kernel()._job(images).gram(images)
         return self._solve(images, K, targets, sample_weight)
 
     def _solve(self, images, K, targets, sample_weight=None):
         """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
         self.dual_coef_ = ridge_dual(K, targets, self.alpha, sample_weight)
-        # A copy, so that predictions do not change with the caller's array.
+        # Copies, so that predictions change neither with the caller's array nor by set_params.
         self.X_fit_ = images.copy()
-        job = self._kernel()._job(images)
-        self._fit_diagonals = job.diagonals(images) if self.normalize else None
+        self.kernel_ = self._kernel()
+        normalize = self.kernel_.normalize
+        self._fit_diagonals = self.kernel_._job(images).diagonals(images) if normalize else None
         return self
 
     def _predict_targets(self, X):
@@ -115,11 +118,11 @@ class _CNTKEstimator(ImageEstimator):
 
     def _predict_images(self, images):
         """Predicted targets; by blocks of rows, so memory does not grow with their number."""
-        job = self._kernel()._job(images)
+        job = self.kernel_._job(images)
         n_fit = len(self.X_fit_)
         predicted = np.empty((len(images), *self.dual_coef_.shape[1:]))
         block = max(1, _PREDICTED_VALUES // n_fit)
-        with progress_bar(len(images) * n_fit, self.verbose) as advance:
+        with progress_bar(len(images) * n_fit * (1 + job.flip), job.verbose) as advance:
             for start in range(0, len(images), block):
                 rows = slice(start, start + block)
                 (K,) = job.gram(
@@ -179,6 +182,8 @@ class CNTKRegressor(RegressionTask, _CNTKEstimator):
         Weights of the training images in predictions.
     X_fit_ : ndarray (n_rows, height, width, channels)
         Training images that were used.
+    kernel_ : CNTK
+        The kernel that predictions use.
     image_shape_ : tuple (height, width, channels)
     n_features_in_ : int
         height × width × channels.
@@ -228,6 +233,11 @@ class CNTKRegressor(RegressionTask, _CNTKEstimator):
             Parameters or data that cannot be used, by name.
         LinAlgError
             The matrix is not positive definite: `alpha` is too small.
+
+        Warns
+        -----
+        LinAlgWarning
+            The matrix is nearly singular, likewise.
         """
         return self._fit(X, y, sample_weight)
 
@@ -283,6 +293,8 @@ class CNTKClassifier(ClassificationTask, _CNTKEstimator):
         Weights of the training images in :meth:`decision_function`.
     X_fit_ : ndarray (n_rows, height, width, channels)
         Training images that were used.
+    kernel_ : CNTK
+        The kernel that predictions use.
     image_shape_ : tuple (height, width, channels)
     n_features_in_ : int
         height × width × channels.
@@ -331,5 +343,10 @@ class CNTKClassifier(ClassificationTask, _CNTKEstimator):
             Parameters or data that cannot be used, by name.
         LinAlgError
             The matrix is not positive definite: `alpha` is too small.
+
+        Warns
+        -----
+        LinAlgWarning
+            The matrix is nearly singular, likewise.
         """
         return self._fit(X, y, sample_weight)

@@ -281,6 +281,28 @@ def test_predictions_outlive_the_training_array(cls):
 
 
 @pytest.mark.parametrize("cls", ESTIMATORS)
+def test_predictions_are_those_of_the_fitted_parameters(cls):
+    model = small(cls).fit(IMAGES, targets_for(cls))
+    expected = model.predict(TEST)
+    model.set_params(depth=7, gap=True, normalize=True)
+    np.testing.assert_array_equal(model.predict(TEST), expected)
+    assert model.kernel_ == CNTK(3, False)
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_nested_lists(cls):
+    model = small(cls).fit(IMAGES.tolist(), targets_for(cls).tolist())
+    assert model.n_features_in_ == 64
+    expected = small(cls).fit(IMAGES, targets_for(cls)).predict(TEST)
+    np.testing.assert_array_equal(model.predict(TEST.tolist()), expected)
+
+
+def test_no_weight_at_all():
+    with pytest.raises(ValueError, match="(?i)sample.weights? "):
+        small(CNTKRegressor).fit(IMAGES, INK, sample_weight=np.zeros(N))
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
 def test_fitted_attributes(cls):
     frame = pd.DataFrame(IMAGES.reshape(N, 64)).add_prefix("pixel")
     with pytest.raises(NotFittedError):
