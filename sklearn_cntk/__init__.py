@@ -1,6 +1,7 @@
 """Exact convolutional neural tangent kernels for scikit-learn."""
 
 from ._path import cntk_path
+from ._store import KernelStore, clear_memory
 from ._version import __version__
 from .estimators import CNTKClassifier, CNTKRegressor
 from .kernels import CNTK
@@ -12,6 +13,8 @@ __all__ = [
     "CNTKClassifierCV",
     "CNTKRegressor",
     "CNTKRegressorCV",
+    "KernelStore",
     "__version__",
+    "clear_memory",
     "cntk_path",
 ]

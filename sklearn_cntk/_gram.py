@@ -5,6 +5,8 @@ the engines hold no interpreter lock.
 """
 
 from contextlib import contextmanager
+from random import randrange, shuffle
+from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -43,36 +45,129 @@ def progress_bar(total, verbose, advance=None):
         yield bar.update
 
 
-def gram(X, Y, *, symmetric, engine, architecture, readouts, dtype, n_jobs, advance):
+class Part(NamedTuple):
+    """A part of a Gram matrix that is to be computed.
+
+    `rows` and `columns` are indices into X and Y.  Where the pairs occur in the other order as
+    well, `mirror` holds the places in X of the images of `columns`, and in Y those of `rows`.
+    In a `symmetric` part the two are the same images, and its upper triangle is computed.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    symmetric: bool = False
+    mirror: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def n_pairs(self):
+        """Number of pairs that have to be computed."""
+        n, m = len(self.rows), len(self.columns)
+        return n * (n + 1) // 2 if self.symmetric else n * m
+
+
+class Tile(NamedTuple):
+    """Computed entries (readout, row, column) of the rows `i` and columns `j` of a part.
+
+    In a symmetric part `computed` tells which of them lie in the upper triangle; elsewhere it is
+    None and all were computed.
+    """
+
+    part: Part
+    i: slice
+    j: slice
+    values: np.ndarray
+    computed: np.ndarray | None
+
+    @property
+    def rows(self):
+        """Indices into X."""
+        return self.part.rows[self.i]
+
+    @property
+    def columns(self):
+        """Indices into Y."""
+        return self.part.columns[self.j]
+
+    def place(self, target):
+        """Write the values into `target` (readout, X, Y), in the other order too if asked for.
+
+        Returns the number of pairs.
+        """
+        places = [(block_index(self.rows, self.columns), self.values, self.computed)]
+        if self.part.mirror is not None:
+            rows, columns = self.part.mirror
+            computed = None if self.computed is None else self.computed.T
+            at = block_index(rows[self.j], columns[self.i])
+            places.append((at, self.values.swapaxes(1, 2), computed))
+        for at, values, computed in places:
+            if computed is None:
+                target[(slice(None), *at)] = values
+            else:
+                for plane, entries in zip(target, values, strict=True):
+                    plane[at] = np.where(computed, entries, plane[at])
+        return self.values[0].size if self.computed is None else int(self.computed.sum())
+
+
+def block_index(rows, columns):
+    """What indexes the block of these rows and columns, by slices if they are consecutive."""
+    index = as_slice(rows), as_slice(columns)
+    return index if all(isinstance(k, slice) for k in index) else np.ix_(rows, columns)
+
+
+def as_slice(index):
+    """An array of consecutive integers as a slice, another as it is."""
+    if len(index) and (np.diff(index) == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
+
+
+def gram(X, Y, *, symmetric, advance, **options):
     """Stack of Gram matrices (readout, n, m) in float64 of images X with images Y.
 
     If they are `symmetric`, only the pairs i <= j are computed, and mirrored.  `advance` is
-    called with the number of pairs that have just been finished.
+    called with the number of pairs that have just been finished; `options` are those of `tiles`.
     """
-    height, width = _tile_shape(len(X), len(Y), architecture, readouts, dtype, n_jobs)
-
-    def tiles():
-        for i in range(0, len(X), height):
-            for j in range(0, len(Y), width):
-                if not symmetric or j + width > i:
-                    yield slice(i, i + height), slice(j, j + width)
-
-    def compute(rows, columns):
-        triu = rows.start - columns.start if symmetric else None
-        tile = engine.gram(X[rows], Y[columns], architecture, readouts, dtype=dtype, triu=triu)
-        return rows, columns, tile
-
-    values = np.empty((len(readouts), len(X), len(Y)))
-    for rows, columns, tile in _run(compute, tiles(), n_jobs):
-        if symmetric:
-            computed = np.triu(np.ones(tile.shape[1:], dtype=bool), rows.start - columns.start)
-            np.copyto(values[:, rows, columns], tile, where=computed)
-            np.copyto(values[:, columns, rows], tile.swapaxes(1, 2), where=computed.T)
-            advance(int(computed.sum()))
-        else:
-            values[:, rows, columns] = tile
-            advance(tile[0].size)
+    values = np.empty((len(options["readouts"]), len(X), len(Y)))
+    rows, columns = np.arange(len(X)), np.arange(len(Y))
+    whole = Part(rows, columns, symmetric, (rows, columns) if symmetric else None)
+    for tile in tiles(X, Y, [whole], **options):
+        advance(tile.place(values))
     return values
+
+
+def tiles(X, Y, parts, *, engine, architecture, readouts, dtype, n_jobs, wanted=None):
+    """Compute parts of the Gram matrices of X and Y; yield each Tile when it is done.
+
+    ``wanted(rows, columns)`` is asked just before a tile is begun, which is skipped if it is not.
+    The order is random then, so that processes that share their results seldom meet.
+    """
+
+    def pieces():
+        strips = []
+        for part in parts:
+            n, m = len(part.rows), len(part.columns)
+            height, width = _tile_shape(n, m, architecture, readouts, dtype, n_jobs)
+            starts = range(0, m, width)
+            strips += [(part, slice(i, i + height), width, starts) for i in range(0, n, height)]
+        if wanted is not None:
+            shuffle(strips)
+        for part, i, width, starts in strips:
+            offset = 0 if wanted is None else randrange(len(starts))
+            for start in (*starts[offset:], *starts[:offset]):
+                j = slice(start, start + width)
+                if part.symmetric and j.stop <= i.start:
+                    continue
+                if wanted is None or wanted(part.rows[i], part.columns[j]):
+                    yield part, i, j
+
+    def compute(part, i, j):
+        triu = i.start - j.start if part.symmetric else None
+        x, y = X[as_slice(part.rows[i])], Y[as_slice(part.columns[j])]
+        values = engine.gram(x, y, architecture, readouts, dtype=dtype, triu=triu)
+        computed = np.triu(np.ones(values.shape[1:], bool), triu) if part.symmetric else None
+        return Tile(part, i, j, values, computed)
+
+    return _run(compute, pieces(), n_jobs) if parts else ()
 
 
 def pairs(X, Y, *, engine, architecture, readouts, dtype, n_jobs, advance):

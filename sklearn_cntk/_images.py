@@ -89,3 +89,8 @@ def check_same_shape(X, Y):
             f"images of shape {X.shape[1:]} cannot be compared with images of shape {Y.shape[1:]}: "
             "X and Y must hold images of one shape."
         )
+
+
+def flipped(images):
+    """Images mirrored left to right."""
+    return images[:, :, ::-1]

@@ -8,7 +8,9 @@ import numpy as np
 from ._architecture import Architecture, Readout, check_flag
 from ._engines import select_engine
 from ._gram import gram, pairs, progress_bar
-from ._images import check_same_shape
+from ._images import check_same_shape, flipped
+from ._store import KernelStore
+from ._stored_gram import stored_diagonals, stored_gram
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,24 @@ class Job:
     flip: bool
     normalize: bool
     n_jobs: int | None
+    store: KernelStore | None
     verbose: int
 
     @classmethod
-    def of(cls, images, readouts, *, filter_size, flip, normalize, device, dtype, n_jobs, verbose):
+    def of(
+        cls,
+        images,
+        readouts,
+        *,
+        filter_size,
+        flip,
+        normalize,
+        device,
+        dtype,
+        n_jobs,
+        memory,
+        verbose,
+    ):
         """The job for images like these (n, P, Q, C), from the public parameters."""
         for name, value in (("flip", flip), ("normalize", normalize)):
             check_flag(name, value)
@@ -43,6 +59,7 @@ class Job:
             flip=flip,
             normalize=normalize,
             n_jobs=n_jobs,
+            store=KernelStore.of(memory),
             verbose=verbose,
         )
 
@@ -57,12 +74,10 @@ class Job:
         check_same_shape(X, Y)
         n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
         with progress_bar(n_pairs * (1 + self.flip), self.verbose, advance) as advance_bar:
-            values = gram(X, Y, symmetric=symmetric, advance=advance_bar, **self._options())
+            values = self._gram(X, Y, symmetric, advance_bar)
             if self.flip:
                 # K(Fx, z) = K(x, Fz), so this one is symmetric too where X is Y.
-                values += gram(
-                    flipped(X), Y, symmetric=symmetric, advance=advance_bar, **self._options()
-                )
+                values += self._gram(X, Y, symmetric, advance_bar, flip=True)
                 values /= 2
         if self.normalize:
             if symmetric:
@@ -80,11 +95,28 @@ class Job:
     def diagonals(self, X):
         """Kernel values (readouts, n) of images with themselves, not normalized."""
         with progress_bar(len(X) * (1 + self.flip), self.verbose) as advance:
-            values = pairs(X, X, advance=advance, **self._options())
+            values = self._diagonals(X, advance)
             if self.flip:
-                values += pairs(flipped(X), X, advance=advance, **self._options())
+                values += self._diagonals(X, advance, flip=True)
                 values /= 2
         return values
+
+    def _gram(self, X, Y, symmetric, advance, flip=False):
+        """Kernel values of X, mirrored if `flip`, and Y."""
+        options = {"symmetric": symmetric, "advance": advance, **self._options()}
+        if self.store is None:
+            return gram(flipped(X) if flip else X, Y, **options)
+        return stored_gram(X, Y, flip=flip, space=self._space(flip), **options)
+
+    def _diagonals(self, X, advance, flip=False):
+        """Kernel values of images X, mirrored if `flip`, with themselves."""
+        options = {"advance": advance, **self._options()}
+        if self.store is None:
+            return pairs(flipped(X) if flip else X, X, **options)
+        return stored_diagonals(X, flip=flip, space=self._space(flip), **options)
+
+    def _space(self, flip):
+        return self.store.space(self.architecture, self.dtype, flip)
 
     def _options(self):
         return {
@@ -94,11 +126,6 @@ class Job:
             "dtype": self.dtype,
             "n_jobs": self.n_jobs,
         }
-
-
-def flipped(images):
-    """Images mirrored left to right."""
-    return images[:, :, ::-1]
 
 
 def _root(diagonals):

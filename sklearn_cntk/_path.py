@@ -23,6 +23,7 @@ def cntk_path(
     device="auto",
     dtype="float32",
     n_jobs=-1,
+    memory=None,
     verbose=0,
 ):
     """Kernel matrices of many architectures for the price of the most expensive one.
@@ -45,7 +46,7 @@ def cntk_path(
         Radii of local average pooling, in addition to `gap`.
     trained_layers : sequence of {"all", "hidden", "last"}, default=("all",)
         See :class:`CNTK`.
-    filter_size, image_shape, flip, normalize, device, dtype, n_jobs, verbose
+    filter_size, image_shape, flip, normalize, device, dtype, n_jobs, memory, verbose
         See :class:`CNTK`.
 
     Returns
@@ -87,6 +88,7 @@ def cntk_path(
         device=device,
         dtype=dtype,
         n_jobs=n_jobs,
+        memory=memory,
         verbose=verbose,
     )
     check_memory(

@@ -61,6 +61,7 @@ class _CNTKEstimator(ImageEstimator):
         device="auto",
         dtype="float32",
         n_jobs=-1,
+        memory=None,
         random_state=None,
         verbose=0,
     ):
@@ -77,6 +78,7 @@ class _CNTKEstimator(ImageEstimator):
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 
@@ -171,6 +173,8 @@ class CNTKRegressor(RegressionTask, _CNTKEstimator):
         either way.
     n_jobs : int or None, default=-1
         Parallel tiles of the kernel, as in joblib; -1 uses all cores.
+    memory : str, path-like, KernelStore or None, default=None
+        Folder that keeps computed kernel entries, see :class:`KernelStore`.
     random_state : int, RandomState instance or None, default=None
         Draws the rows of `train_size`.
     verbose : int, default=0
@@ -281,6 +285,8 @@ class CNTKClassifier(ClassificationTask, _CNTKEstimator):
         either way.
     n_jobs : int or None, default=-1
         Parallel tiles of the kernel, as in joblib; -1 uses all cores.
+    memory : str, path-like, KernelStore or None, default=None
+        Folder that keeps computed kernel entries, see :class:`KernelStore`.
     random_state : int, RandomState instance or None, default=None
         Draws the rows of `train_size`.
     verbose : int, default=0

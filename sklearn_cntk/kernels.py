@@ -58,6 +58,10 @@ class CNTK(Kernel):
     n_jobs : int or None, default=-1
         Parallel tiles, as in joblib; -1 uses all cores.  ``joblib.parallel_config`` may override
         how they run.
+    memory : str, path-like, KernelStore or None, default=None
+        Folder in which computed kernel entries are kept, by the content of the images, with those
+        of all smaller depths: pairs that were met before, in a search, another process or an
+        interrupted run, are read instead of computed.  See :class:`KernelStore`.
     verbose : int, default=0
         1 shows progress: pairs of images a second and the time left.
 
@@ -108,6 +112,7 @@ class CNTK(Kernel):
         device="auto",
         dtype="float32",
         n_jobs=-1,
+        memory=None,
         verbose=0,
     ):
         self.depth = depth
@@ -121,6 +126,7 @@ class CNTK(Kernel):
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
+        self.memory = memory
         self.verbose = verbose
 
     def __call__(self, X, Y=None, eval_gradient=False):
@@ -194,5 +200,6 @@ class CNTK(Kernel):
             device=self.device,
             dtype=self.dtype,
             n_jobs=self.n_jobs,
+            memory=self.memory,
             verbose=self.verbose,
         )

@@ -4,12 +4,14 @@ import time
 from itertools import product
 
 import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
 from scipy.linalg import eigh
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from ._job import Job
 from ._memory import check_memory
@@ -64,6 +66,7 @@ class _CNTKSearch(ImageEstimator):
         device="auto",
         dtype="float32",
         n_jobs=-1,
+        memory=None,
         verbose=0,
     ):
         self.depths = depths
@@ -80,6 +83,7 @@ class _CNTKSearch(ImageEstimator):
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
+        self.memory = memory
         self.verbose = verbose
 
     def fit(self, X, y):
@@ -117,11 +121,12 @@ class _CNTKSearch(ImageEstimator):
             device=self.device,
             dtype=self.dtype,
             n_jobs=self.n_jobs,
+            memory=self.memory,
             verbose=self.verbose,
         )
-        # The stack, and the workspace of an eigendecomposition.
+        # The stack, and a workspace of an eigendecomposition for each thread.
         check_memory(
-            8 * (len(readouts) + 4) * len(images) ** 2,
+            8 * (len(readouts) + 4 * effective_n_jobs(self.n_jobs)) * len(images) ** 2,
             f"A search of {len(readouts)} Gram matrices",
             "search fewer depths, gaps and laps at a time, or fewer images",
         )
@@ -136,7 +141,7 @@ class _CNTKSearch(ImageEstimator):
             return scorer(identity, predictions, y_true)
 
         grams = job.gram(images)
-        scores, times = _score(grams, targets, np.asarray(y), alphas, splits, score)
+        scores, times = _score(grams, targets, np.asarray(y), alphas, splits, score, self.n_jobs)
 
         self.cv_results_ = _results(list(product(readouts, alphas)), scores, times)
         self.best_index_ = int(self.cv_results_["rank_test_score"].argmin())
@@ -163,23 +168,30 @@ class _CNTKSearch(ImageEstimator):
         return self.best_estimator_._predict_images(self._check_images(X, reset=False))
 
 
-def _score(grams, targets, y, alphas, splits, score):
+def _score(grams, targets, y, alphas, splits, score, n_jobs):
     """Scores (readout, alpha, split), and seconds of fitting and scoring likewise."""
     n_splits = 1 if splits is None else len(splits)
-    scores = np.empty((len(grams), len(alphas), n_splits))
-    times = np.empty((2, *scores.shape))
-    for index, K in enumerate(grams):
-        for split in range(n_splits):
-            start = time.perf_counter()
-            if splits is None:
-                rows, predictions = slice(None), leave_one_out(K, targets, alphas)
-            else:
-                rows, predictions = _hold_out(K, targets, alphas, *splits[split])
-            fitted = time.perf_counter()
-            scores[index, :, split] = [score(prediction, y[rows]) for prediction in predictions]
-            scored = time.perf_counter()
-            times[:, index, :, split] = [[fitted - start], [scored - fitted]]
-    return scores, times / len(alphas)
+
+    def evaluate(K, split):
+        start = time.perf_counter()
+        if splits is None:
+            rows, predictions = slice(None), leave_one_out(K, targets, alphas)
+        else:
+            rows, predictions = _hold_out(K, targets, alphas, *splits[split])
+        fitted = time.perf_counter()
+        scores = [score(prediction, y[rows]) for prediction in predictions]
+        scored = time.perf_counter()
+        times = (fitted - start) / len(alphas), (scored - fitted) / len(alphas)
+        return [(value, *times) for value in scores]
+
+    # Many small systems: one a thread is faster than one after the other on all of them.
+    with threadpool_limits(1, "blas"):
+        evaluated = Parallel(n_jobs, prefer="threads")(
+            delayed(evaluate)(K, split) for K in grams for split in range(n_splits)
+        )
+    evaluated = np.reshape(evaluated, (len(grams), n_splits, len(alphas), 3))
+    scores, *times = np.moveaxis(evaluated, (3, 2), (0, 2))
+    return scores, np.array(times)
 
 
 def _hold_out(K, targets, alphas, train, test):
@@ -274,6 +286,8 @@ class CNTKRegressorCV(RegressionTask, _CNTKSearch):
         Precision of the kernels' recursion.
     n_jobs : int or None, default=-1
         Parallel tiles of the kernels, as in joblib.
+    memory : str, path-like, KernelStore or None, default=None
+        Folder that keeps computed kernel entries, see :class:`KernelStore`.
     verbose : int, default=0
         1 shows progress.
 
@@ -358,6 +372,8 @@ class CNTKClassifierCV(ClassificationTask, _CNTKSearch):
         Precision of the kernels' recursion.
     n_jobs : int or None, default=-1
         Parallel tiles of the kernels, as in joblib.
+    memory : str, path-like, KernelStore or None, default=None
+        Folder that keeps computed kernel entries, see :class:`KernelStore`.
     verbose : int, default=0
         1 shows progress.
 

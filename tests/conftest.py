@@ -22,9 +22,12 @@ def engine(request):
 
 @pytest.fixture(scope="session")
 def data_dir():
-    """Folder with real image data: $SKLEARN_CNTK_DATA, or shared/data beside the checkout."""
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    path = Path(os.environ.get("SKLEARN_CNTK_DATA", beside))
-    if not path.is_dir():
-        pytest.skip(f"no real images at {path}: set SKLEARN_CNTK_DATA to their folder")
-    return path
+    """Folder with real images: $SKLEARN_CNTK_DATA, or a folder `data` near the checkout."""
+    near = Path(__file__).parents[2]
+    folders = [near / "data", *sorted(near.glob("*/data"))]
+    if "SKLEARN_CNTK_DATA" in os.environ:
+        folders = [Path(os.environ["SKLEARN_CNTK_DATA"])]
+    for folder in folders:
+        if any(folder.glob("cifar*")):
+            return folder
+    pytest.skip(f"no CIFAR-10 files in {folders}: set SKLEARN_CNTK_DATA to their folder")

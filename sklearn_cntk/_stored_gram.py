@@ -1,0 +1,236 @@
+"""Kernel entries of which a store holds a part: look up, compute what is missing, keep it."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ._gram import Part, block_index, pairs, tiles
+from ._images import flipped
+from ._store import Writer, digests, readout_name
+
+
+def stored_gram(X, Y, *, symmetric, flip, advance, space, readouts, **options):
+    """What `_gram.gram` returns, with every pair of images computed once and kept in a `space`.
+
+    With `flip`, the images of X are mirrored, but go by the names that they have unmirrored:
+    K(Fx, z) = K(Fz, x), so the names need no order.  With the readouts, those of all smaller
+    depths are kept, which the same pass computes.
+    """
+    X, x_ids, x_places = _distinct(X)
+    Y, y_ids, y_places = (X, x_ids, x_places) if symmetric else _distinct(Y)
+    X = flipped(X) if flip else X
+    names = [readout_name(readout) for readout in readouts]
+    target = _Target(names, x_ids, y_ids)
+    space.read(target)
+    missing = _missing_parts(target, y_ids, symmetric)
+    n_missing = sum(part.n_pairs for part in missing)
+    n, m = len(x_places), len(y_places)
+    advance((n * (n + 1) // 2 if symmetric else n * m) - n_missing)
+
+    kept = _smaller_depths(readouts)
+    kept_names = [readout_name(readout) for readout in kept]
+    wanted = [kept.index(readout) for readout in readouts]
+    with Writer(space) as writer:
+        for tile in tiles(X, Y, missing, readouts=kept, wanted=target.lacks, **options):
+            advance(tile._replace(values=tile.values[wanted]).place(target.values))
+            complete = tile.computed is None or bool(tile.computed.all())
+            if not complete:
+                tile.values[:, ~tile.computed] = np.nan
+            rows = [x_ids[i] for i in tile.rows]
+            columns = [y_ids[j] for j in tile.columns]
+            if writer.add(kept_names, rows, columns, tile.values, complete=complete):
+                space.read(target)  # what other processes have finished meanwhile
+    values = target.values
+    if len(x_ids) < n:
+        values = values[:, x_places]
+    if len(y_ids) < m:
+        values = values[:, :, y_places]
+    return values
+
+
+def stored_diagonals(X, *, flip, advance, space, readouts, **options):
+    """Kernel values (readout, n) of images, mirrored if `flip`, with themselves, likewise."""
+    X, ids, places = _distinct(X)
+    names = [readout_name(readout) for readout in readouts]
+    target = _Diagonal(names, ids)
+    space.read(target)
+    (missing,) = np.nonzero(~target.found)
+    advance(len(places) - len(missing))
+    if len(missing):
+        kept = _smaller_depths(readouts)
+        X = X[missing]
+        values = pairs(flipped(X) if flip else X, X, advance=advance, readouts=kept, **options)
+        target.values[:, missing] = values[[kept.index(readout) for readout in readouts]]
+        with Writer(space) as writer:
+            kept_names = [readout_name(readout) for readout in kept]
+            missing_ids = [ids[i] for i in missing]
+            writer.add(kept_names, missing_ids, missing_ids, values, paired=True)
+    return target.values[:, places]
+
+
+def _distinct(images):
+    """Different images in their order, their digests, and the place of each image among them."""
+    of_all = digests(images)
+    place = {digest: k for k, digest in enumerate(dict.fromkeys(of_all))}
+    places = np.array([place[digest] for digest in of_all])
+    if len(place) < len(of_all):
+        _, first = np.unique(places, return_index=True)
+        images = images[first]
+    return images, list(place), places
+
+
+def _smaller_depths(readouts):
+    """The readouts, and the same ones of all smaller depths."""
+    smaller = (
+        replace(readout, depth=depth)
+        for readout in readouts
+        for depth in range(3 if readout.trained_layers == "hidden" else 2, readout.depth + 1)
+    )
+    return list(dict.fromkeys(smaller))
+
+
+class _Places:
+    """Where images of known digests stand, looked up by lists of digests."""
+
+    def __init__(self, ids):
+        self._place = {digest: k for k, digest in enumerate(ids)}
+        self._looked_up = {}
+
+    def of(self, ids):
+        """Places of those of the list `ids` that have one, and their indices in the list.
+
+        Records share lists of identifiers, so each list is looked up once.
+        """
+        if id(ids) not in self._looked_up:
+            at = np.array([self._place.get(digest, -1) for digest in ids])
+            (source,) = np.nonzero(at >= 0)
+            # The list is kept, so that no other one can take its id.
+            self._looked_up[id(ids)] = ids, (at[source], source)
+        return self._looked_up[id(ids)][1]
+
+
+class _Target:
+    """Gram matrices (readout, x, y) of images of known digests, filled from records."""
+
+    def __init__(self, names, x_ids, y_ids):
+        self.names = names
+        self.values = np.empty((len(names), len(x_ids), len(y_ids)))
+        self.found = np.zeros((len(x_ids), len(y_ids)), dtype=bool)
+        self.x = _Places(x_ids)
+        self.y = self.x if y_ids is x_ids else _Places(y_ids)
+
+    def lacks(self, rows, columns):
+        """Whether an entry of these rows and columns was not found."""
+        return not self.found[np.ix_(rows, columns)].all()
+
+    def wants(self, record):
+        """Whether a record holds entries of these matrices."""
+        if record.paired or not all(name in record.names for name in self.names):
+            return False
+        return any(self._places_in(*ids) for ids in self._orders(record))
+
+    def copy(self, record):
+        """Copy what a record holds, in either order of the images."""
+        for transposed, ids in enumerate(self._orders(record)):
+            places = self._places_in(*ids)
+            if places is None:
+                continue
+            at, source = places
+            held = True
+            for target, name in zip(self.values, self.names, strict=True):
+                plane = record.plane(name)
+                block = (plane.T if transposed else plane)[source]
+                if not record.complete:
+                    held = ~np.isnan(block)
+                    block = np.where(held, block, target[at])
+                target[at] = block
+            self.found[at] |= held
+
+    def _orders(self, record):
+        return (record.rows, record.columns), (record.columns, record.rows)
+
+    def _places_in(self, x_ids, y_ids):
+        """Indices into the matrices and into a record of these rows and columns, None if empty."""
+        at_x, from_x = self.x.of(x_ids)
+        at_y, from_y = self.y.of(y_ids)
+        if not len(at_x) or not len(at_y):
+            return None
+        return block_index(at_x, at_y), block_index(from_x, from_y)
+
+
+class _Diagonal:
+    """Kernel values (readout, image) of images with themselves, filled from records."""
+
+    def __init__(self, names, ids):
+        self.names = names
+        self.values = np.empty((len(names), len(ids)))
+        self.found = np.zeros(len(ids), dtype=bool)
+        self.places = _Places(ids)
+
+    def wants(self, record):
+        """Whether a record may hold entries of these diagonals."""
+        names = all(name in record.names for name in self.names)
+        return names and len(self.places.of(record.rows)[0]) > 0
+
+    def copy(self, record):
+        """Copy what a record holds of its images with themselves."""
+        at, rows = self.places.of(record.rows)
+        source = rows
+        if not record.paired:
+            column_of = {digest: j for j, digest in enumerate(record.columns)}
+            columns = np.array([column_of.get(record.rows[i], -1) for i in rows])
+            at, source = at[columns >= 0], (rows[columns >= 0], columns[columns >= 0])
+        for target, name in zip(self.values, self.names, strict=True):
+            entries = record.plane(name)[source]
+            held = ~np.isnan(entries)
+            target[at[held]] = entries[held]
+        self.found[at[held]] = True
+
+
+def _missing_parts(target, y_ids, symmetric):
+    """Parts that hold every pair of images that was not found, once.
+
+    Rows that miss the same columns form one part: what is missing comes from whole Gram matrices
+    of earlier calls, or from an interrupted one, so there are few patterns.
+    """
+    need = ~target.found
+    n, m = need.shape
+    if symmetric:
+        return _symmetric_parts(need, np.arange(n), np.arange(n))
+    # Images in both X and Y form a symmetric part of their own.
+    rows, columns = target.x.of(y_ids)
+    parts = []
+    if len(rows):
+        parts = _symmetric_parts(need[np.ix_(rows, columns)], rows, columns)
+        need[np.ix_(rows, columns)] = False
+    return parts + [Part(rows, columns) for rows, columns in _groups(need)]
+
+
+def _symmetric_parts(need, rows, columns):
+    """Parts of a symmetric pattern `need`; in rows and columns stand the same images."""
+    parts = []
+    for i, j in _groups(need.copy()):
+        j = j[need[i[0], j]]  # without what is a mirror image of earlier parts
+        # If one row of the group misses another one, it is in the pattern that all of them share:
+        # then, by symmetry, all miss all.
+        inside = np.isin(j, i)
+        if inside.any():
+            parts.append(Part(rows[i], columns[i], True, (rows[i], columns[i])))
+        if not inside.all():
+            others = j[~inside]
+            parts.append(Part(rows[i], columns[others], False, (rows[others], columns[i])))
+        need[np.ix_(i, j)] = need[np.ix_(j, i)] = False
+    return parts
+
+
+def _groups(need):
+    """Yield (rows, columns) of groups of rows that need the same columns."""
+    (rows,) = np.nonzero(need.any(axis=1))
+    if not len(rows):
+        return
+    patterns = np.packbits(need[rows], axis=1)
+    patterns = patterns.view(np.dtype((np.void, patterns.shape[1]))).ravel()
+    _, group, inverse = np.unique(patterns, return_index=True, return_inverse=True)
+    for k in np.argsort(group):
+        members = rows[inverse == k]
+        yield members, np.flatnonzero(need[members[0]])
