@@ -45,25 +45,6 @@ START_FACTOR = 31
 
 
 @compile_lazily
-def add_pooled(sums, at, plane, start, stride, lanes, weights, x, y, shape, size):
-    """Add Σ w_P[i, i'] w_Q[j, j'] plane[i, j] over one plane to `sums` at index `at`.
-
-    `start` is the index of the plane's first entry and `stride` the elements from row to row;
-    `weights` holds w_P (P × P) and then w_Q (Q × Q); x and y are the (row, column) of the first
-    entry in either image, (P, Q) is `shape`, and `size` the plane's rows and columns.
-    """
-    column_weights = shape[0] * shape[0]
-    for i in range(size[0]):
-        row = zeros(plane)
-        for j in range(size[1]):
-            at_weight = column_weights + (x[1] + j) * shape[1] + y[1] + j
-            row = fma(broadcast(weights, at_weight), load(plane, start + j * lanes), row)
-        row_weight = broadcast(weights, (x[0] + i) * shape[0] + y[0] + i)
-        accumulate(sums, at, row * row_weight)
-        start += stride
-
-
-@compile_lazily
 def clear_frame(planes, start, stride, radius, lanes, size):
     """Zero the frame right of and below a plane; left and above nothing is ever written."""
     zero = zeros(planes)
@@ -227,6 +208,40 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
             if n_theta > 1:
                 accumulate(sums, at_sums + lanes, sum_2)
 
+        def add_pooled(source, weights, row_weight, column_weight, size, at_sums):
+            """Add Σ w_P[i, i'] w_Q[j, j'] K[i, j] over a plane to the sums, and of U likewise.
+
+            `row_weight` and `column_weight` are the indices of the weights of its first entry.
+            """
+            sum_k = zeros(planes)
+            sum_1 = zeros(planes)
+            sum_2 = zeros(planes)
+            for i in range(size[0]):
+                row_k = zeros(planes)
+                row_1 = zeros(planes)
+                row_2 = zeros(planes)
+                for j in range(size[1]):
+                    weight = broadcast(weights, column_weight + j * (n_columns + 1))
+                    entry = source + j * lanes
+                    if sums_k:
+                        row_k = fma(weight, load(planes, entry), row_k)
+                    if n_theta > 0:
+                        row_1 = fma(weight, load(planes, entry + plane_size), row_1)
+                    if n_theta > 1:
+                        row_2 = fma(weight, load(planes, entry + 2 * plane_size), row_2)
+                weight = broadcast(weights, row_weight + i * (n_rows + 1))
+                sum_k = fma(weight, row_k, sum_k)
+                sum_1 = fma(weight, row_1, sum_1)
+                sum_2 = fma(weight, row_2, sum_2)
+                source += stride
+            if sums_k:
+                accumulate(sums, at_sums, sum_k)
+                at_sums += lanes
+            if n_theta > 0:
+                accumulate(sums, at_sums, sum_1)
+            if n_theta > 1:
+                accumulate(sums, at_sums + lanes, sum_2)
+
         for y in range(n_y):
             for x in range(min(n_x, (y + 1) * lanes - triu)):
                 x_image = y * lanes if paired else x
@@ -294,21 +309,14 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                         for pool in range(pools.size):
                             c = pools[pool]
                             if c > 0 and abs(di) <= 2 * c and abs(dj) <= 2 * c:
-                                at = pair + pool * pool_size + layer * layer_size
-                                for state in range(first_state, n_states):
-                                    add_pooled(
-                                        sums,
-                                        at + (state - first_state) * lanes,
-                                        planes,
-                                        target + state * plane_size + interior,
-                                        stride,
-                                        lanes,
-                                        weights[pool],
-                                        x_first,
-                                        y_first,
-                                        (n_rows, n_columns),
-                                        size,
-                                    )
+                                add_pooled(
+                                    target + interior,
+                                    weights[pool],
+                                    x_first[0] * n_rows + y_first[0],
+                                    n_rows * n_rows + x_first[1] * n_columns + y_first[1],
+                                    size,
+                                    pair + pool * pool_size + layer * layer_size,
+                                )
                         source, target = target, source
 
                     if d == 0:
