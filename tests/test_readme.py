@@ -9,7 +9,8 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.mark.skipif(not README.exists(), reason="tests run without the repository's README")
-def test_snippets():
+def test_snippets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # one of them keeps kernel entries in a folder
     snippets = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(snippets) >= 3
     namespace = {}
