@@ -1,7 +1,6 @@
 """Gram matrices from tiles: sizes, symmetry, parallel work and progress.
 
-Tiles run through joblib, so ``joblib.parallel_config`` decides where: threads by default, since
-the engines hold no interpreter lock.
+Tiles run wherever ``joblib.parallel_config`` says, see `_parallel`.
 """
 
 from contextlib import contextmanager
@@ -9,11 +8,15 @@ from random import randrange, shuffle
 from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
+
+from ._engines import select_engine
+from ._parallel import run, runs_here
 
 # Element-layers of a tile: a few tenths of a second on one core, so that Ctrl-C acts at once and
-# threads end together, and long enough to hide the cost of a call.
+# threads end together, and long enough to hide the cost of a call; of a tile that travels, seconds.
 _TILE_WORK = 5e8
+_TRAVELLING_TILE_WORK = 4e9
 
 # Rows and columns of a tile are multiples of every engine's vector, and few enough that what an
 # engine keeps of their images (two numbers a pixel and layer) stays below some memory a thread.
@@ -135,7 +138,7 @@ def gram(X, Y, *, symmetric, advance, **options):
     return values
 
 
-def tiles(X, Y, parts, *, engine, architecture, readouts, dtype, n_jobs, wanted=None):
+def tiles(X, Y, parts, *, engine, device, architecture, readouts, dtype, n_jobs, wanted=None):
     """Compute parts of the Gram matrices of X and Y; yield each Tile when it is done.
 
     ``wanted(rows, columns)`` is asked just before a tile is begun, which is skipped if it is not.
@@ -160,36 +163,54 @@ def tiles(X, Y, parts, *, engine, architecture, readouts, dtype, n_jobs, wanted=
                 if wanted is None or wanted(part.rows[i], part.columns[j]):
                     yield part, i, j
 
-    def compute(part, i, j):
-        triu = i.start - j.start if part.symmetric else None
-        x, y = X[as_slice(part.rows[i])], Y[as_slice(part.columns[j])]
-        values = engine.gram(x, y, architecture, readouts, dtype=dtype, triu=triu)
+    if not parts:
+        return
+    # Elsewhere there may be other devices than here: workers choose.
+    settings = (engine if runs_here() else device, architecture, readouts, dtype)
+    begun = {}
+
+    def calls():
+        for number, (part, i, j) in enumerate(pieces()):
+            begun[number] = part, i, j
+            triu = i.start - j.start if part.symmetric else None
+            yield number, _index(part.rows[i]), _index(part.columns[j]), triu, settings
+
+    for number, values in run(_compute_tile, (X, Y), calls(), n_jobs):
+        part, i, j = begun.pop(number)
+        triu = i.start - j.start
         computed = np.triu(np.ones(values.shape[1:], bool), triu) if part.symmetric else None
-        return Tile(part, i, j, values, computed)
-
-    return _run(compute, pieces(), n_jobs) if parts else ()
+        yield Tile(part, i, j, values, computed)
 
 
-def pairs(X, Y, *, engine, architecture, readouts, dtype, n_jobs, advance):
+def _compute_tile(X, Y, number, rows, columns, triu, settings):
+    engine, architecture, readouts, dtype = settings
+    engine = select_engine(engine) if isinstance(engine, str) else engine
+    return number, engine.gram(X[rows], Y[columns], architecture, readouts, dtype=dtype, triu=triu)
+
+
+def pairs(X, Y, *, engine, device, architecture, readouts, dtype, n_jobs, advance):
     """Kernel values (readout, n) in float64 of the n pairs (X[i], Y[i])."""
     length, _ = _tile_shape(len(X), 1, architecture, readouts, dtype, n_jobs)
     length = -(-length // _VECTOR) * _VECTOR
-
-    def compute(rows):
-        return rows, engine.pairs(X[rows], Y[rows], architecture, readouts, dtype=dtype)
-
+    settings = (engine if runs_here() else device, architecture, readouts, dtype)
+    slices = ((slice(i, i + length), settings) for i in range(0, len(X), length))
     values = np.empty((len(readouts), len(X)))
-    slices = ((slice(i, i + length),) for i in range(0, len(X), length))
-    for rows, tile in _run(compute, slices, n_jobs):
+    for rows, tile in run(_compute_pairs, (X, Y), slices, n_jobs):
         values[:, rows] = tile
         advance(tile.shape[1])
     return values
 
 
-def _run(function, arguments, n_jobs):
-    """Yield ``function(*args)`` for each of `arguments`, in the order of completion."""
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
-    return parallel(delayed(function)(*args) for args in arguments)
+def _compute_pairs(X, Y, rows, settings):
+    engine, architecture, readouts, dtype = settings
+    engine = select_engine(engine) if isinstance(engine, str) else engine
+    return rows, engine.pairs(X[rows], Y[rows], architecture, readouts, dtype=dtype)
+
+
+def _index(index):
+    """Indices as a slice or a list: what is small enough to travel with every call."""
+    index = as_slice(index)
+    return index if isinstance(index, slice) else index.tolist()
 
 
 def _tile_shape(n, m, architecture, readouts, dtype, n_jobs):
@@ -199,9 +220,8 @@ def _tile_shape(n, m, architecture, readouts, dtype, n_jobs):
     image_bytes = 2 * rows * columns * layers * np.dtype(dtype).itemsize
     largest = min(_LARGEST_TILE, _TABLE_BYTES // image_bytes // _VECTOR * _VECTOR)
     largest = max(_VECTOR, largest)
-    pairs = min(
-        _TILE_WORK / pair_work(architecture, readouts), n * m / (4 * effective_n_jobs(n_jobs))
-    )
+    work = _TILE_WORK if runs_here() else _TRAVELLING_TILE_WORK
+    pairs = min(work / pair_work(architecture, readouts), n * m / (4 * effective_n_jobs(n_jobs)))
     width = min(largest, -(-m // _VECTOR) * _VECTOR)
     height = min(largest, n)
     while height * width > pairs and (height > 1 or width > _VECTOR):

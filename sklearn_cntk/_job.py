@@ -21,6 +21,7 @@ class Job:
     """
 
     engine: ModuleType
+    device: str
     architecture: Architecture
     readouts: list[Readout]
     dtype: str
@@ -52,6 +53,7 @@ class Job:
             raise ValueError(f"dtype={dtype!r} is unknown: use 'float32' or 'float64'.")
         return cls(
             engine=select_engine(device),
+            device=device,
             architecture=Architecture(images.shape[1:], filter_size),
             readouts=readouts,
             # Uncentred feature vectors are nearly parallel, where float32 loses half its digits.
@@ -121,6 +123,7 @@ class Job:
     def _options(self):
         return {
             "engine": self.engine,
+            "device": self.device,
             "architecture": self.architecture,
             "readouts": self.readouts,
             "dtype": self.dtype,

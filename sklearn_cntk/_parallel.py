@@ -1,0 +1,76 @@
+"""Many calls of one function through joblib, wherever its configuration sends them.
+
+Threads of this process by default, since the engines hold no interpreter lock.  Under
+``joblib.parallel_config(backend="dask")`` or "ray" the calls run on that cluster, and what all of
+them share is sent there once.
+"""
+
+from contextlib import nullcontext
+from itertools import islice
+
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+from joblib.parallel import get_active_backend
+
+# Calls a worker in one go, where a backend returns nothing before a whole list of calls is done.
+_WAVE = 16
+
+
+def run(function, shared, arguments, n_jobs):
+    """Yield ``function(*shared, *args)`` for each of `arguments`, in the order of completion.
+
+    Parameters
+    ----------
+    function : callable
+        Of module level, so that other processes can import it.
+    shared : tuple
+        Large arguments that are the same in all calls.
+    arguments : iterable of tuple
+        Consumed while the calls run.
+    n_jobs : int or None
+        As in joblib.
+    """
+    backend, _ = get_active_backend()
+    name = type(backend).__name__
+    context = nullcontext()
+    if name == "DaskDistributedBackend":
+        # Every worker gets a copy beforehand, so that any of them may be lost.
+        context = parallel_config("dask", client=backend.client, scatter=list(shared))
+    elif name == "RayBackend":
+        import ray
+
+        shared = tuple(_RayObject(ray.put(item)) for item in shared)
+    streams = backend.supports_return_generator or name == "SequentialBackend"
+    return_as = "generator_unordered" if streams else "list"
+    with context:
+        parallel = Parallel(n_jobs, prefer="threads", return_as=return_as)
+    calls = (delayed(_call)(function, *shared, args=args) for args in arguments)
+    if streams:
+        yield from parallel(calls)
+        return
+    with parallel:
+        wave = _WAVE * effective_n_jobs(n_jobs)
+        while batch := list(islice(calls, wave)):
+            yield from parallel(batch)
+
+
+def runs_here():
+    """Whether calls run in threads of this process."""
+    backend, _ = get_active_backend(prefer="threads")
+    return getattr(backend, "supports_sharedmem", False)
+
+
+def _call(function, *shared, args):
+    shared = (item.get() if isinstance(item, _RayObject) else item for item in shared)
+    return function(*shared, *args)
+
+
+class _RayObject:
+    """A reference to an object in Ray's store, which Ray itself resolves in other places only."""
+
+    def __init__(self, reference):
+        self.reference = reference
+
+    def get(self):
+        import ray
+
+        return ray.get(self.reference)
