@@ -1,7 +1,6 @@
 """A validated computation: which kernels, by which engine, in which precision."""
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 
@@ -20,7 +19,6 @@ class Job:
     Built by :meth:`of`, which checks every parameter before anything is computed.
     """
 
-    engine: ModuleType
     device: str
     architecture: Architecture
     readouts: list[Readout]
@@ -51,8 +49,8 @@ class Job:
             check_flag(name, value)
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype={dtype!r} is unknown: use 'float32' or 'float64'.")
+        select_engine(device)  # raises if there is none
         return cls(
-            engine=select_engine(device),
             device=device,
             architecture=Architecture(images.shape[1:], filter_size),
             readouts=readouts,
@@ -122,7 +120,7 @@ class Job:
 
     def _options(self):
         return {
-            "engine": self.engine,
+            "engine": select_engine(self.device),
             "device": self.device,
             "architecture": self.architecture,
             "readouts": self.readouts,
