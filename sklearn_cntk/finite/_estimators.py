@@ -16,6 +16,9 @@ from ..estimators import ImageEstimator
 from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
 from ._training import initial_scale, largest_stable_rate, predict, train
 
+# Learning rates that lr="auto" tries, each a quarter of the one before.
+_ATTEMPTS = 5
+
 
 def _check_number(name, value, low, high, remedy):
     """Return `value` as a float, or say what `name` must be."""
@@ -37,7 +40,7 @@ class _CNNEstimator(ImageEstimator):
         trained_layers="all",
         filter_size=3,
         image_shape=None,
-        width=64,
+        width=128,
         kappa=0.1,
         lr="auto",
         momentum=0.0,
@@ -70,8 +73,7 @@ class _CNNEstimator(ImageEstimator):
         images = self._check_images(X, reset=True)
         targets, classes = self._encode(images, y)
         check = self._checked()
-        random = check_random_state(self.random_state)
-        seeds = random.randint(2**31, size=2)
+        seeds = check_random_state(self.random_state).randint(2**31, size=2)
         device, dtype = select_device(self.device), select_dtype(self.dtype)
         columns = targets.reshape(len(targets), -1)
 
@@ -91,42 +93,27 @@ class _CNNEstimator(ImageEstimator):
 
         network = new_network()
         X = to_tensor(images, dtype, device)
-        y = torch.from_numpy(columns).to(device, dtype)
+        y = torch.tensor(columns, dtype=dtype, device=device)
         size, scale = np.sqrt(np.mean(columns**2)), initial_scale(network, X)
         self.kappa_ = check["kappa"] * (float(size / scale) if size > 0 and scale > 0 else 1.0)
-        if self.lr == "auto":
-            # 0 where every image is 0: there is nothing to learn, at any rate.
-            stable = largest_stable_rate(network, X, self.kappa_)
-            self.lr_ = stable / 2 if np.isfinite(stable) else 0.0
+        done = self._stop(y, classes, check["tol"])
+        for rate in self._rates(check["lr"], network, X):
+            self.lr_ = rate
+            try:
+                self.loss_curve_ = self._train(network, X, y, check, int(seeds[1]), done)
+                break
+            except OverflowError:
+                network = new_network()
         else:
-            self.lr_ = check["lr"]
-        try:
-            with _progress(self) as bar:
-                self.loss_curve_ = train(
-                    network,
-                    X,
-                    y,
-                    kappa=self.kappa_,
-                    rate=self.lr_,
-                    momentum=check["momentum"],
-                    batch_size=min(check["batch_size"], len(images)),
-                    max_epochs=check["max_epochs"],
-                    generator=torch.Generator().manual_seed(int(seeds[1])),
-                    done=self._stop(y, classes, check["tol"]),
-                    bar=bar,
-                )
-        except OverflowError as error:
-            stable = largest_stable_rate(new_network(), X, self.kappa_)
+            stable = largest_stable_rate(network, X, self.kappa_)
             raise ValueError(
                 f"Training diverges with lr={self.lr_:.3g}: the largest stable learning rate for "
                 f"these images is about {stable:.3g} at the start, 2 / λ_max of the empirical "
-                "kernel. Use a smaller lr, or lr='auto'."
-            ) from error
-        self.n_iter_ = len(self.loss_curve_)
-        self.converged_ = self._stop(y, classes, check["tol"])(
-            predict(network, X, self.kappa_), self.loss_curve_[-1]
-        )
+                "kernel. Use a smaller lr, a larger width or kappa, or lr='auto'."
+            )
         self.network_ = network
+        self.n_iter_ = len(self.loss_curve_)
+        self.converged_ = done(predict(network, X, self.kappa_), self.loss_curve_[-1])
         self._one_column = targets.ndim == 1
         if not self.converged_:
             warnings.warn(
@@ -136,6 +123,33 @@ class _CNNEstimator(ImageEstimator):
                 stacklevel=3,
             )
         return self
+
+    def _rates(self, rate, network, images):
+        """Yield the learning rates to try, one after the other, until training does not diverge."""
+        if rate != "auto":
+            yield rate
+            return
+        rate = largest_stable_rate(network, images, self.kappa_) / 2
+        # Every image is 0: there is nothing to learn, at any rate.
+        rate = rate if np.isfinite(rate) else 0.0
+        # The kernel of a narrow network grows while it trains, and with it what is stable.
+        yield from (rate / 4**attempt for attempt in range(_ATTEMPTS))
+
+    def _train(self, network, X, y, check, seed, done):
+        with _progress(self) as bar:
+            return train(
+                network,
+                X,
+                y,
+                kappa=self.kappa_,
+                rate=self.lr_,
+                momentum=check["momentum"],
+                batch_size=min(check["batch_size"], len(X)),
+                max_epochs=check["max_epochs"],
+                generator=torch.Generator().manual_seed(seed),
+                done=done,
+                bar=bar,
+            )
 
     def _checked(self):
         """Parameters of training, all of them checked before any of it starts."""
@@ -165,10 +179,8 @@ class _CNNEstimator(ImageEstimator):
         check_is_fitted(self)
         images = self._check_images(X, reset=False)
         weights = self.network_.readout
-        outputs = predict(
-            self.network_, to_tensor(images, weights.dtype, weights.device), self.kappa_
-        )
-        outputs = outputs.double().cpu().numpy()
+        tensor = to_tensor(images, weights.dtype, weights.device)
+        outputs = predict(self.network_, tensor, self.kappa_, dtype=torch.float64).cpu().numpy()
         return outputs[:, 0] if self._one_column else outputs
 
 
@@ -214,7 +226,7 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
         Side of the square filters, odd.  Stride 1, zero padding.
     image_shape : tuple (height, width, channels) or (height, width), default=None
         Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
-    width : int, default=64
+    width : int, default=128
         Channels of each convolution.
     kappa : float, default=0.1
         Root mean square of the random initial function, relative to that of the targets: the
@@ -223,8 +235,9 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
         predictions, and the further the weights have to move.
     lr : float or "auto", default="auto"
         Learning rate for the loss, the mean over a batch of ½ ‖κ f(x) − y‖².  "auto" is
-        1 / λ_max of the empirical kernel at the start, half the largest stable one: kernels differ
-        by orders of magnitude between depths, and so do the rates that suit them.
+        1 / λ_max of the empirical kernel at the start, half the largest stable one (kernels differ
+        by orders of magnitude between depths, and so do the rates that suit them); should
+        training diverge, it starts again with a quarter of that, up to four times.
     momentum : float, default=0
         Of stochastic gradient descent; the paper uses none.
     batch_size : int, default=128
@@ -278,8 +291,8 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
     >>> from sklearn_cntk.finite import CNNRegressor
     >>> images = load_digits().images[:150] / 16
     >>> ink = images.mean(axis=(1, 2))
-    >>> model = CNNRegressor(depth=3, tol=1e-3, random_state=0).fit(images[:100], ink[:100])
-    >>> bool(model.score(images[100:], ink[100:]) > 0.8)
+    >>> model = CNNRegressor(3, False, width=32, batch_size=16, tol=1e-3, random_state=0)
+    >>> bool(model.fit(images[:100], ink[:100]).score(images[100:], ink[100:]) > 0.8)
     True
     """
 
@@ -336,7 +349,7 @@ class CNNClassifier(ClassificationTask, _CNNEstimator):
         Side of the square filters, odd.  Stride 1, zero padding.
     image_shape : tuple (height, width, channels) or (height, width), default=None
         Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
-    width : int, default=64
+    width : int, default=128
         Channels of each convolution.
     kappa : float, default=0.1
         Root mean square of the random initial function, relative to that of the targets: the
@@ -345,8 +358,9 @@ class CNNClassifier(ClassificationTask, _CNNEstimator):
         predictions, and the further the weights have to move.
     lr : float or "auto", default="auto"
         Learning rate for the loss, the mean over a batch of ½ ‖κ f(x) − y‖².  "auto" is
-        1 / λ_max of the empirical kernel at the start, half the largest stable one: kernels differ
-        by orders of magnitude between depths, and so do the rates that suit them.
+        1 / λ_max of the empirical kernel at the start, half the largest stable one (kernels differ
+        by orders of magnitude between depths, and so do the rates that suit them); should
+        training diverge, it starts again with a quarter of that, up to four times.
     momentum : float, default=0
         Of stochastic gradient descent; the paper uses none.
     batch_size : int, default=128
@@ -400,7 +414,7 @@ class CNNClassifier(ClassificationTask, _CNNEstimator):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_cntk.finite import CNNClassifier
     >>> images, labels = load_digits().images / 16, load_digits().target
-    >>> model = CNNClassifier(depth=3, gap=False, batch_size=16, random_state=0)
+    >>> model = CNNClassifier(depth=3, gap=False, width=32, batch_size=16, random_state=0)
     >>> bool(model.fit(images[:200], labels[:200]).score(images[200:300], labels[200:300]) > 0.8)
     True
     """

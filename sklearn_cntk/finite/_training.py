@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch.func import functional_call, jvp, vjp
+from torch.func import functional_call
 
 # Images from which the largest stable learning rate is found, and steps of the power iteration.
 _IMAGES = 128
@@ -28,23 +28,23 @@ def largest_stable_rate(network, images, kappa):
     float
     """
     images = images[:_IMAGES]
-    weights = {name: value.detach() for name, value in network.trained.items()}
-
-    def outputs(weights):
-        return kappa * functional_call(network, weights, (images,))
-
-    values, pull = vjp(outputs, weights)
-    generator = torch.Generator().manual_seed(0)
-    vector = torch.randn(values.shape, generator=generator, dtype=torch.float64)
-    vector = vector.to(values)
-    eigenvalue = 0.0
-    for _ in range(_STEPS):  # power iteration with J Jᵀ
-        vector = vector / vector.norm()
-        (direction,) = pull(vector)
-        _, vector = jvp(outputs, (weights,), (direction,))
-        eigenvalue = float(vector.norm())
-        if eigenvalue == 0 or not math.isfinite(eigenvalue):
-            break
+    weights = list(network.trained.values())
+    with torch.enable_grad():
+        outputs = kappa * network(images)
+        # The gradient g(u) = Jᵀ u is linear in u, and its own gradient by u is J.
+        u = torch.zeros_like(outputs, requires_grad=True)
+        pulled = torch.autograd.grad(outputs, weights, u, create_graph=True)
+        generator = torch.Generator().manual_seed(0)
+        vector = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
+        vector = vector.to(outputs)
+        eigenvalue = 0.0
+        for _ in range(_STEPS):  # power iteration with J Jᵀ
+            vector = vector / vector.norm()
+            direction = torch.autograd.grad(outputs, weights, vector, retain_graph=True)
+            (vector,) = torch.autograd.grad(pulled, u, direction, retain_graph=True)
+            eigenvalue = float(vector.norm())
+            if eigenvalue == 0 or not math.isfinite(eigenvalue):
+                break
     return 2 * len(images) / eigenvalue if eigenvalue > 0 else math.inf
 
 
@@ -121,10 +121,19 @@ def train(
     return losses
 
 
-def predict(network, images, kappa, batch_size=256):
-    """Outputs (n, k) times kappa."""
+def predict(network, images, kappa, dtype=None, batch_size=256):
+    """Outputs (n, k) times kappa.
+
+    With ``dtype=torch.float64``, whatever the precision of the weights, they do not depend on how
+    many images share a batch (but for rounding in float64).
+    """
+    weights = {name: value.detach().to(dtype) for name, value in network.named_parameters()}
     with torch.no_grad():
-        return kappa * torch.cat([network(batch) for batch in images.split(batch_size)])
+        batches = [
+            functional_call(network, weights, (batch.to(dtype),))
+            for batch in images.split(batch_size)
+        ]
+    return kappa * torch.cat(batches)
 
 
 def _loss(outputs, targets):
