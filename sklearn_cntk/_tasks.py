@@ -80,7 +80,10 @@ class ClassificationTask(ClassifierMixin):
         -------
         ndarray (m,) of elements of ``classes_``
         """
-        decision = self.decision_function(X)
+        return self._labels(self.decision_function(X))
+
+    def _labels(self, decision):
+        """Class labels from predicted targets."""
         best = (decision > 0).astype(int) if decision.ndim == 1 else decision.argmax(axis=1)
         return self.classes_[best]
 

@@ -6,8 +6,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._dynamics import GradientFlow, StagedClassification, StagedRegression, check_training_time
 from ._gram import progress_bar
 from ._images import as_images
+from ._posterior import Posterior
 from ._solvers import ridge_dual
 from ._tasks import ClassificationTask, RegressionTask
 from ._training_rows import choose_rows
@@ -52,6 +54,7 @@ class _CNTKEstimator(ImageEstimator):
         *,
         alpha=1e-5,
         train_size=None,
+        training_time=None,
         lap=0,
         trained_layers="all",
         filter_size=3,
@@ -69,6 +72,7 @@ class _CNTKEstimator(ImageEstimator):
         self.gap = gap
         self.alpha = alpha
         self.train_size = train_size
+        self.training_time = training_time
         self.lap = lap
         self.trained_layers = trained_layers
         self.filter_size = filter_size
@@ -91,6 +95,7 @@ class _CNTKEstimator(ImageEstimator):
         images = self._check_images(X, reset=True)
         targets, classes = self._encode(images, y)
         check_alpha(self.alpha)
+        check_training_time(self.training_time)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, images, dtype=np.float64, ensure_non_negative=True
@@ -106,7 +111,16 @@ class _CNTKEstimator(ImageEstimator):
 
     def _solve(self, images, K, targets, sample_weight=None):
         """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
-        self.dual_coef_ = ridge_dual(K, targets, self.alpha, sample_weight)
+        # The eigendecomposition of a finite training time, which is kept for other times.
+        self._flow = None
+        if self.training_time is None:
+            self.dual_coef_ = ridge_dual(K, targets, self.alpha, sample_weight)
+        else:
+            self._flow = GradientFlow(K, self.alpha, sample_weight)
+            self.dual_coef_ = self._flow.dual(targets, self.training_time)
+        self._fit_alpha, self._fit_time = self.alpha, self.training_time
+        self._fit_targets = targets.copy()
+        self._fit_weight = None if sample_weight is None else np.copy(sample_weight)
         # Copies, so that predictions change neither with the caller's array nor by set_params.
         self.X_fit_ = images.copy()
         self.kernel_ = self._kernel()
@@ -118,11 +132,12 @@ class _CNTKEstimator(ImageEstimator):
         check_is_fitted(self)
         return self._predict_images(self._check_images(X, reset=False))
 
-    def _predict_images(self, images):
+    def _predict_images(self, images, dual_coef=None):
         """Predicted targets; by blocks of rows, so memory does not grow with their number."""
+        dual_coef = self.dual_coef_ if dual_coef is None else dual_coef
         job = self.kernel_._job(images)
         n_fit = len(self.X_fit_)
-        predicted = np.empty((len(images), *self.dual_coef_.shape[1:]))
+        predicted = np.empty((len(images), *dual_coef.shape[1:]))
         block = max(1, _PREDICTED_VALUES // n_fit)
         with progress_bar(len(images) * n_fit * (1 + job.flip), job.verbose) as advance:
             for start in range(0, len(images), block):
@@ -130,11 +145,11 @@ class _CNTKEstimator(ImageEstimator):
                 (K,) = job.gram(
                     images[rows], self.X_fit_, y_diagonals=self._fit_diagonals, advance=advance
                 )
-                predicted[rows] = K @ self.dual_coef_
+                predicted[rows] = K @ dual_coef
         return predicted
 
 
-class CNTKRegressor(RegressionTask, _CNTKEstimator):
+class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator):
     """Regression by an infinitely wide, fully trained convolutional network.
 
     Kernel ridge regression with :class:`CNTK`: the predictions, in the limit of infinite width,
@@ -153,6 +168,10 @@ class CNTKRegressor(RegressionTask, _CNTKEstimator):
     train_size : int, float or None, default=None
         Number (int) or fraction (float) of the training rows to use, drawn at random:
         training-set size as a hyperparameter.  None uses all.
+    training_time : float or None, default=None
+        Time of training by gradient flow, for early stopping (eqs. 3 to 5 of [1]_), in units of
+        1 / mean of the Gram matrix's diagonal: it means the same at every depth, and acts much
+        like an `alpha` of 1 / `training_time`.  None trains to the end.
     lap : int, default=0
         Radius of local average pooling, which excludes ``gap=True``; see :class:`CNTK`.
     trained_layers : {"all", "hidden", "last"}, default="all"
@@ -246,7 +265,7 @@ class CNTKRegressor(RegressionTask, _CNTKEstimator):
         return self._fit(X, y, sample_weight)
 
 
-class CNTKClassifier(ClassificationTask, _CNTKEstimator):
+class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKEstimator):
     """Classification by an infinitely wide, fully trained convolutional network.
 
     Kernel ridge regression with :class:`CNTK` onto one-hot labels minus 1/k for k classes, as
@@ -265,6 +284,10 @@ class CNTKClassifier(ClassificationTask, _CNTKEstimator):
         Number (int) or fraction (float) of the training rows to use, drawn at random,
         with the shares of the classes kept:
         training-set size as a hyperparameter.  None uses all.
+    training_time : float or None, default=None
+        Time of training by gradient flow, for early stopping (eqs. 3 to 5 of [1]_), in units of
+        1 / mean of the Gram matrix's diagonal: it means the same at every depth, and acts much
+        like an `alpha` of 1 / `training_time`.  None trains to the end.
     lap : int, default=0
         Radius of local average pooling, which excludes ``gap=True``; see :class:`CNTK`.
     trained_layers : {"all", "hidden", "last"}, default="all"

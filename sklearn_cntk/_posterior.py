@@ -1,0 +1,93 @@
+"""How sure predictions are: Gaussian-process posterior and the spread of trained networks.
+
+At random weights, infinitely wide networks are draws f₀ of the Gaussian process whose covariance is
+the NNGP kernel 𝒦, ``trained_layers="last"``.  Training is linear in f₀: it turns f₀ into
+
+    f(x) = f₀(x) + A(x) (y − f₀(X)),   A(x) = Θ(x, X) (Θ + λ)⁻¹ (1 − exp(−(Θ + λ) t)),
+
+so over networks f has the mean A y, which is what `predict` returns, and the covariance
+
+    𝒦(x, x') − A(x) 𝒦(X, x') − 𝒦(x, X) A(x')ᵀ + A(x) 𝒦(X, X) A(x')ᵀ
+
+(Lee et al., "Wide Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent",
+2019, eq. 16).  Where the dense layer alone is trained to the end, Θ = 𝒦, and exact Bayesian
+inference with noise of variance λ is meant instead: 𝒦(x, x') − 𝒦(x, X) (𝒦 + λ)⁻¹ 𝒦(X, x'), the same
+for λ = 0.
+"""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ._dynamics import GradientFlow
+
+
+class Posterior:
+    """`predict` of a regressor with standard deviations on request."""
+
+    def predict(self, X, return_std=False):
+        """Predict targets, and how much they vary.
+
+        Parameters
+        ----------
+        X : array-like, m images of the shape seen by :meth:`fit`
+        return_std : bool, default=False
+            Whether to return standard deviations as well.  With ``trained_layers="last"`` and
+            without a `training_time` they are those of the Gaussian process with the NNGP kernel
+            as prior and noise of variance `alpha` times the mean of its diagonal; otherwise
+            those of infinitely wide networks that are trained from different random weights
+            (Lee et al. 2019, eq. 16).  Both are in the units of the network's random initial
+            function, whose variance is the NNGP kernel's, whatever the size of y.
+
+        Returns
+        -------
+        y_mean : ndarray of float64, shape (m,) or (m, n_targets)
+        y_std : ndarray of float64, shape (m,) or (m, n_targets)
+            Only with ``return_std=True``; the same for all targets.
+
+        Raises
+        ------
+        ValueError
+            `return_std` of a kernel with ``normalize=True``, which is not the covariance of any
+            network's outputs, unless ``trained_layers="last"``.
+
+        Notes
+        -----
+        Standard deviations take the Gram matrices of the training images anew, the NNGP kernel's
+        too.
+        """
+        mean = super().predict(X)
+        if not return_std:
+            return mean
+        check_is_fitted(self)
+        variance = np.maximum(self._variance(self._check_images(X, reset=False)), 0)
+        std = np.sqrt(variance)
+        return mean, std if mean.ndim == 1 else np.repeat(std[:, None], mean.shape[1], axis=1)
+
+    def _variance(self, images):
+        """Variance (m,) of predictions for images."""
+        kernel, rows = self.kernel_, self.X_fit_
+        if kernel.normalize and kernel.trained_layers != "last":
+            raise ValueError(
+                "return_std=True has no meaning with normalize=True and "
+                f"trained_layers={kernel.trained_layers!r}: the normalized kernel is no covariance "
+                "of a network's changes. Use normalize=False, or trained_layers='last'."
+            )
+        prior = type(kernel)(**{**kernel.get_params(), "trained_layers": "last"})
+        time = np.inf if self._fit_time is None else self._fit_time
+        (K,) = kernel._job(rows).gram(rows)
+        flow = GradientFlow(K, self._fit_alpha, self._fit_weight)
+        # A(x)ᵀ for all x: what dual coefficients do to targets, the other way round.
+        (cross,) = kernel._job(images).gram(images, rows)
+        weights = flow.dual(cross.T, time)
+        prior_cross = cross
+        if kernel.trained_layers != "last":
+            (prior_cross,) = prior._job(images).gram(images, rows)
+        variance = prior.diag(images) - np.sum(weights.T * prior_cross, axis=1)
+        if kernel.trained_layers == "last" and self._fit_time is None:
+            return variance
+        (prior_gram,) = prior._job(rows).gram(rows)
+        return (
+            variance
+            - np.sum(weights.T * prior_cross, axis=1)
+            + np.sum(weights * (prior_gram @ weights), axis=0)
+        )

@@ -1,0 +1,185 @@
+"""Random features whose inner products are the Monte-Carlo CNTK."""
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._architecture import check_integer
+from .._memory import check_memory
+from ..estimators import ImageEstimator
+from ._gradients import gradients, rows_at_a_time
+from ._kernel import _BUDGET, _slices, draw_seeds
+from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
+
+
+class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator):
+    """Gradients of finite networks at random weights, as features for linear models.
+
+    The inner products of the features are :class:`EmpiricalCNTK` with the same parameters.
+    ``trained_layers="last"`` gives the last hidden layer's activations, the random features of
+    the paper's section 5 [1]_; "all" and "hidden" the gradients by all trained weights, which
+    are many: about ``(depth - 2) * (width * filter_size) ** 2`` a network.
+
+    Parameters
+    ----------
+    depth : int, default=11
+        Layers of the networks: ``depth - 1`` convolutions and a dense layer.
+    gap : bool, default=True
+        Global average pooling before the dense layer, instead of flattening.
+    trained_layers : {"all", "hidden", "last"}, default="last"
+        Layers whose weights the gradient is taken by.
+    filter_size : int, default=3
+        Side of the square filters, odd.
+    image_shape : tuple (height, width, channels) or (height, width), default=None
+        Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
+    width : int, default=128
+        Channels of each convolution.
+    n_draws : int, default=1
+        Random networks, whose features are concatenated.
+    random_state : int, RandomState instance or None, default=None
+        Draws the weights, in :meth:`fit`.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        Where to compute.
+    dtype : {"float32", "float64"}, default="float32"
+        Precision of the networks and of the features.
+
+    Attributes
+    ----------
+    networks_ : list of ConvolutionalNetwork
+    image_shape_ : tuple (height, width, channels)
+    n_features_in_ : int
+        height × width × channels.
+    feature_names_in_ : ndarray of str
+        Only if `X` has string column names.
+
+    References
+    ----------
+    .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation
+       with an Infinitely Wide Neural Net", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import RidgeClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_cntk.finite import RandomCNTKFeatures
+    >>> images, labels = load_digits().images / 16, load_digits().target
+    >>> features = RandomCNTKFeatures(depth=3, gap=False, width=64, random_state=0)
+    >>> model = make_pipeline(features, RidgeClassifier()).fit(images[:300], labels[:300])
+    >>> bool(model.score(images[300:400], labels[300:400]) > 0.8)
+    True
+    """
+
+    def __init__(
+        self,
+        depth=11,
+        gap=True,
+        *,
+        trained_layers="last",
+        filter_size=3,
+        image_shape=None,
+        width=128,
+        n_draws=1,
+        random_state=None,
+        device="auto",
+        dtype="float32",
+    ):
+        self.depth = depth
+        self.gap = gap
+        self.trained_layers = trained_layers
+        self.filter_size = filter_size
+        self.image_shape = image_shape
+        self.width = width
+        self.n_draws = n_draws
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+
+    def fit(self, X, y=None):
+        """Draw the networks; of `X` only the shape of its images matters.
+
+        Parameters
+        ----------
+        X : array-like (n, height, width, channels), (n, height, width) or (n, n_features)
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Parameters or data that cannot be used, by name.
+        """
+        images = self._check_images(X, reset=True)
+        draws = check_integer("n_draws", self.n_draws, 1, "use 1 or more networks")
+        device, dtype = select_device(self.device), select_dtype(self.dtype)
+        seed = self.random_state
+        if not isinstance(seed, (int, np.integer)):
+            seed = check_random_state(seed).randint(2**31)
+        self.networks_ = [
+            ConvolutionalNetwork(
+                images.shape[1:],
+                self.depth,
+                self.gap,
+                trained_layers=self.trained_layers,
+                filter_size=self.filter_size,
+                width=self.width,
+                seed=draw,
+                dtype=dtype,
+            ).to(device)
+            for draw in draw_seeds(int(seed), draws)
+        ]
+        return self
+
+    def transform(self, X):
+        """Features of images.
+
+        Parameters
+        ----------
+        X : array-like, m images of the shape seen by :meth:`fit`
+
+        Returns
+        -------
+        ndarray of `dtype`, shape (m, n_features_out)
+
+        Raises
+        ------
+        MemoryError
+            The features do not fit; nothing is computed then.
+        """
+        check_is_fitted(self)
+        images = self._check_images(X, reset=False)
+        check_memory(
+            self.networks_[0].readout.element_size() * len(images) * self._n_features_out,
+            f"{self._n_features_out} features of {len(images)} images",
+            "use a smaller width or fewer images, or EmpiricalCNTK, which needs no features",
+        )
+        blocks = [np.hstack(list(self._features(images[rows]))) for rows in self._slices(images)]
+        features = np.concatenate(blocks)
+        features /= np.sqrt(len(self.networks_))
+        return features
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # it is what `dtype` says
+        return tags
+
+    def _features(self, images):
+        """Features of each layer of each network."""
+        for network in self.networks_:
+            weights = network.readout
+            tensor = to_tensor(images, weights.dtype, weights.device)
+            for layer in gradients(network, tensor):
+                yield layer.explicit().cpu().numpy()
+
+    def _slices(self, images):
+        return _slices(len(images), rows_at_a_time(self.networks_[0], images.shape[1:], _BUDGET))
+
+    @property
+    def _n_features_out(self):
+        return sum(
+            weights.numel() for network in self.networks_ for weights in network.trained.values()
+        )

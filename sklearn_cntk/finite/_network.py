@@ -1,0 +1,150 @@
+"""The networks whose infinitely wide limit is the CNTK, in NTK parametrisation.
+
+With weights N(0, 1), no bias, filters of side q, "same" zero padding and `width` channels C
+(Arora et al. 2019, section 4)::
+
+    u¹ = W¹ * x                              u^h = sqrt(2 / (C q²)) W^h * relu(u^(h-1))
+    f  = sqrt(2 / (C q²)) Σ_ijc w_ijc relu(u^L)_ijc                      flattening, "CNN-V"
+    f  = sqrt(2 / (C q²)) Σ_c w_c mean_ij relu(u^L)_ijc                  pooling, "CNN-GAP"
+
+The first layer has no factor, so that E[u¹ u¹'] is the kernel's Σ⁰ = box(x · x'); each later
+factor is 1/q² times c_σ = 2 of eqs. 11 and 12, averaged over the channels.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .._architecture import Architecture, Readout, check_integer
+
+
+class ConvolutionalNetwork(nn.Module):
+    """A convolutional ReLU network at random weights, in NTK parametrisation.
+
+    Parameters
+    ----------
+    image_shape : tuple (height, width, channels)
+        Shape of an image.
+    depth, gap, trained_layers, filter_size
+        As in :class:`~sklearn_cntk.CNTK`.
+    width : int, default=128
+        Channels of each convolution.
+    n_outputs : int, default=1
+        Outputs, each with a dense layer of its own.
+    seed : int, default=0
+        Draws the weights, in float64 on the CPU: the same for every device and precision.
+    dtype : torch.dtype, default=torch.float32
+
+    Attributes
+    ----------
+    filters : ParameterList
+        Weights of the ``depth - 1`` convolutions, (width, channels, q, q).
+    readout : Parameter (n_outputs, width) or (n_outputs, width * height * width)
+        Weights of the dense layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Parameters that cannot be used, by name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_cntk.finite import ConvolutionalNetwork
+    >>> network = ConvolutionalNetwork((8, 8, 3), depth=4, width=32, n_outputs=10)
+    >>> network(torch.randn(5, 3, 8, 8)).shape
+    torch.Size([5, 10])
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        depth,
+        gap=True,
+        *,
+        trained_layers="all",
+        filter_size=3,
+        width=128,
+        n_outputs=1,
+        seed=0,
+        dtype=torch.float32,
+    ):
+        super().__init__()
+        readout = Readout(depth, gap, trained_layers)
+        architecture = Architecture(tuple(image_shape), filter_size)
+        width = check_integer("width", width, 1, "use 1 or more channels")
+        self.gap = readout.gap
+        self.radius = architecture.radius
+        rows, columns, channels = architecture.image_shape
+        q = architecture.filter_size
+
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(*shape, trained):
+            values = torch.randn(shape, generator=generator, dtype=torch.float64)
+            return nn.Parameter(values.to(dtype), requires_grad=trained)
+
+        self.filters = nn.ParameterList()
+        for layer in range(readout.convolutions):
+            trained = trained_layers == "all" or (trained_layers == "hidden" and layer > 0)
+            self.filters.append(normal(width, width if layer else channels, q, q, trained=trained))
+        read = width if self.gap else width * rows * columns
+        self.readout = normal(n_outputs, read, trained=trained_layers != "hidden")
+        self.factor = math.sqrt(2 / (width * q**2))
+
+    def forward(self, images):
+        """Outputs (n, n_outputs) for images (n, channels, height, width)."""
+        outputs, _ = self.layers(images)
+        return outputs
+
+    def layers(self, images):
+        """Outputs, and for each layer its weights' factor, inputs and pre-activations."""
+        layers, activations = [], images
+        for layer, weights in enumerate(self.filters):
+            factor = self.factor if layer else 1.0
+            inputs = activations
+            u = factor * functional.conv2d(inputs, weights, padding=self.radius)
+            layers.append((factor, inputs, u))
+            activations = functional.relu(u)
+        inputs = activations.mean(dim=(2, 3)) if self.gap else activations.flatten(1)
+        outputs = self.factor * inputs @ self.readout.T
+        layers.append((self.factor, inputs, outputs))
+        return outputs, layers
+
+    @property
+    def trained(self):
+        """Names and values of the weights that are trained."""
+        return {name: value for name, value in self.named_parameters() if value.requires_grad}
+
+
+def to_tensor(images, dtype, device):
+    """Images (n, P, Q, C) of any NumPy dtype as a tensor (n, C, P, Q)."""
+    # A copy: PyTorch warns about arrays that it may not write to.
+    channels_first = np.array(images.transpose(0, 3, 1, 2), dtype=str(dtype).split(".")[1])
+    return torch.from_numpy(channels_first).to(device)
+
+
+def select_device(device):
+    """The torch.device that "auto", "cpu", "cuda" or "cuda:N" names."""
+    name = device if isinstance(device, str) else repr(device)
+    kind, _, index = name.partition(":")
+    if name not in ("auto", "cpu", "cuda") and not (kind == "cuda" and index.isdigit()):
+        raise ValueError(f"device={device!r} is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    if kind == "cuda" and int(index or 0) >= count:
+        raise RuntimeError(
+            f"device={device!r} is not available: PyTorch sees {count} CUDA devices. Use 'cpu'."
+        )
+    return torch.device(name)
+
+
+def select_dtype(dtype):
+    """The torch.dtype that "float32" or "float64" names."""
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype={dtype!r} is unknown: use 'float32' or 'float64'.")
+    return getattr(torch, dtype)
