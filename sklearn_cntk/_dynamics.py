@@ -30,6 +30,15 @@ def check_training_time(training_time):
         )
 
 
+def check_whole_training(estimator, what):
+    """Raise if an estimator was fitted on landmarks, whose Gram matrix says less than is needed."""
+    if estimator._fit_targets is None:
+        raise ValueError(
+            f"{what} need the Gram matrix of all training images, but this was fitted with "
+            "solver='nystroem': use solver='cholesky'."
+        )
+
+
 class GradientFlow:
     """Dual coefficients of the linearised network at any time, from one eigendecomposition.
 
@@ -88,6 +97,7 @@ class StagedPrediction:
         for time in times:
             check_training_time(time)
         images = self._check_images(X, reset=False)
+        check_whole_training(self, "staged predictions")
         flow = self._flow
         if flow is None:
             (K,) = self.kernel_._job(self.X_fit_).gram(self.X_fit_)

@@ -90,8 +90,8 @@ def _read(array, rows, columns):
     values = read_chunk(array, rows, columns)
     if values is None:
         raise ValueError(
-            f"the Gram matrix in {array.store_path} lacks rows {rows.start} to {rows.stop}, columns "
-            f"{columns.start} to {columns.stop}, or they are damaged: call gram_to_zarr again, "
-            "which computes what is missing."
+            f"the Gram matrix in {array.store_path} lacks rows {rows.start} to {rows.stop}, "
+            f"columns {columns.start} to {columns.stop}, or they are damaged: call gram_to_zarr "
+            "again, which computes what is missing."
         )
     return values

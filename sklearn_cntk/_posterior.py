@@ -18,7 +18,7 @@ for λ = 0.
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._dynamics import GradientFlow
+from ._dynamics import GradientFlow, check_whole_training
 
 
 class Posterior:
@@ -59,6 +59,7 @@ class Posterior:
         if not return_std:
             return mean
         check_is_fitted(self)
+        check_whole_training(self, "standard deviations")
         variance = np.maximum(self._variance(self._check_images(X, reset=False)), 0)
         std = np.sqrt(variance)
         return mean, std if mean.ndim == 1 else np.repeat(std[:, None], mean.shape[1], axis=1)

@@ -106,6 +106,8 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
         "Y": None if symmetric else fingerprint(Y),
         "dtype": dtype,
     }
+    if isinstance(store, str) and store.startswith("file://"):
+        store = store.removeprefix("file://")  # zarr makes folders by path, not by URL
     try:
         array = zarr.open_array(store, mode="r+")
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from ._dynamics import GradientFlow, StagedClassification, StagedRegression, che
 from ._gram import progress_bar
 from ._images import as_images
 from ._posterior import Posterior
+from ._solver_choice import Solver
 from ._solvers import ridge_dual
 from ._tasks import ClassificationTask, RegressionTask
 from ._training_rows import choose_rows
@@ -65,6 +66,11 @@ class _CNTKEstimator(ImageEstimator):
         dtype="float32",
         n_jobs=-1,
         memory=None,
+        solver="auto",
+        n_components=None,
+        gram_store=None,
+        tol=1e-6,
+        max_iter=1000,
         random_state=None,
         verbose=0,
     ):
@@ -83,6 +89,11 @@ class _CNTKEstimator(ImageEstimator):
         self.dtype = dtype
         self.n_jobs = n_jobs
         self.memory = memory
+        self.solver = solver
+        self.n_components = n_components
+        self.gram_store = gram_store
+        self.tol = tol
+        self.max_iter = max_iter
         self.random_state = random_state
         self.verbose = verbose
 
@@ -106,20 +117,32 @@ class _CNTKEstimator(ImageEstimator):
             sample_weight = None if sample_weight is None else sample_weight[rows]
         if sample_weight is not None and not sample_weight.any():
             raise ValueError("sample_weight is 0 for every training row: give one a weight.")
-        (K,) = self._kernel()._job(images).gram(images)
-        return self._solve(images, K, targets, sample_weight)
+        solver = Solver.of(self, len(images))
+        if solver.name == "nystroem":
+            kept, dual = solver.landmarks(images, targets, sample_weight)
+            return self._keep(images[kept], dual)
+        if solver.name == "cg":
+            dual, self.n_iter_ = solver.iterate(images, targets, sample_weight)
+            self._flow = None
+            return self._keep(images, dual, targets, sample_weight)
+        return self._solve(images, solver.gram(images), targets, sample_weight)
 
     def _solve(self, images, K, targets, sample_weight=None):
         """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
         # The eigendecomposition of a finite training time, which is kept for other times.
         self._flow = None
         if self.training_time is None:
-            self.dual_coef_ = ridge_dual(K, targets, self.alpha, sample_weight)
+            dual = ridge_dual(K, targets, self.alpha, sample_weight)
         else:
             self._flow = GradientFlow(K, self.alpha, sample_weight)
-            self.dual_coef_ = self._flow.dual(targets, self.training_time)
+            dual = self._flow.dual(targets, self.training_time)
+        return self._keep(images, dual, targets, sample_weight)
+
+    def _keep(self, images, dual, targets=None, sample_weight=None):
+        """Keep what predictions need, and of the training what other times of it need."""
+        self.dual_coef_ = dual
         self._fit_alpha, self._fit_time = self.alpha, self.training_time
-        self._fit_targets = targets.copy()
+        self._fit_targets = None if targets is None else targets.copy()
         self._fit_weight = None if sample_weight is None else np.copy(sample_weight)
         # Copies, so that predictions change neither with the caller's array nor by set_params.
         self.X_fit_ = images.copy()
@@ -194,8 +217,22 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
         Parallel tiles of the kernel, as in joblib; -1 uses all cores.
     memory : str, path-like, KernelStore or None, default=None
         Folder that keeps computed kernel entries, see :class:`KernelStore`.
+    solver : {"auto", "cholesky", "cg", "nystroem"}, default="auto"
+        "cholesky" factors the Gram matrix in memory; "cg" iterates with it, in memory or in
+        `gram_store`; "nystroem" uses `n_components` landmarks, at a cost linear in the number of
+        training images.  "auto" is "cholesky" where the matrix fits, else "cg" with `gram_store`.
+    n_components : int or None, default=None
+        Number of landmarks of "nystroem".
+    gram_store : str, path-like, zarr store or None, default=None
+        Where :func:`gram_to_zarr` keeps the Gram matrix of a training set, for "cholesky" and
+        "cg": an interrupted fit goes on there.  It holds one kernel and one training set; for
+        searches see `memory`.
+    tol : float, default=1e-6
+        Relative residual at which "cg" stops.
+    max_iter : int, default=1000
+        Largest number of its iterations.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows of `train_size`.
+        Draws the rows of `train_size`, the landmarks of "nystroem" and the pivots of "cg".
     verbose : int, default=0
         1 shows progress.
 
@@ -204,7 +241,9 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
     dual_coef_ : ndarray of float64, shape (n_rows,) or (n_rows, n_targets)
         Weights of the training images in predictions.
     X_fit_ : ndarray (n_rows, height, width, channels)
-        Training images that were used.
+        Training images that were used, or the landmarks.
+    n_iter_ : int
+        Iterations of "cg", only with that solver.
     kernel_ : CNTK
         The kernel that predictions use.
     image_shape_ : tuple (height, width, channels)
@@ -310,8 +349,22 @@ class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKEstimator):
         Parallel tiles of the kernel, as in joblib; -1 uses all cores.
     memory : str, path-like, KernelStore or None, default=None
         Folder that keeps computed kernel entries, see :class:`KernelStore`.
+    solver : {"auto", "cholesky", "cg", "nystroem"}, default="auto"
+        "cholesky" factors the Gram matrix in memory; "cg" iterates with it, in memory or in
+        `gram_store`; "nystroem" uses `n_components` landmarks, at a cost linear in the number of
+        training images.  "auto" is "cholesky" where the matrix fits, else "cg" with `gram_store`.
+    n_components : int or None, default=None
+        Number of landmarks of "nystroem".
+    gram_store : str, path-like, zarr store or None, default=None
+        Where :func:`gram_to_zarr` keeps the Gram matrix of a training set, for "cholesky" and
+        "cg": an interrupted fit goes on there.  It holds one kernel and one training set; for
+        searches see `memory`.
+    tol : float, default=1e-6
+        Relative residual at which "cg" stops.
+    max_iter : int, default=1000
+        Largest number of its iterations.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows of `train_size`.
+        Draws the rows of `train_size`, the landmarks of "nystroem" and the pivots of "cg".
     verbose : int, default=0
         1 shows progress.
 
@@ -321,7 +374,9 @@ class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKEstimator):
     dual_coef_ : ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
         Weights of the training images in :meth:`decision_function`.
     X_fit_ : ndarray (n_rows, height, width, channels)
-        Training images that were used.
+        Training images that were used, or the landmarks.
+    n_iter_ : int
+        Iterations of "cg", only with that solver.
     kernel_ : CNTK
         The kernel that predictions use.
     image_shape_ : tuple (height, width, channels)

@@ -3,8 +3,9 @@
 import numpy as np
 from sklearn.gaussian_process.kernels import Kernel
 
-from ._architecture import Readout
-from ._images import as_images
+from ._architecture import Readout, check_integer
+from ._estimate import estimate
+from ._images import as_images, check_image_shape
 from ._job import Job
 
 
@@ -179,6 +180,40 @@ class CNTK(Kernel):
         images = as_images(X, self.image_shape)
         (values,) = self._job(images).diagonals(images)
         return (values > 0).astype(np.float64) if self.normalize else values
+
+    def estimate(self, n_x, n_y=None, *, image_shape=None):
+        """What a Gram matrix will cost on the devices that would compute it now.
+
+        Measures for a second or so, after compiling.
+
+        Parameters
+        ----------
+        n_x : int
+            Number of images.
+        n_y : int or None, default=None
+            Number of other images; None is the symmetric Gram matrix of the `n_x` ones.
+        image_shape : tuple (height, width, channels) or (height, width), default=None
+            None takes the kernel's.
+
+        Returns
+        -------
+        Estimate
+            A named tuple: pairs, element_layers, bytes, seconds.
+
+        Examples
+        --------
+        >>> from sklearn_cntk import CNTK
+        >>> cost = CNTK(depth=4).estimate(1000, image_shape=(8, 8))
+        >>> cost.pairs, cost.bytes
+        (500500, 8000000)
+        """
+        n_x = check_integer("n_x", n_x, 1, "use a number of images")
+        if n_y is not None:
+            n_y = check_integer("n_y", n_y, 1, "use a number of images, or None")
+        shape = check_image_shape(self.image_shape if image_shape is None else image_shape)
+        if shape is None:
+            raise ValueError("image_shape=None: give the shape of the images to estimate for.")
+        return estimate(self._job(np.zeros((1, *shape))), n_x, n_y)
 
     def is_stationary(self):
         """Whether the kernel depends on differences of its inputs alone: False."""
