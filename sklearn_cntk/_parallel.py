@@ -28,6 +28,11 @@ def run(function, shared, arguments, n_jobs):
         Consumed while the calls run.
     n_jobs : int or None
         As in joblib.
+
+    Raises
+    ------
+    RuntimeError
+        The backend lost results without saying so.
     """
     backend, _ = get_active_backend()
     name = type(backend).__name__
@@ -43,10 +48,26 @@ def run(function, shared, arguments, n_jobs):
     return_as = "generator_unordered" if streams else "list"
     with context:
         parallel = Parallel(n_jobs, prefer="threads", return_as=return_as)
-    calls = (delayed(_call)(function, *shared, args=args) for args in arguments)
-    if streams:
-        yield from parallel(calls)
-        return
+    pending = 0
+
+    def calls():
+        nonlocal pending
+        for args in arguments:
+            pending += 1
+            yield delayed(_call)(function, *shared, args=args)
+
+    for result in parallel(calls()) if streams else _waves(parallel, calls(), n_jobs):
+        pending -= 1
+        yield result
+    if pending:  # a cluster whose scheduler is gone may end its results without an error
+        raise RuntimeError(
+            f"joblib's backend {name} returned without the results of {pending} calls: is its "
+            "cluster still there?"
+        )
+
+
+def _waves(parallel, calls, n_jobs):
+    """Results of a backend that returns lists."""
     with parallel:
         wave = _WAVE * effective_n_jobs(n_jobs)
         while batch := list(islice(calls, wave)):
