@@ -214,12 +214,7 @@ class EmpiricalCNTK(Kernel):
 
     def _blocks(self, network, X, Y, symmetric):
         """Yield slices and values of the kernel's blocks, of the upper ones if symmetric."""
-        image_shape = X.shape[1:]
-        size = rows_at_a_time(network, image_shape, _BUDGET)
-        # The pixel-by-pixel products of two blocks, three of them at a time.
-        pixels = image_shape[0] * image_shape[1]
-        itemsize = network.readout.element_size()
-        size = min(size, max(1, int(np.sqrt(_BUDGET / (3 * itemsize)) / pixels)))
+        size = rows_at_a_time(network, X.shape[1:], _BUDGET)
         for rows in _slices(len(X), size):
             left = self._gradients(network, X[rows])
             for columns in _slices(len(Y), size):
