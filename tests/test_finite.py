@@ -157,7 +157,9 @@ def test_blocks_and_calls_fit_together(rng, monkeypatch):
     np.testing.assert_array_equal(K, K.T)
     np.testing.assert_allclose(clone(kernel)(images[:4], images[4:]), K[:4, 4:], rtol=1e-10)
     np.testing.assert_allclose(kernel.diag(images), K.diagonal(), rtol=1e-10)
-    monkeypatch.setattr(_kernel, "_BUDGET", 2**17)  # four images at a time
+    monkeypatch.setattr(_kernel, "_BUDGET", 2**17)  # a few images at a time
+    np.testing.assert_allclose(kernel(images), K, rtol=1e-10)
+    monkeypatch.setattr(_kernel, "_HELD", 0)  # and no gradient kept
     np.testing.assert_allclose(kernel(images), K, rtol=1e-10)
     np.testing.assert_allclose(kernel(images, images.copy()), K, rtol=1e-10)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from ._network import to_tensor
+
 
 @dataclass(frozen=True)
 class DenseGradients:
@@ -122,15 +124,42 @@ def gradients(network, images):
     return result
 
 
+def is_pixelwise(network, pixels):
+    """Whether any layer's inner products are taken pixel by pixel."""
+    return any(
+        pixelwise_is_cheaper(pixels, *weights.shape[:2], network.radius)
+        for weights in network.filters
+        if weights.requires_grad
+    )
+
+
 def rows_at_a_time(network, image_shape, budget):
     """How many images' gradients, with what is needed to form them, take `budget` bytes."""
     pixels = image_shape[0] * image_shape[1]
     width, q = network.filters[0].shape[0], 2 * network.radius + 1
-    numbers = sum(weights.numel() for weights in network.trained.values())
-    numbers += width * pixels * (3 * len(network.filters) + 2 * q**2)
+    numbers = number_of_weights(network) + width * pixels * (3 * len(network.filters) + 2 * q**2)
     itemsize = network.readout.element_size()
     images = budget / (numbers * itemsize)
-    if any(pixelwise_is_cheaper(pixels, *f.shape[:2], network.radius) for f in network.filters):
+    if is_pixelwise(network, pixels):
         # Three arrays with the products of all pixels of two blocks.
         images = min(images, (budget / (3 * itemsize)) ** 0.5 / pixels)
     return max(1, int(images))
+
+
+def explicit_gradients(network, images, budget):
+    """Gradients (n, number of trained weights) of images (n, P, Q, C), as a tensor.
+
+    What is needed to form them takes `budget` bytes at a time.
+    """
+    weights = network.readout
+    size = rows_at_a_time(network, images.shape[1:], budget)
+    blocks = []
+    for start in range(0, len(images), size):
+        block = to_tensor(images[start : start + size], weights.dtype, weights.device)
+        blocks.append(torch.cat([layer.explicit() for layer in gradients(network, block)], dim=1))
+    return torch.cat(blocks)
+
+
+def number_of_weights(network):
+    """How many weights are trained."""
+    return sum(weights.numel() for weights in network.trained.values())
