@@ -5,6 +5,8 @@ images, standardised per channel, labels one-hot minus 1/10.  The NNGP kernels c
 pass over the layers.
 
     python benchmarks/table1.py --data FOLDER [--n-train 2000] [--n-test 10000] [--output FILE.csv]
+
+With ``--networks``, the finite columns CNN-V and CNN-GAP instead, on as many images (PyTorch).
 """
 
 import argparse
@@ -86,9 +88,20 @@ def main():
     parser.add_argument("--n-test", type=int, default=10000)
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     parser.add_argument("--output", help="CSV file to write")
+    parser.add_argument("--networks", action="store_true", help="finite networks: needs PyTorch")
+    parser.add_argument("--quick", action="store_true", help="500 and 1000 images, small networks")
+    parser.add_argument("--checkpoint", help="JSON file of finished networks, to resume from")
+    parser.add_argument("--device", default="auto", help="of the networks")
     options = parser.parse_args()
+    if options.quick:
+        options.n_train, options.n_test = 500, 1000
 
     data = load_cifar10(options.data, n_train=options.n_train, n_test=options.n_test)
+    if options.networks:
+        from networks import run
+
+        names = ("quick", "checkpoint", "output", "device")
+        return run(data, **{name: getattr(options, name) for name in names})
     path = {
         "depths": list(PAPER),
         "gap": [False],

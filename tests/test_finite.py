@@ -26,7 +26,7 @@ from sklearn_cntk.finite import (  # noqa: E402
     _gradients,
     _kernel,
 )
-from sklearn_cntk.finite._training import largest_stable_rate  # noqa: E402
+from sklearn_cntk.finite._training import largest_stable_rate, train  # noqa: E402
 
 DIGITS = load_digits()
 IMAGES, LABELS = DIGITS.images / 16, DIGITS.target
@@ -134,9 +134,7 @@ def test_both_ways_to_contract_agree(filter_size, rng, monkeypatch):
     kernel = EmpiricalCNTK(4, width=6, filter_size=filter_size, dtype="float64")
     grams = []
     for cheaper in (True, False):
-        monkeypatch.setattr(
-            _gradients.ConvolutionGradients, "_pixelwise_is_cheaper", lambda self, c=cheaper: c
-        )
+        monkeypatch.setattr(_gradients, "pixelwise_is_cheaper", lambda *sizes, c=cheaper: c)
         grams.append(kernel(images))
     np.testing.assert_allclose(*grams, rtol=1e-10)
 
@@ -159,7 +157,9 @@ def test_blocks_and_calls_fit_together(rng, monkeypatch):
     np.testing.assert_array_equal(K, K.T)
     np.testing.assert_allclose(clone(kernel)(images[:4], images[4:]), K[:4, 4:], rtol=1e-10)
     np.testing.assert_allclose(kernel.diag(images), K.diagonal(), rtol=1e-10)
-    monkeypatch.setattr(_kernel, "_BUDGET", 2**17)  # four images at a time
+    monkeypatch.setattr(_kernel, "_BUDGET", 2**17)  # a few images at a time
+    np.testing.assert_allclose(kernel(images), K, rtol=1e-10)
+    monkeypatch.setattr(_kernel, "_HELD", 0)  # and no gradient kept
     np.testing.assert_allclose(kernel(images), K, rtol=1e-10)
     np.testing.assert_allclose(kernel(images, images.copy()), K, rtol=1e-10)
 
@@ -306,6 +306,27 @@ def test_divergence_names_a_rate_that_works():
     auto = small(CNNRegressor, trained_layers="last", tol=0.1).fit(IMAGES[:40], y)
     with pytest.raises(ValueError, match="Training diverges with lr=.*largest stable .* is about"):
         small(CNNRegressor, trained_layers="last", lr=10 * auto.lr_).fit(IMAGES[:40], y)
+
+
+def test_dead_networks_count_as_divergence():
+    """Too long a step may leave every unit dead, with the harmless loss of predicting 0."""
+    network = ConvolutionalNetwork((4, 4, 1), 2, width=4)
+    with torch.no_grad():
+        network.filters[0].copy_(-torch.ones(4, 1, 3, 3))
+    with pytest.raises(OverflowError):
+        train(
+            network,
+            torch.ones(3, 1, 4, 4),
+            torch.ones(3, 1),
+            kappa=1.0,
+            rate=0.1,
+            momentum=0.0,
+            batch_size=3,
+            max_epochs=5,
+            generator=torch.Generator(),
+            done=lambda outputs, loss: False,
+            bar=lambda loss: None,
+        )
 
 
 @pytest.mark.parametrize(

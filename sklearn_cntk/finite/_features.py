@@ -8,9 +8,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._architecture import check_integer
 from .._memory import check_memory
 from ..estimators import ImageEstimator
-from ._gradients import gradients, rows_at_a_time
-from ._kernel import _BUDGET, _slices, draw_seeds
-from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
+from ._gradients import explicit_gradients, number_of_weights
+from ._kernel import _BUDGET, draw_seeds
+from ._network import ConvolutionalNetwork, select_device, select_dtype
 
 
 class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator):
@@ -157,8 +157,12 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
             f"{self._n_features_out} features of {len(images)} images",
             "use a smaller width or fewer images, or EmpiricalCNTK, which needs no features",
         )
-        blocks = [np.hstack(list(self._features(images[rows]))) for rows in self._slices(images)]
-        features = np.concatenate(blocks)
+        features = np.hstack(
+            [
+                explicit_gradients(network, images, _BUDGET).cpu().numpy()
+                for network in self.networks_
+            ]
+        )
         features /= np.sqrt(len(self.networks_))
         return features
 
@@ -167,19 +171,6 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
         tags.transformer_tags.preserves_dtype = []  # it is what `dtype` says
         return tags
 
-    def _features(self, images):
-        """Features of each layer of each network."""
-        for network in self.networks_:
-            weights = network.readout
-            tensor = to_tensor(images, weights.dtype, weights.device)
-            for layer in gradients(network, tensor):
-                yield layer.explicit().cpu().numpy()
-
-    def _slices(self, images):
-        return _slices(len(images), rows_at_a_time(self.networks_[0], images.shape[1:], _BUDGET))
-
     @property
     def _n_features_out(self):
-        return sum(
-            weights.numel() for network in self.networks_ for weights in network.trained.values()
-        )
+        return sum(map(number_of_weights, self.networks_))

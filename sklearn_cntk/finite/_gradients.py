@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from ._network import to_tensor
+
 
 @dataclass(frozen=True)
 class DenseGradients:
@@ -54,7 +56,9 @@ class ConvolutionGradients:
 
     def inner(self, other):
         """Inner products (n, m) with the gradients of other images."""
-        if self._pixelwise_is_cheaper():
+        _, _, rows, columns = self.derivatives.shape
+        outputs, channels = self.derivatives.shape[1], self.inputs.shape[1]
+        if pixelwise_is_cheaper(rows * columns, outputs, channels, self.radius):
             return self._pixelwise(other)
         return self.explicit() @ other.explicit().T
 
@@ -62,15 +66,16 @@ class ConvolutionGradients:
         """Inner products (n,) of each gradient with itself."""
         return self.explicit().square().sum(dim=1)
 
-    def _pixelwise_is_cheaper(self):
-        _, outputs, rows, columns = self.derivatives.shape
-        channels, q = self.inputs.shape[1], 2 * self.radius + 1
-        return (rows * columns) ** 2 * (outputs + channels + q**2) < outputs * channels * q**2
-
     def _pixelwise(self, other):
         sums = _box(_all_pixels(self.inputs, other.inputs), self.radius)
         sums *= _all_pixels(self.derivatives, other.derivatives)
         return sums.sum(dim=(1, 2, 4, 5))
+
+
+def pixelwise_is_cheaper(pixels, outputs, channels, radius):
+    """Whether inner products of a convolution's gradients cost less without forming them."""
+    q = 2 * radius + 1
+    return pixels**2 * (outputs + channels + q**2) < outputs * channels * q**2
 
 
 def _all_pixels(a, b):
@@ -119,10 +124,42 @@ def gradients(network, images):
     return result
 
 
+def is_pixelwise(network, pixels):
+    """Whether any layer's inner products are taken pixel by pixel."""
+    return any(
+        pixelwise_is_cheaper(pixels, *weights.shape[:2], network.radius)
+        for weights in network.filters
+        if weights.requires_grad
+    )
+
+
 def rows_at_a_time(network, image_shape, budget):
     """How many images' gradients, with what is needed to form them, take `budget` bytes."""
-    rows, columns, _ = image_shape
+    pixels = image_shape[0] * image_shape[1]
     width, q = network.filters[0].shape[0], 2 * network.radius + 1
-    numbers = sum(weights.numel() for weights in network.trained.values())
-    numbers += width * rows * columns * (3 * len(network.filters) + 2 * q**2)
-    return max(1, int(budget // (numbers * network.readout.element_size())))
+    numbers = number_of_weights(network) + width * pixels * (3 * len(network.filters) + 2 * q**2)
+    itemsize = network.readout.element_size()
+    images = budget / (numbers * itemsize)
+    if is_pixelwise(network, pixels):
+        # Three arrays with the products of all pixels of two blocks.
+        images = min(images, (budget / (3 * itemsize)) ** 0.5 / pixels)
+    return max(1, int(images))
+
+
+def explicit_gradients(network, images, budget):
+    """Gradients (n, number of trained weights) of images (n, P, Q, C), as a tensor.
+
+    What is needed to form them takes `budget` bytes at a time.
+    """
+    weights = network.readout
+    size = rows_at_a_time(network, images.shape[1:], budget)
+    blocks = []
+    for start in range(0, len(images), size):
+        block = to_tensor(images[start : start + size], weights.dtype, weights.device)
+        blocks.append(torch.cat([layer.explicit() for layer in gradients(network, block)], dim=1))
+    return torch.cat(blocks)
+
+
+def number_of_weights(network):
+    """How many weights are trained."""
+    return sum(weights.numel() for weights in network.trained.values())

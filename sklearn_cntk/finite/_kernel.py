@@ -9,11 +9,20 @@ from sklearn.gaussian_process.kernels import Kernel
 from .._architecture import check_integer
 from .._gram import progress_bar
 from .._images import as_images, check_same_shape
-from ._gradients import gradients, rows_at_a_time
+from ._gradients import (
+    explicit_gradients,
+    gradients,
+    is_pixelwise,
+    number_of_weights,
+    rows_at_a_time,
+)
 from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
 
 # Bytes of the gradients, and of the pixel-by-pixel products, that are held at a time.
 _BUDGET = 2**28
+
+# Bytes of all images' gradients up to which they are formed once and kept.
+_HELD = 2**30
 
 
 def draw_seeds(seed, n_draws):
@@ -214,12 +223,16 @@ class EmpiricalCNTK(Kernel):
 
     def _blocks(self, network, X, Y, symmetric):
         """Yield slices and values of the kernel's blocks, of the upper ones if symmetric."""
-        image_shape = X.shape[1:]
-        size = rows_at_a_time(network, image_shape, _BUDGET)
-        # The pixel-by-pixel products of two blocks, three of them at a time.
-        pixels = image_shape[0] * image_shape[1]
-        itemsize = network.readout.element_size()
-        size = min(size, max(1, int(np.sqrt(_BUDGET / (3 * itemsize)) / pixels)))
+        n_gradients = len(X) if symmetric else len(X) + len(Y)
+        held = n_gradients * number_of_weights(network) * network.readout.element_size()
+        if held <= _HELD and not is_pixelwise(network, X.shape[1] * X.shape[2]):
+            # Every gradient is formed once.
+            left = explicit_gradients(network, X, _BUDGET)
+            right = left if symmetric else explicit_gradients(network, Y, _BUDGET)
+            values = (left @ right.T).to(torch.float64).cpu().numpy()
+            yield slice(0, len(X)), slice(0, len(Y)), values
+            return
+        size = rows_at_a_time(network, X.shape[1:], _BUDGET)
         for rows in _slices(len(X), size):
             left = self._gradients(network, X[rows])
             for columns in _slices(len(Y), size):

@@ -9,6 +9,9 @@ from torch.func import functional_call
 _IMAGES = 128
 _STEPS = 20
 
+# How many times the loss of the start, or of predicting 0, a batch's may be.
+_GROWTH = 20
+
 
 def largest_stable_rate(network, images, kappa):
     """2 / λ_max, above which gradient descent diverges (for the linearised network: exactly).
@@ -99,22 +102,31 @@ def train(
     Raises
     ------
     OverflowError
-        The loss is not finite, or has grown a hundredfold: training diverges.
+        The loss is not finite, or a batch's has grown twentyfold, or all outputs have become 0:
+        training diverges.
     """
     optimizer = torch.optim.SGD(network.trained.values(), lr=rate, momentum=momentum)
     losses = []
-    limit = 100 * max(_loss(predict(network, images, kappa), targets), _loss(0, targets))
+    limit = _GROWTH * max(_loss(predict(network, images, kappa), targets), _loss(0, targets))
+    worst = torch.zeros((), dtype=targets.dtype, device=targets.device)
     for _ in range(max_epochs):
         order = torch.randperm(len(images), generator=generator).to(images.device)
         for rows in order.split(batch_size):
             optimizer.zero_grad(set_to_none=True)
             error = kappa * network(images[rows]) - targets[rows]
-            (error.square().sum() / (2 * len(rows))).backward()
+            loss = error.square().sum() / (2 * len(rows))
+            loss.backward()
             optimizer.step()
+            # Kept where it is, so that no step waits for it; NaN propagates.
+            worst = torch.maximum(worst, loss.detach())
         outputs = predict(network, images, kappa)
         losses.append(_loss(outputs, targets))
         bar(losses[-1])
-        if not losses[-1] <= limit:
+        grown = not float(worst) <= limit or not losses[-1] <= limit
+        # Steps that are too long may also leave all units of a layer dead, with a loss that is
+        # not large at all: the outputs are exactly 0 for good.
+        dead = len(losses) > 1 and not outputs.any() and bool(targets.any())
+        if rate > 0 and (grown or dead):
             raise OverflowError(losses[-1])
         if done(outputs, losses[-1]):
             break
