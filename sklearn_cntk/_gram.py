@@ -10,7 +10,8 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
 # Element-layers of a tile: a few tenths of a second on one core, so that Ctrl-C acts at once and
-# threads end together, and long enough to hide the cost of a call.
+# threads end together, and long enough to hide the cost of a call.  For a core of a CPU, as all of
+# these; an engine may say what suits it better.
 _TILE_WORK = 5e8
 
 # Rows and columns of a tile are multiples of every engine's vector, and few enough that what an
@@ -49,7 +50,7 @@ def gram(X, Y, *, symmetric, engine, architecture, readouts, dtype, n_jobs, adva
     If they are `symmetric`, only the pairs i <= j are computed, and mirrored.  `advance` is
     called with the number of pairs that have just been finished.
     """
-    height, width = _tile_shape(len(X), len(Y), architecture, readouts, dtype, n_jobs)
+    height, width = _tile_shape(len(X), len(Y), engine, architecture, readouts, dtype, n_jobs)
 
     def tiles():
         for i in range(0, len(X), height):
@@ -77,7 +78,7 @@ def gram(X, Y, *, symmetric, engine, architecture, readouts, dtype, n_jobs, adva
 
 def pairs(X, Y, *, engine, architecture, readouts, dtype, n_jobs, advance):
     """Kernel values (readout, n) in float64 of the n pairs (X[i], Y[i])."""
-    length, _ = _tile_shape(len(X), 1, architecture, readouts, dtype, n_jobs)
+    length, _ = _tile_shape(len(X), 1, engine, architecture, readouts, dtype, n_jobs)
     length = -(-length // _VECTOR) * _VECTOR
 
     def compute(rows):
@@ -97,16 +98,17 @@ def _run(function, arguments, n_jobs):
     return parallel(delayed(function)(*args) for args in arguments)
 
 
-def _tile_shape(n, m, architecture, readouts, dtype, n_jobs):
+def _tile_shape(n, m, engine, architecture, readouts, dtype, n_jobs):
     """Rows and columns of the tiles of an n × m Gram."""
     rows, columns, _ = architecture.image_shape
     layers = max(readout.convolutions for readout in readouts)
     image_bytes = 2 * rows * columns * layers * np.dtype(dtype).itemsize
-    largest = min(_LARGEST_TILE, _TABLE_BYTES // image_bytes // _VECTOR * _VECTOR)
+    table_bytes = getattr(engine, "table_bytes", _TABLE_BYTES)
+    largest = getattr(engine, "largest_tile", _LARGEST_TILE)
+    largest = min(largest, table_bytes // image_bytes // _VECTOR * _VECTOR)
     largest = max(_VECTOR, largest)
-    pairs = min(
-        _TILE_WORK / pair_work(architecture, readouts), n * m / (4 * effective_n_jobs(n_jobs))
-    )
+    work = getattr(engine, "tile_work", _TILE_WORK)
+    pairs = min(work / pair_work(architecture, readouts), n * m / (4 * effective_n_jobs(n_jobs)))
     width = min(largest, -(-m // _VECTOR) * _VECTOR)
     height = min(largest, n)
     while height * width > pairs and (height > 1 or width > _VECTOR):
