@@ -5,12 +5,14 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
+LOCK = threading.Lock()  # fibres are those of one thread at a time
 
 
 def missing():
@@ -35,7 +37,7 @@ class HostDevice:
 
     label = "host"
 
-    class OutOfMemory(Exception):
+    class OutOfMemoryError(Exception):
         pass
 
     class CompileError(Exception):
@@ -49,10 +51,11 @@ class HostDevice:
         self._functions = {}
 
     def __enter__(self):
+        LOCK.acquire()
         return self
 
     def __exit__(self, *error):
-        pass
+        LOCK.release()
 
     def upload(self, array):
         return np.array(array, order="C")
@@ -60,7 +63,7 @@ class HostDevice:
     def empty(self, shape, dtype):
         array = np.empty(shape, dtype)
         if self.memory is not None and array.nbytes > self.memory:
-            raise self.OutOfMemory(f"{array.nbytes} bytes")
+            raise self.OutOfMemoryError(f"{array.nbytes} bytes")
         array.view(np.uint8).fill(0xFF)  # NaN: what is read must have been written
         return array
 

@@ -31,7 +31,7 @@ class CupyDevice:
         self.shared_bytes = int(
             properties.get("sharedMemPerBlockOptin") or properties["sharedMemPerBlock"]
         )
-        self.OutOfMemory = cupy.cuda.memory.OutOfMemoryError
+        self.OutOfMemoryError = cupy.cuda.memory.OutOfMemoryError
         self.CompileError = cupy.cuda.compiler.CompileException
         with self._device:
             self._stream = cupy.cuda.Stream(non_blocking=True)

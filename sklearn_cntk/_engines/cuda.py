@@ -25,11 +25,12 @@ from ._tables import SMALLEST_SCALE, Gauge, scale_images
 LANES = 32  # threads of a warp, which is what the columns of a plane must fit into
 WARPS = 8  # of a block, at most
 
-# Registers of the state, of 255 a thread can have: beyond it the compiler spills.
+# Registers of a multiprocessor, and of a thread's state at most: beyond it the compiler spills.
+_REGISTERS = 65536
 _STATE_REGISTERS = 160
-# State registers with which a multiprocessor still holds 3, or 2, blocks of 8 warps.
-_STATE_OF_3_BLOCKS = 27
-_STATE_OF_2_BLOCKS = 72
+# What a thread needs beside its state: by float64, and by weights or tables in global memory.
+_OTHER_REGISTERS = {("float32", False): 56, ("float32", True): 72}
+_OTHER_REGISTERS |= {("float64", False): 88, ("float64", True): 96}
 # Each row of the box costs instructions for each of the unrolled rows of a plane.
 _LARGEST_RADIUS = 4
 
@@ -96,7 +97,7 @@ def _run(device, tile, pairs):
     try:
         with device:
             return tile.values(device, pairs)
-    except device.OutOfMemory as error:
+    except device.OutOfMemoryError as error:
         if len(pairs) == 1:
             raise MemoryError(
                 f"{device.label} has not enough free memory for one pair of images of shape "
@@ -104,8 +105,9 @@ def _run(device, tile, pairs):
             ) from error
     except device.CompileError as error:
         raise RuntimeError(
-            f"cntk.cu does not compile for images of shape {tile.architecture.image_shape}, "
-            f"filter_size={tile.architecture.filter_size} and {tile.dtype} on {device.label}: {error}"
+            f"cntk.cu does not compile on {device.label} for {tile.dtype}, filter_size="
+            f"{tile.architecture.filter_size}, images of shape {tile.architecture.image_shape} and "
+            f"depth {tile.n_layers + 1}: {error}"
         ) from error
     device.release_memory()
     half = len(pairs) // 2
@@ -125,20 +127,7 @@ class _Tile:
         self.images = X, Y
         self.ids = [ids.astype(np.int32) for ids in cpu.identify(X, Y)]
         self.pixels, self.scales = zip(*(self._scaled(images) for images in (X, Y)), strict=True)
-        pooling = np.array([_pooling(readout, architecture) for readout in readouts])
-        self.passes = [  # which readouts, and what computes them
-            (
-                chosen,
-                _Pass(
-                    architecture,
-                    [readouts[k] for k in chosen],
-                    pooling[chosen[0]],
-                    self.gauge,
-                    self.dtype,
-                ),
-            )
-            for chosen in (np.flatnonzero(pooling == kind) for kind in np.unique(pooling))
-        ]
+        self.passes = list(_passes(architecture, readouts, self.gauge, self.dtype))
 
     def _scaled(self, images):
         """Pixels (image, channel, row, column) in the gauge, and the scales taken out."""
@@ -225,17 +214,15 @@ class _Pass:
     def displacements(self):
         """Circular displacements (displacement, 2), (0, 0) first, with planes that are wanted."""
         shape = self.architecture.image_shape[:2]
-        reach = np.max(
-            [r.max_displacement(self.architecture.image_shape) for r in self.readouts], 0
-        )
+        reach = [r.max_displacement(self.architecture.image_shape) for r in self.readouts]
         axes = []
-        for size, far in zip(shape, reach, strict=True):
+        for size, far in zip(shape, np.max(reach, axis=0), strict=True):
             shifts = np.arange(size)
             axes.append(shifts[(shifts <= far) | (size - shifts <= far)])
         grid = np.meshgrid(*axes, indexing="ij")
         return np.stack(grid, axis=-1).reshape(-1, 2).astype(np.int32)
 
-    def _in_registers(self):
+    def in_registers(self):
         """Whether a warp can hold a plane."""
         rows, columns, _ = self.architecture.image_shape
         return (
@@ -250,20 +237,23 @@ class _Pass:
 
     def _constants(self, staged):
         """Constants of the kernel that are not those of the architecture."""
-        planes = max(1, LANES // self.architecture.image_shape[1])
-        warps = WARPS
-        if self._in_registers() and self.pooling != TRACE:
-            warps = min(WARPS, -(-len(self.displacements) // planes))
-        state = self._state_registers()
-        blocks = 3 if state <= _STATE_OF_3_BLOCKS else 2 if state <= _STATE_OF_2_BLOCKS else 1
-        return {
+        constants = {
             "N_THETA": self.n_theta,
             "SUMS_K": int("last" in self.sums),
             "WEIGHTED": int(self.pooling > 0),
-            "WARPS": warps,
-            "MIN_BLOCKS": blocks * WARPS // warps if self._in_registers() else 1,
             "STAGED": int(staged),
         }
+        if not self.in_registers():
+            return constants | {"WARPS": WARPS, "MIN_BLOCKS": 1}
+        # As many warps a multiprocessor as have their registers, in blocks of 8 or else 4.
+        other = _OTHER_REGISTERS[self.dtype, self.pooling > 0 or not staged]
+        registers = -(-(self._state_registers() + other) // 8) * 8
+        warps_at_once = min(24, _REGISTERS // (LANES * registers))
+        warps = WARPS if warps_at_once >= 2 * WARPS else WARPS // 2
+        if self.pooling != TRACE:
+            planes = LANES // self.architecture.image_shape[1]
+            warps = min(warps, -(-len(self.displacements) // planes))
+        return constants | {"WARPS": warps, "MIN_BLOCKS": max(1, min(8, warps_at_once // warps))}
 
     def values(self, device, sides, pairs, n_pairs, table_layers):
         """Kernel values (readout, pair), but for the scales and the plane (0, 0) of twins."""
@@ -286,7 +276,7 @@ class _Pass:
             np.int32(n_pairs),
         ]
         launch = self._launch_planes
-        if self._in_registers():
+        if self.in_registers():
             launch = self._launch_trace if self.pooling == TRACE else self._launch_sweep
         launch(device, arguments, n_pairs, results)
         return self._read(device.download(results))
@@ -370,6 +360,29 @@ class _Pass:
             if readout.gap:
                 value /= (rows * columns) ** 2
         return values
+
+
+def _passes(architecture, readouts, gauge, dtype):
+    """Yield which readouts go together, as indices, and the pass that computes them."""
+    kinds = {}
+    for k, readout in enumerate(readouts):
+        kinds.setdefault(_pooling(readout, architecture), []).append(k)
+    for pooling, chosen in sorted(kinds.items()):
+        whole = _Pass(architecture, [readouts[k] for k in chosen], pooling, gauge, dtype)
+        parts = [(chosen, whole)]
+        if whole.n_theta == 2 and not whole.in_registers():
+            # Two Θ are too many for the registers; one may not be.
+            split = [
+                [k for k in chosen if (readouts[k].trained_layers == "hidden") == frozen]
+                for frozen in (False, True)
+            ]
+            halves = [
+                (part, _Pass(architecture, [readouts[k] for k in part], pooling, gauge, dtype))
+                for part in split
+            ]
+            if all(half.in_registers() for _, half in halves):
+                parts = halves
+        yield from parts
 
 
 def _pooling(readout, architecture):
