@@ -33,14 +33,18 @@ def pair_work(architecture, readouts):
 
 
 @contextmanager
-def progress_bar(total, verbose, advance=None):
-    """Yield a function to call with numbers of finished pairs: `advance`, else a bar's, or none."""
+def progress_bar(total, verbose, advance=None, engine=None):
+    """Yield a function to call with numbers of finished pairs: `advance`, else a bar's, or none.
+
+    The bar says what `engine` runs on.
+    """
     if advance is not None or not verbose:
         yield advance or (lambda pairs: None)
         return
     from tqdm.auto import tqdm  # not before it is needed: it imports notebook widgets
 
-    with tqdm(total=total, desc="CNTK", unit="pair", unit_scale=True) as bar:
+    label = getattr(engine, "label", "CPU")
+    with tqdm(total=total, desc=f"CNTK on {label}", unit="pair", unit_scale=True) as bar:
         yield bar.update
 
 

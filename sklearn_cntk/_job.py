@@ -1,7 +1,6 @@
 """A validated computation: which kernels, by which engine, in which precision."""
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 
@@ -18,7 +17,7 @@ class Job:
     Built by :meth:`of`, which checks every parameter before anything is computed.
     """
 
-    engine: ModuleType
+    engine: object  # see `_engines`
     architecture: Architecture
     readouts: list[Readout]
     dtype: str
@@ -56,7 +55,9 @@ class Job:
         Y = X if symmetric else Y
         check_same_shape(X, Y)
         n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
-        with progress_bar(n_pairs * (1 + self.flip), self.verbose, advance) as advance_bar:
+        with progress_bar(
+            n_pairs * (1 + self.flip), self.verbose, advance, self.engine
+        ) as advance_bar:
             values = gram(X, Y, symmetric=symmetric, advance=advance_bar, **self._options())
             if self.flip:
                 # K(Fx, z) = K(x, Fz), so this one is symmetric too where X is Y.
@@ -79,7 +80,7 @@ class Job:
 
     def diagonals(self, X):
         """Kernel values (readouts, n) of images with themselves, not normalized."""
-        with progress_bar(len(X) * (1 + self.flip), self.verbose) as advance:
+        with progress_bar(len(X) * (1 + self.flip), self.verbose, None, self.engine) as advance:
             values = pairs(X, X, advance=advance, **self._options())
             if self.flip:
                 values += pairs(flipped(X), X, advance=advance, **self._options())

@@ -58,7 +58,7 @@ def test_equals_reference(cuda_devices, shape, q, n, m, kernels, dtype, rng):
     architecture, readouts = Architecture(shape, q), READOUTS + POOLED
     values = cuda.Engine(cuda_devices).gram(X, Y, architecture, readouts, dtype=dtype)
     assert_close(values, reference.gram(X, Y, architecture, readouts), dtype)
-    launched = {name for name, _ in getattr(cuda_devices[0], "launches", ())} - {"tables"}
+    launched = set(getattr(cuda_devices[0], "launches", ())) - {"tables"}
     assert not launched or launched == kernels
 
 
@@ -167,7 +167,7 @@ def test_more_depths_than_shared_memory_holds(host_device, rng):
     architecture, readouts = Architecture((2, 3, 1)), [Readout(d) for d in range(2, 80)]
     device = host_device(shared_bytes=512)
     values = cuda.Engine([device]).gram(X, X, architecture, readouts, dtype="float64")
-    assert ("planes", {}) in [(name, {}) for name, _ in device.launches]
+    assert "planes" in device.launches
     expected = cpu.gram(X, X, architecture, readouts, dtype="float64")
     np.testing.assert_allclose(values, expected, rtol=1e-11)
 
@@ -332,32 +332,27 @@ def usage_of(architecture, shape, q, readouts, dtype):
 def test_every_variant_compiles(architecture, dtype):
     usage = {}
     for shape, q, readouts in [
-        ((8, 8, 1), 3, READOUTS + POOLED),
         ((5, 6, 2), 5, READOUTS + POOLED),
-        ((32, 32, 3), 3, [Readout(5), Readout(5, False)]),
-        ((32, 32, 3), 3, [Readout(5, True, "last"), Readout(5, False, "hidden")]),
-        ((12, 40, 1), 3, READOUTS + POOLED),
+        ((32, 32, 3), 3, [Readout(5), Readout(5, False, "hidden")]),
+        ((12, 40, 1), 3, [Readout(5), Readout(5, False, "hidden", lap=1)]),
     ]:
         usage |= usage_of(architecture, shape, q, readouts, dtype)
     assert set(usage) == {"tables", "sweep", "trace", "planes"}
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
-@pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])
-@pytest.mark.parametrize("side", [8, 28, 32])
-def test_no_spills_in_float32(architecture, trained_layers, side):
-    readouts = [Readout(5, gap, trained_layers) for gap in (True, False)]
-    readouts.append(Readout(5, False, trained_layers, lap=2))
-    usage = usage_of(architecture, (side, side, 3), 3, readouts, "float32")
-    assert set(usage) == {"tables", "sweep", "trace"}
-    for name, used in usage.items():
-        assert used.spill_stores == used.spill_loads == 0, (name, used)
+@pytest.mark.parametrize("trained", [["all"], ["hidden"], ["last"], ["all", "hidden"]], ids=str)
+@pytest.mark.parametrize("side", [8, 32])
+def test_no_spills_in_float32(trained, side):
+    for pool in ({"gap": True}, {"gap": False}, {"gap": False, "lap": 2}):
+        readouts = [Readout(5, trained_layers=name, **pool) for name in trained]
+        for name, used in usage_of("sm_90", (side, side, 3), 3, readouts, "float32").items():
+            assert used.spill_stores == used.spill_loads == 0, (pool, name, used)
 
 
 @needs_nvrtc
-def test_two_blocks_a_multiprocessor(monkeypatch):
-    """Σ and Θ of 32 × 32 images fit in 128 registers: 16 warps hide each other's latency."""
+def test_registers_of_the_largest_planes():
+    """Σ and Θ of 32 × 32 images in 128 registers: 16 warps hide each other's latency."""
     usage = usage_of("sm_90", (32, 32, 3), 3, [Readout(21)], "float32")
     assert usage["sweep"].registers <= 128
     usage = usage_of("sm_90", (32, 32, 3), 3, [Readout(21)], "float64")

@@ -11,7 +11,7 @@
 //
 // The loader puts these constants in front of the source:
 //
-//   REAL           float or double
+//   REAL           float or double; REAL_IS_DOUBLE in the second case
 //   ROWS, COLUMNS  P and Q
 //   RADIUS         of the filter, (q - 1) / 2
 //   N_THETA        how many Theta run beside Sigma: 0, 1 or 2
@@ -58,11 +58,29 @@ INLINE float distance_to_one(float lam) {
     return fminf(fmaxf(1.0f - fabsf(lam), 0.0f), 1.0f);
 #endif
 }
-INLINE double distance_to_one(double lam) { return fmax(1.0 - fabs(lam), 0.0); }
+// |lam| exceeds 1 by rounding only, where a distance is as good as 0; it is kept off 0 for root().
+INLINE double distance_to_one(double lam) { return fabs(1.0 - fabs(lam)) + 1e-40; }
+
 INLINE float root(float u) { return sqrtf(u); }
-INLINE double root(double u) { return sqrt(u); }
+INLINE double root(double u) {
+#ifdef __CUDA_ARCH__
+    // Two Newton steps from an estimate of 1/sqrt(u): without the branches of sqrt() for numbers
+    // that do not occur here, and exact but for the last place.
+    double half, value;
+    asm("rsqrt.approx.ftz.f64 %0, %1;" : "=d"(half) : "d"(u));
+    value = u * half;
+    half *= 0.5;
+    const double error = fma(-value, half, 0.5);
+    value = fma(value, error, value);
+    half = fma(half, error, half);
+    return fma(fma(-value, value, u), half, value);
+#else
+    return sqrt(u);
+#endif
+}
+
 INLINE float positive_part(float lam) { return fmaxf(lam, 0.0f); }
-INLINE double positive_part(double lam) { return fmax(lam, 0.0); }
+INLINE double positive_part(double lam) { return lam < 0 ? 0.0 : lam; }
 
 template <int TERMS>
 INLINE REAL polynomial(const REAL (&terms)[TERMS], REAL u) {
@@ -72,22 +90,38 @@ INLINE REAL polynomial(const REAL (&terms)[TERMS], REAL u) {
     return value;
 }
 
+// Coefficients are operands of the instructions and take no registers: an instruction can hold a
+// float, but refers to constant memory for a double.
+#ifdef REAL_IS_DOUBLE
+__constant__ const REAL p_terms[P_TERMS] = P_COEFFICIENTS;
+__constant__ const REAL r_terms[R_TERMS] = R_COEFFICIENTS;
+#endif
+
 // Replace the box sums of an entry's states by K and U, with polynomials for the arc cosine: see
-// _arccos.py.  Compile-time coefficients are operands of the instructions, not registers.
+// _arccos.py.
 INLINE void activate(REAL (&states)[STATES], Scales x, Scales y, REAL factor) {
-    constexpr REAL p[P_TERMS] = P_COEFFICIENTS;
-    constexpr REAL r[R_TERMS] = R_COEFFICIENTS;
+#ifndef REAL_IS_DOUBLE
+    constexpr REAL p_terms[P_TERMS] = P_COEFFICIENTS;
+    constexpr REAL r_terms[R_TERMS] = R_COEFFICIENTS;
+#endif
     const REAL lam = states[0] * (x.inverse * y.inverse);
     const REAL u = distance_to_one(lam);
     const REAL v = root(u);
-    const REAL k = (v * u * polynomial(r, u) + positive_part(lam)) * (x.scale * y.scale);
+    const REAL k = (v * u * polynomial(r_terms, u) + positive_part(lam)) * (x.scale * y.scale);
     states[0] = k;
     if (N_THETA > 0) {
-        const REAL t = v * factor * polynomial(p, u);
+        const REAL t = v * factor * polynomial(p_terms, u);
         const REAL kappa0 = lam < 0 ? t : factor - t;
 #pragma unroll
         for (int s = 1; s < STATES; ++s) states[s] = kappa0 * states[s] + k;
     }
+}
+
+// Add to a sum under a condition that all states share.  As a factor, which takes an instruction
+// less; of doubles it would take registers that are short.
+INLINE void add_unless(bool condition, float value, float &sum) { sum += (condition ? 0 : 1) * value; }
+INLINE void add_unless(bool condition, double value, double &sum) {
+    if (!condition) sum += value;
 }
 
 // Whether a plane ends between the positions a < b of an axis; the next one starts at `wrap`.
@@ -165,12 +199,11 @@ INLINE void advance(REAL (&state)[STATES][ROWS], REAL (&sums)[SUMS], const Colum
             REAL sum = state[s][i];
 #pragma unroll
             for (int a = 1; a <= ROW_REACH; ++a) {
-                // Factors, since additions under a condition would take two instructions.
                 if (i >= a)
-                    sum += (CIRCULAR && crosses(i - a, i, column.wrap) ? 0 : 1) * above[s][a - 1];
+                    add_unless(CIRCULAR && crosses(i - a, i, column.wrap), above[s][a - 1], sum);
                 if (i + a < ROWS)
-                    sum += (CIRCULAR && crosses(i, i + a, column.wrap) ? 0 : 1) *
-                           state[s][i + a < ROWS ? i + a : i];
+                    add_unless(CIRCULAR && crosses(i, i + a, column.wrap),
+                               state[s][i + a < ROWS ? i + a : i], sum);
             }
 #pragma unroll
             for (int a = ROW_REACH - 1; a > 0; --a) above[s][a] = above[s][a - 1];

@@ -28,9 +28,13 @@ WARPS = 8  # of a block, at most
 # Registers of a multiprocessor, and of a thread's state at most: beyond it the compiler spills.
 _REGISTERS = 65536
 _STATE_REGISTERS = 160
-# What a thread needs beside its state: by float64, and by weights or tables in global memory.
-_OTHER_REGISTERS = {("float32", False): 56, ("float32", True): 72}
-_OTHER_REGISTERS |= {("float64", False): 88, ("float64", True): 96}
+# What a thread needs beside its state, by dtype and kernel, and for a second Θ: read from the
+# compiler, for it to spill nothing.
+_OTHER_REGISTERS = {
+    "float32": {"sweep": 56, "weighted": 104, "trace": 104},
+    "float64": {"sweep": 88, "weighted": 120, "trace": 96},
+}
+_SECOND_THETA_REGISTERS = 32
 # Each row of the box costs instructions for each of the unrolled rows of a plane.
 _LARGEST_RADIUS = 4
 
@@ -246,9 +250,10 @@ class _Pass:
         if not self.in_registers():
             return constants | {"WARPS": WARPS, "MIN_BLOCKS": 1}
         # As many warps a multiprocessor as have their registers, in blocks of 8 or else 4.
-        other = _OTHER_REGISTERS[self.dtype, self.pooling > 0 or not staged]
-        registers = -(-(self._state_registers() + other) // 8) * 8
-        warps_at_once = min(24, _REGISTERS // (LANES * registers))
+        kind = {TRACE: "trace", GAP: "sweep"}.get(self.pooling, "weighted")
+        registers = self._state_registers() + _OTHER_REGISTERS[self.dtype][kind]
+        registers += _SECOND_THETA_REGISTERS if self.n_theta == 2 else 0
+        warps_at_once = min(24, _REGISTERS // (LANES * (-(-registers // 8) * 8)))
         warps = WARPS if warps_at_once >= 2 * WARPS else WARPS // 2
         if self.pooling != TRACE:
             planes = LANES // self.architecture.image_shape[1]
@@ -418,6 +423,8 @@ def source(name, shape, radius, dtype, **constants):
         "MIN_BLOCKS": 1,
         "STAGED": 0,
     } | constants
+    if dtype == "float64":
+        constants["REAL_IS_DOUBLE"] = 1
     code = files(__package__).joinpath("cntk.cu").read_text(encoding="utf-8")
     return "".join(f"#define {name} {value}\n" for name, value in constants.items()) + code
 
