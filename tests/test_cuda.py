@@ -92,9 +92,9 @@ def test_deep_networks_stay_in_range(cuda_devices, shape, rng):
 # --- the interface ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 1), (2, 34, 1)])
+@pytest.mark.parametrize("shape", [(3, 4, 1), (1, 34, 1)])
 def test_pairs_are_entries_of_gram(cuda_devices, shape, rng):
-    X, Y = normal(rng, 11, shape), normal(rng, 11, shape)
+    X, Y = normal(rng, 5, shape), normal(rng, 5, shape)
     Y[::2] = X[::2]
     engine, architecture = cuda.Engine(cuda_devices), Architecture(shape)
     values = engine.pairs(X, Y, architecture, READOUTS)
@@ -102,7 +102,7 @@ def test_pairs_are_entries_of_gram(cuda_devices, shape, rng):
     np.testing.assert_array_equal(values, full.diagonal(axis1=1, axis2=2))
 
 
-@pytest.mark.parametrize("shape", [(4, 6, 2), (2, 34, 1)])
+@pytest.mark.parametrize("shape", [(4, 6, 2), (1, 34, 1)])
 def test_two_runs_and_all_tiles_give_the_same_bits(cuda_devices, shape, rng):
     X, Y = normal(rng, 4, shape), normal(rng, 9, shape)
     engine, architecture = cuda.Engine(cuda_devices), Architecture(shape)
@@ -116,7 +116,7 @@ def test_two_runs_and_all_tiles_give_the_same_bits(cuda_devices, shape, rng):
     assert engine.gram(X, Y, architecture, READOUTS, triu=9).shape == whole.shape
 
 
-@pytest.mark.parametrize("shape", [(6, 6, 2), (2, 34, 1)])
+@pytest.mark.parametrize("shape", [(6, 6, 2), (1, 34, 1)])
 def test_equal_images_lose_no_digits_in_float32(cuda_devices, shape, rng):
     X = normal(rng, 5, shape)
     X[3] = X[1]
