@@ -297,6 +297,18 @@ def test_unknown_device(device):
         _engines.select_engine(device)
 
 
+def test_cupy_arrays_are_accepted(rng):
+    X = normal(rng, 3, (4, 4, 1))
+
+    class Array:
+        __module__ = "cupy"
+
+        def get(self):
+            return X
+
+    np.testing.assert_array_equal(CNTK(3, device="cpu")(Array()), CNTK(3, device="cpu")(X))
+
+
 # --- the compiler for GPUs ----------------------------------------------------------------------
 
 needs_nvrtc = pytest.mark.skipif(

@@ -71,12 +71,13 @@ class Engine:
 
     def gram(self, X, Y, architecture, readouts, *, dtype="float32", triu=None):
         """Kernel values of all pairs of two tiles; see ``_engines`` for the interface."""
-        wanted = np.tri(len(X), len(Y), -len(X) if triu is None else triu - 1, dtype=bool)
-        pairs = np.argwhere(~wanted)
+        wanted = ~np.tri(len(X), len(Y), -len(X) if triu is None else triu - 1, dtype=bool)
+        tile = _Tile(X, Y, architecture, readouts, dtype)
+        of_pairs = self._values(tile, np.argwhere(wanted))
+        if wanted.all():
+            return of_pairs.reshape(len(readouts), len(X), len(Y))
         values = np.zeros((len(readouts), len(X), len(Y)))
-        values[:, pairs[:, 0], pairs[:, 1]] = self._values(
-            _Tile(X, Y, architecture, readouts, dtype), pairs
-        )
+        values[:, wanted] = of_pairs
         return values
 
     def pairs(self, X, Y, architecture, readouts, *, dtype="float32"):
