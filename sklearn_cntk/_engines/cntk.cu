@@ -29,6 +29,7 @@
 #define INLINE static __device__ __forceinline__
 
 constexpr int LANES = 32;
+constexpr int THREADS = LANES * WARPS;
 constexpr int PIXELS = ROWS * COLUMNS;
 constexpr int STATES = 1 + N_THETA;            // K, then each U
 constexpr int FIRST_SUM = SUMS_K ? 0 : 1;      // the first state whose sums are wanted
@@ -229,19 +230,47 @@ INLINE void advance(REAL (&state)[STATES][ROWS], REAL (&sums)[SUMS], const Colum
 
 #ifdef KERNEL_SWEEP
 
-// Copy entries of a table to shared memory.  Asynchronous where the chip can: the copies of the
-// next layer pass behind the arithmetic of this one.
-INLINE void copy_table(Scales *target, const Scales *source, int size) {
-    for (int k = threadIdx.x; k < size; k += LANES * WARPS) {
+// What a thread copies at once: 16 bytes, if planes are aligned to them.
+struct OneScale {
+    REAL values[2];
+};
+struct alignas(16) SixteenBytes {
+    double values[2];
+};
+template <bool ALIGNED>
+struct Choice {
+    typedef OneScale Type;
+};
+template <>
+struct Choice<true> {
+    typedef SixteenBytes Type;
+};
+typedef Choice<PIXELS * sizeof(Scales) % 16 == 0>::Type Piece;
+
+INLINE void copy_piece(Piece *target, const Piece *source) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(
-                         (unsigned)__cvta_generic_to_shared(target + k)),
-                     "l"(source + k), "n"(sizeof(Scales))
-                     : "memory");
+    // Asynchronous: the tables of the next layer come behind the arithmetic of this one.
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(
+                     (unsigned)__cvta_generic_to_shared(target)),
+                 "l"(source), "n"(sizeof(Piece))
+                 : "memory");
 #else
-        target[k] = source[k];
+    *target = *source;
 #endif
-    }
+}
+
+// Copy the tables of one layer of an image to shared memory.
+INLINE void copy_plane(Scales *target, const Scales *source) {
+    constexpr int PIECES = PIXELS * sizeof(Scales) / sizeof(Piece);
+    Piece *to = reinterpret_cast<Piece *>(target) + threadIdx.x;
+    const Piece *from = reinterpret_cast<const Piece *>(source) + threadIdx.x;
+#ifdef REAL_IS_DOUBLE  // unrolled, it would take registers that are short
+#pragma unroll 1
+#else
+#pragma unroll
+#endif
+    for (int k = 0; k < PIECES; k += THREADS)
+        if (k + THREADS <= PIECES || k + threadIdx.x < PIECES) copy_piece(to + k, from + k);
 }
 
 INLINE void finish_copies() {
@@ -265,7 +294,7 @@ INLINE void finish_copies() {
 //   row_weights (P, P), column_weights (Q, Q)
 //   resident: whether shared memory holds the tables of all layers
 //   results (sum, n_slots, n_pairs)
-extern "C" __global__ void __launch_bounds__(LANES *WARPS, MIN_BLOCKS)
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     sweep(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
           const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
           const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
@@ -289,9 +318,11 @@ extern "C" __global__ void __launch_bounds__(LANES *WARPS, MIN_BLOCKS)
     // Scales of doubles are aligned to 16 bytes.
     Scales *tables = reinterpret_cast<Scales *>(shared_memory + (WARPS * SUMS * n_slots + 1) / 2 * 2);
     if (STAGED) {
-        const int size = (resident ? n_layers : 1) * PIXELS;
-        copy_table(tables, x_tables, size);
-        copy_table(tables + size, y_tables, size);
+        const int n_copied = resident ? n_layers : 1;
+        for (int layer = 0; layer < n_copied; ++layer) {
+            copy_plane(tables + layer * PIXELS, x_tables + layer * PIXELS);
+            copy_plane(tables + (n_copied + layer) * PIXELS, y_tables + layer * PIXELS);
+        }
         if (resident) finish_copies();
     }
 
@@ -323,8 +354,8 @@ extern "C" __global__ void __launch_bounds__(LANES *WARPS, MIN_BLOCKS)
                     buffer = 1 - buffer;
                     const int next = layer + 1 < n_layers ? layer + 1 : 0;
                     Scales *target = tables + buffer * 2 * PIXELS;
-                    copy_table(target, x_tables + next * PIXELS, PIXELS);
-                    copy_table(target + PIXELS, y_tables + next * PIXELS, PIXELS);
+                    copy_plane(target, x_tables + next * PIXELS);
+                    copy_plane(target + PIXELS, y_tables + next * PIXELS);
                 }
             }
             REAL sums[SUMS];
@@ -345,7 +376,7 @@ extern "C" __global__ void __launch_bounds__(LANES *WARPS, MIN_BLOCKS)
 
     if (STAGED && !resident) finish_copies();
     __syncthreads();
-    for (int k = threadIdx.x; k < SUMS * n_slots; k += LANES * WARPS) {
+    for (int k = threadIdx.x; k < SUMS * n_slots; k += THREADS) {
         double sum = 0;
         for (int w = 0; w < WARPS; ++w) sum += shared_memory[w * SUMS * n_slots + k];
         results[k * (long long)n_pairs + pair] = sum;
@@ -357,7 +388,7 @@ extern "C" __global__ void __launch_bounds__(LANES *WARPS, MIN_BLOCKS)
 #ifdef KERNEL_TRACE
 
 // The trace: displacement (0, 0) only.  A warp carries PLANES pairs; equal ids are left out.
-extern "C" __global__ void __launch_bounds__(LANES *WARPS, MIN_BLOCKS)
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     trace(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
           const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
           const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
@@ -420,7 +451,7 @@ INLINE double block_sum(double sum, double *scratch) {
 // Any readout of any image: a block carries one plane of one pair at a time, with the state
 // before the box sum and its sums over rows in shared memory or, if `global_planes` is given,
 // there, (block, 2, state, P, Q).  Arguments as in `sweep`.
-extern "C" __global__ void __launch_bounds__(LANES *WARPS, MIN_BLOCKS)
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     planes(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
            const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
            const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
@@ -434,7 +465,6 @@ extern "C" __global__ void __launch_bounds__(LANES *WARPS, MIN_BLOCKS)
                                 : reinterpret_cast<REAL *>(shared_memory + WARPS);
     REAL *row_sums = state + STATES * PIXELS;
     const int thread = threadIdx.x;
-    constexpr int THREADS = LANES * WARPS;
 
     for (long long pair = blockIdx.x; pair < n_pairs; pair += gridDim.x) {
         const long long x = pairs[2 * pair], y = pairs[2 * pair + 1];
@@ -528,14 +558,13 @@ extern "C" __global__ void __launch_bounds__(LANES *WARPS, MIN_BLOCKS)
 // Fill tables (image, layer, P, Q) of n images from their pixels, a block an image: D of the
 // first layer is the box sum of the pixels' energies, that of the next box(D) times the factor.
 // `planes` (block, 2, P, Q) takes D and its sums over rows if shared memory is too small.
-extern "C" __global__ void __launch_bounds__(LANES *WARPS)
+extern "C" __global__ void __launch_bounds__(THREADS)
     tables(const REAL *pixels, int n_channels, const double *factors, int n_layers,
            double smallest, double *global_planes, Scales *results, int n_images) {
     extern __shared__ double shared_memory[];
     double *diagonal = global_planes ? global_planes + (long long)blockIdx.x * 2 * PIXELS
                                      : shared_memory;
     double *row_sums = diagonal + PIXELS;
-    constexpr int THREADS = LANES * WARPS;
     for (long long image = blockIdx.x; image < n_images; image += gridDim.x) {
         __syncthreads();
         for (int k = threadIdx.x; k < PIXELS; k += THREADS) {
