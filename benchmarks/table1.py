@@ -1,10 +1,11 @@
-"""Column CNTK-V-2K of the Table 1 of Arora et al. 2019: every depth in one pass.
+"""Kernel columns of the Table 1 of Arora et al. 2019, every depth of a column from one pass.
 
-Kernel regression without augmentation on the first 2000 training images of CIFAR-10 and all test
-images, standardised per channel, labels one-hot minus 1/10.  The NNGP kernels come in the same
-pass over the layers.
+Kernel regression without augmentation on the first 2000 (or all) training images of CIFAR-10 and
+all test images, standardised per channel, labels one-hot minus 1/10.  The NNGP kernels come in the
+same pass over the layers where there is memory for them.
 
-    python benchmarks/table1.py --data FOLDER [--n-train 2000] [--n-test 10000] [--output FILE.csv]
+    python benchmarks/table1.py --data FOLDER [--columns cntk-v-2k ...] [--device cuda]
+        [--checkpoints FOLDER] [--n-train N] [--n-test N] [--output FILE.csv]
 
 With ``--networks``, the finite columns CNN-V and CNN-GAP instead, on as many images (PyTorch).
 """
@@ -13,6 +14,7 @@ import argparse
 import csv
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from machine import describe_machine
@@ -22,13 +24,21 @@ from sklearn_cntk import CNTKClassifier, cntk_path
 from sklearn_cntk._solvers import ridge_dual
 from sklearn_cntk.datasets import load_cifar10
 
-# Per cent correct at each depth, from the paper.
-PAPER = {3: 40.94, 4: 42.54, 6: 43.43, 11: 43.42, 21: 42.53}
+DEPTHS = (3, 4, 6, 11, 21)
+# Columns: training images, pooling, what is trained, and the paper's per cent correct by depth.
+# Its GAP kernels freeze the first and the last layer (appendix H).
+TABLE = {
+    "cntk-v-2k": (2000, False, "all", (40.94, 42.54, 43.43, 43.42, 42.53)),
+    "cntk-gap-2k": (2000, True, "hidden", (49.71, 51.06, 51.73, 51.92, 52.22)),
+    "cntk-v": (50000, False, "all", (64.47, 65.52, 66.03, 65.90, 64.09)),
+}
+# Beyond it a Gram matrix takes gigabytes: depths one by one, without the NNGP kernels.
+MANY = 20000
 
-KERNELS = {"all": "CNTK-V", "last": "NNGP"}
 DEFAULT_ALPHA = CNTKClassifier().alpha
 
 COLUMNS = {
+    "column": "{:>12}",
     "kernel": "{:>7}",
     "depth": "{:>6}",
     "no_ridge": "{:>9}",
@@ -51,7 +61,7 @@ def solve(K, targets):
     raise LinAlgError("no ridge up to 1e-5 makes the kernel matrix positive definite")
 
 
-def evaluate(readout, K, K_test, y, y_test):
+def evaluate(column, readout, K, K_test, y, y_test):
     """A row of the table: per cent of the test images that are classified correctly."""
     targets = (y[:, None] == np.arange(10)) - 0.1
 
@@ -60,9 +70,11 @@ def evaluate(readout, K, K_test, y, y_test):
 
     dual, alpha = solve(K, targets)
     exact = accuracy(dual)
-    paper = PAPER[readout["depth"]] if readout["trained_layers"] == "all" else None
+    is_nngp = readout["trained_layers"] == "last"
+    paper = None if is_nngp else TABLE[column][3][DEPTHS.index(readout["depth"])]
     return {
-        "kernel": KERNELS[readout["trained_layers"]],
+        "column": column,
+        "kernel": "NNGP" if is_nngp else "CNTK",
         "depth": readout["depth"],
         "no_ridge": f"{exact:.2f}",
         "alpha_used": f"{alpha:g}",
@@ -70,6 +82,61 @@ def evaluate(readout, K, K_test, y, y_test):
         "paper": f"{paper:.2f}" if paper else "",
         "difference": f"{exact - paper:+.2f}" if paper else "",
     }
+
+
+def kernels(data, depths, gap, trained_layers, options, checkpoint):
+    """Yield readout, Gram of the training images and kernels with the test images, from one pass.
+
+    The test images go in blocks; each is kept in the folder `checkpoint`, if there is one, and
+    taken from there by the next run.
+    """
+    path = {
+        "depths": depths,
+        "gap": [gap],
+        "trained_layers": trained_layers,
+        "dtype": options.dtype,
+        "device": options.device,
+        "verbose": 1,
+    }
+
+    def kept(name, *images):
+        file = checkpoint and checkpoint / f"{name}.npy"
+        if file and file.exists():
+            return np.load(file)
+        grams, _ = cntk_path(*images, **path)
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_suffix(".unfinished.npy")
+            np.save(unfinished, grams)
+            unfinished.replace(file)
+        return grams
+
+    grams = kept("train", data.X_train)
+    blocks = range(0, len(data.X_test), 1000)
+    tests = [kept(f"test{k}", data.X_test[k : k + 1000], data.X_train) for k in blocks]
+    readouts = [{"depth": d, "trained_layers": t} for d in depths for t in trained_layers]
+    assert len(readouts) == len(grams)
+    for k, readout in enumerate(readouts):
+        yield readout, grams[k], np.concatenate([test[k] for test in tests])
+
+
+def rows_of_column(column, options):
+    """Yield the rows of a column, and the seconds of their kernels."""
+    n_train, gap, trained, _ = TABLE[column]
+    n_train = options.n_train or n_train
+    data = load_cifar10(options.data, n_train=n_train, n_test=options.n_test)
+    many = n_train > MANY
+    trained_layers = [trained] if many else [trained, "last"]
+    for depths in [[d] for d in DEPTHS] if many else [list(DEPTHS)]:
+        checkpoint = None
+        if options.checkpoints:
+            name = f"{column}_{n_train}_{options.n_test}_{options.dtype}_{max(depths)}"
+            checkpoint = Path(options.checkpoints) / name
+        start = time.perf_counter()
+        found = list(kernels(data, depths, gap, trained_layers, options, checkpoint))
+        print(f"{column}, depths {depths}: kernels in {time.perf_counter() - start:.0f} s")
+        for readout, K, K_test in found:
+            yield evaluate(column, readout, K, K_test, data.y_train, data.y_test)
 
 
 def write_csv(file, rows, comments):
@@ -84,52 +151,44 @@ def write_csv(file, rows, comments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="what load_cifar10 takes")
-    parser.add_argument("--n-train", type=int, default=2000)
+    parser.add_argument("--columns", nargs="+", default=["cntk-v-2k"], choices=TABLE)
+    parser.add_argument("--device", default="auto", help="as of CNTK")
+    parser.add_argument("--checkpoints", help="folder to keep kernels in, and to go on from")
+    parser.add_argument("--n-train", type=int, help="less training images than the column's")
     parser.add_argument("--n-test", type=int, default=10000)
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     parser.add_argument("--output", help="CSV file to write")
     parser.add_argument("--networks", action="store_true", help="finite networks: needs PyTorch")
     parser.add_argument("--quick", action="store_true", help="500 and 1000 images, small networks")
     parser.add_argument("--checkpoint", help="JSON file of finished networks, to resume from")
-    parser.add_argument("--device", default="auto", help="of the networks")
     options = parser.parse_args()
     if options.quick:
         options.n_train, options.n_test = 500, 1000
 
-    data = load_cifar10(options.data, n_train=options.n_train, n_test=options.n_test)
     if options.networks:
         from networks import run
 
+        n_train = options.n_train or 2000
+        data = load_cifar10(options.data, n_train=n_train, n_test=options.n_test)
         names = ("quick", "checkpoint", "output", "device")
         return run(data, **{name: getattr(options, name) for name in names})
-    path = {
-        "depths": list(PAPER),
-        "gap": [False],
-        "trained_layers": list(KERNELS),
-        "dtype": options.dtype,
-        "verbose": 1,
-    }
     start = time.perf_counter()
-    grams, readouts = cntk_path(data.X_train, **path)
-    test_grams, _ = cntk_path(data.X_test, data.X_train, **path)
-    seconds = time.perf_counter() - start
-
     facts = {
-        "data": f"CIFAR-10, first {options.n_train} training and {options.n_test} test images",
+        "data": f"CIFAR-10, first {options.n_train or 'of a column'} training and "
+        f"{options.n_test} test images",
         "dtype": options.dtype,
+        "device": options.device,
         "default_ridge": f"alpha={DEFAULT_ALPHA:g}, relative to the mean of the diagonal",
-        "seconds of the kernels": f"{seconds:.0f}",
         **describe_machine(),
     }
     print(*(f"{name}: {value}" for name, value in facts.items()), sep="\n")
     print("\n" + "".join(form.format(name) for name, form in COLUMNS.items()))
     rows = []
-    for trained_layers in KERNELS:
-        for readout, K, K_test in zip(readouts, grams, test_grams, strict=True):
-            if readout["trained_layers"] == trained_layers:
-                row = evaluate(readout, K, K_test, data.y_train, data.y_test)
-                print("".join(form.format(row[name]) for name, form in COLUMNS.items()), flush=True)
-                rows.append(row)
+    for column in options.columns:
+        for row in rows_of_column(column, options):
+            print("".join(form.format(row[name]) for name, form in COLUMNS.items()), flush=True)
+            rows.append(row)
+    facts["seconds of kernels and solves"] = f"{time.perf_counter() - start:.0f}"
     if options.output:
         write_csv(options.output, rows, facts)
 

@@ -5,6 +5,9 @@ global average pooling, PQ (depth - 1) for the trace.  Kernels go through the pu
 bound is measured in turns with them, on the same cores and with the engine's own vector type.
 
     python benchmarks/throughput.py [--quick] [--memory] [--import-time] [--json FILE]
+
+With ``--device cuda`` the same of the CUDA engine: whole calls, transfers included, and their share
+of what the chip could issue.
 """
 
 import argparse
@@ -180,6 +183,82 @@ def measure(n_jobs, seconds, repeats):
     return by_dtype, rows
 
 
+# --- on a GPU -----------------------------------------------------------------------------------
+
+# Instructions that one layer takes of a warp for a row of a plane with one Θ, in the machine code
+# of `sweep` for 32 × 32 images on sm_90: the bound is a chip that issues nothing else, each cycle.
+GPU_INSTRUCTIONS = {"float32": 46, "float64": 88}
+
+
+def gpu_facts(device):
+    """What a result needs beside it: the chip, its driver and clock, CuPy."""
+    import cupy
+
+    index = int(device.partition(":")[2] or 0)
+    attributes = cupy.cuda.Device(index).attributes
+    return {
+        "gpu": cupy.cuda.runtime.getDeviceProperties(index)["name"].decode(),
+        "gpus": cupy.cuda.runtime.getDeviceCount() if device == "cuda" else 1,
+        "multiprocessors": attributes["MultiProcessorCount"],
+        "clock_mhz": attributes["ClockRate"] / 1000 if "ClockRate" in attributes else None,
+        "driver": cupy.cuda.runtime.driverGetVersion(),
+        "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
+        "cupy": cupy.__version__,
+    }
+
+
+def gpu_bound(facts, dtype):
+    """Element-layers a second if every scheduler issued one needed instruction a cycle."""
+    if facts["clock_mhz"] is None:
+        return None
+    lanes = 4 * 32 * facts["multiprocessors"] * facts["gpus"]
+    return lanes * facts["clock_mhz"] * 1e6 / GPU_INSTRUCTIONS[dtype]
+
+
+def measure_gpu(device, facts, seconds, repeats):
+    """Rows of results: `CNTK(...)(X, Y)` of at least 4096 pairs, for about `seconds` a call."""
+    rows = []
+    rng = np.random.default_rng(0)
+    for dtype in DTYPES:
+        for gap in (True, False):
+            for shape in SHAPES:
+                for depth in (DEPTH, 21):
+                    kernel = CNTK(depth, gap, dtype=dtype, device=device, n_jobs=2)
+                    images = rng.normal(size=(8192, *shape)).astype(np.float32)
+                    n = 64
+                    kernel(images[:n], images[-n:])  # compiles
+                    times = []
+                    while len(times) < repeats:
+                        start = time.perf_counter()
+                        kernel(images[:n], images[-n:])
+                        elapsed = time.perf_counter() - start
+                        if elapsed < seconds / 4 and n < 4096:
+                            n *= 2
+                        else:
+                            times.append(elapsed)
+                    work = n * n * (shape[0] * shape[1]) ** (2 if gap else 1) * (depth - 1)
+                    bound = gpu_bound(facts, dtype)
+                    row = {
+                        "image_shape": shape,
+                        "readout": "gap" if gap else "trace",
+                        "dtype": dtype,
+                        "depth": depth,
+                        "pairs": n * n,
+                        "seconds": statistics.median(times),
+                        "element_layers_per_second": work / statistics.median(times),
+                        "best": work / min(times),
+                        "share_of_bound": bound and work / min(times) / bound,
+                    }
+                    rows.append(row)
+                    print(
+                        f"{'×'.join(map(str, shape)):>8} {row['readout']:>6} {dtype} "
+                        f"depth {depth:2} {n * n:9} pairs {row['seconds']:8.2f} s"
+                        f" {row['element_layers_per_second'] / 1e9:8.1f}e9/s",
+                        flush=True,
+                    )
+    return rows
+
+
 # --- memory and import time -----------------------------------------------------------------------
 
 MEMORY_SCRIPT = """
@@ -223,15 +302,30 @@ def import_seconds():
     return {module: statistics.median(seconds[module]) for module in modules}
 
 
+def write_json(results, path):
+    with open(path, "w") as file:
+        json.dump(results, file, indent=2)
+        file.write("\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a third of the time, more noise")
     parser.add_argument("--n-jobs", type=int, default=cpu_count(), help="default: all cores")
     parser.add_argument("--memory", action="store_true", help="peak memory of a Gram as well")
     parser.add_argument("--import-time", action="store_true", help="import time as well")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()
 
+    if options.device != "cpu":
+        facts = gpu_facts(options.device)
+        seconds, repeats = (1, 3) if options.quick else (4, 5)
+        results = {"machine": describe_machine(), **facts}
+        results["kernels"] = measure_gpu(options.device, facts, seconds, repeats)
+        if options.json:
+            write_json(results, options.json)
+        return
     results = {"machine": describe_machine(), "depth": DEPTH, "n_jobs": options.n_jobs}
     print(f"{results['machine']['cpu']}, {options.n_jobs} threads, depth {DEPTH}")
     results["bound"], results["kernels"] = measure(options.n_jobs, 0.3 if options.quick else 1, 3)
@@ -265,9 +359,7 @@ def main():
             "\nimport:", *(f"{m} {s:.2f} s" for m, s in results["import_seconds"].items()), sep="  "
         )
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump(results, file, indent=2)
-            file.write("\n")
+        write_json(results, options.json)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from ._parallel import run, runs_here
 
 # Element-layers of a tile: a few tenths of a second on one core, so that Ctrl-C acts at once and
 # threads end together, and long enough to hide the cost of a call; of a tile that travels, seconds.
+# For a core of a CPU, as all of these: an engine may say what suits it better.
 _TILE_WORK = 5e8
 _TRAVELLING_TILE_WORK = 4e9
 
@@ -37,14 +38,18 @@ def pair_work(architecture, readouts):
 
 
 @contextmanager
-def progress_bar(total, verbose, advance=None):
-    """Yield a function to call with numbers of finished pairs: `advance`, else a bar's, or none."""
+def progress_bar(total, verbose, advance=None, engine=None):
+    """Yield a function to call with numbers of finished pairs: `advance`, else a bar's, or none.
+
+    The bar says what `engine` runs on.
+    """
     if advance is not None or not verbose:
         yield advance or (lambda pairs: None)
         return
     from tqdm.auto import tqdm  # not before it is needed: it imports notebook widgets
 
-    with tqdm(total=total, desc="CNTK", unit="pair", unit_scale=True) as bar:
+    label = getattr(engine, "label", "CPU")
+    with tqdm(total=total, desc=f"CNTK on {label}", unit="pair", unit_scale=True) as bar:
         yield bar.update
 
 
@@ -149,7 +154,7 @@ def tiles(X, Y, parts, *, engine, device, architecture, readouts, dtype, n_jobs,
         strips = []
         for part in parts:
             n, m = len(part.rows), len(part.columns)
-            height, width = _tile_shape(n, m, architecture, readouts, dtype, n_jobs)
+            height, width = _tile_shape(n, m, engine, architecture, readouts, dtype, n_jobs)
             starts = range(0, m, width)
             strips += [(part, slice(i, i + height), width, starts) for i in range(0, n, height)]
         if wanted is not None:
@@ -190,7 +195,7 @@ def _compute_tile(X, Y, number, rows, columns, triu, settings):
 
 def pairs(X, Y, *, engine, device, architecture, readouts, dtype, n_jobs, advance):
     """Kernel values (readout, n) in float64 of the n pairs (X[i], Y[i])."""
-    length, _ = _tile_shape(len(X), 1, architecture, readouts, dtype, n_jobs)
+    length, _ = _tile_shape(len(X), 1, engine, architecture, readouts, dtype, n_jobs)
     length = -(-length // _VECTOR) * _VECTOR
     settings = (engine if runs_here() else device, architecture, readouts, dtype)
     slices = ((slice(i, i + length), settings) for i in range(0, len(X), length))
@@ -213,14 +218,17 @@ def _index(index):
     return index if isinstance(index, slice) else index.tolist()
 
 
-def _tile_shape(n, m, architecture, readouts, dtype, n_jobs):
+def _tile_shape(n, m, engine, architecture, readouts, dtype, n_jobs):
     """Rows and columns of the tiles of an n × m Gram."""
     rows, columns, _ = architecture.image_shape
     layers = max(readout.convolutions for readout in readouts)
     image_bytes = 2 * rows * columns * layers * np.dtype(dtype).itemsize
-    largest = min(_LARGEST_TILE, _TABLE_BYTES // image_bytes // _VECTOR * _VECTOR)
+    table_bytes = getattr(engine, "table_bytes", _TABLE_BYTES)
+    largest = getattr(engine, "largest_tile", _LARGEST_TILE)
+    largest = min(largest, table_bytes // image_bytes // _VECTOR * _VECTOR)
     largest = max(_VECTOR, largest)
     work = _TILE_WORK if runs_here() else _TRAVELLING_TILE_WORK
+    work = getattr(engine, "tile_work", work)
     pairs = min(work / pair_work(architecture, readouts), n * m / (4 * effective_n_jobs(n_jobs)))
     width = min(largest, -(-m // _VECTOR) * _VECTOR)
     height = min(largest, n)

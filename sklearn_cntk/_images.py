@@ -51,6 +51,8 @@ def as_images(X, image_shape=None, *, name="X", estimator=None):
         not fit `image_shape`.
     """
     image_shape = check_image_shape(image_shape)
+    if type(X).__module__.partition(".")[0] == "cupy":
+        X = X.get()  # CuPy arrays do not turn into NumPy's by themselves
     # `allow_nd` would let 1-D data through the 2-D check with an unhelpful message otherwise.
     X = check_array(
         X, dtype="numeric", allow_nd=True, ensure_2d=True, input_name=name, estimator=estimator

@@ -1,6 +1,7 @@
 """A validated computation: which kernels, by which engine, in which precision."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -49,8 +50,7 @@ class Job:
             check_flag(name, value)
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype={dtype!r} is unknown: use 'float32' or 'float64'.")
-        select_engine(device)  # raises if there is none
-        return cls(
+        job = cls(
             device=device,
             architecture=Architecture(images.shape[1:], filter_size),
             readouts=readouts,
@@ -62,6 +62,13 @@ class Job:
             store=KernelStore.of(memory),
             verbose=verbose,
         )
+        job.engine  # noqa: B018 - raises if there is none
+        return job
+
+    @cached_property
+    def engine(self):
+        """What computes, see `_engines`; found where the job is, so a job may travel."""
+        return select_engine(self.device)
 
     def gram(self, X, Y=None, *, y_diagonals=None, advance=None):
         """Kernel values (readouts, n, m) of images X and Y, or of X with itself.
@@ -73,7 +80,9 @@ class Job:
         Y = X if symmetric else Y
         check_same_shape(X, Y)
         n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
-        with progress_bar(n_pairs * (1 + self.flip), self.verbose, advance) as advance_bar:
+        with progress_bar(
+            n_pairs * (1 + self.flip), self.verbose, advance, self.engine
+        ) as advance_bar:
             values = self._gram(X, Y, symmetric, advance_bar)
             if self.flip:
                 # K(Fx, z) = K(x, Fz), so this one is symmetric too where X is Y.
@@ -94,7 +103,7 @@ class Job:
 
     def diagonals(self, X):
         """Kernel values (readouts, n) of images with themselves, not normalized."""
-        with progress_bar(len(X) * (1 + self.flip), self.verbose) as advance:
+        with progress_bar(len(X) * (1 + self.flip), self.verbose, None, self.engine) as advance:
             values = self._diagonals(X, advance)
             if self.flip:
                 values += self._diagonals(X, advance, flip=True)
@@ -120,7 +129,7 @@ class Job:
 
     def _options(self):
         return {
-            "engine": select_engine(self.device),
+            "engine": self.engine,
             "device": self.device,
             "architecture": self.architecture,
             "readouts": self.readouts,

@@ -1,6 +1,7 @@
 """Gram matrices in Zarr arrays: larger than memory, written by many workers, resumable."""
 
 import hashlib
+from dataclasses import replace
 from itertools import product
 from random import shuffle
 from typing import NamedTuple
@@ -126,7 +127,8 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
 
     n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
     with progress_bar(n_pairs, kernel.verbose) as advance:
-        shared = (_Task(job, store, symmetric), X, Y)
+        # Without the engine of this machine: workers choose.
+        shared = (_Task(replace(job), store, symmetric), X, Y)
         for pairs in run(_fill_chunk, shared, _chunks(array, symmetric), kernel.n_jobs):
             advance(pairs)
     return array

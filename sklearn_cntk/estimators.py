@@ -162,7 +162,9 @@ class _CNTKEstimator(ImageEstimator):
         n_fit = len(self.X_fit_)
         predicted = np.empty((len(images), *dual_coef.shape[1:]))
         block = max(1, _PREDICTED_VALUES // n_fit)
-        with progress_bar(len(images) * n_fit * (1 + job.flip), job.verbose) as advance:
+        with progress_bar(
+            len(images) * n_fit * (1 + job.flip), job.verbose, None, job.engine
+        ) as advance:
             for start in range(0, len(images), block):
                 rows = slice(start, start + block)
                 (K,) = job.gram(

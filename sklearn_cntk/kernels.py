@@ -51,7 +51,9 @@ class CNTK(Kernel):
     normalize : bool, default=False
         Divide by ``sqrt(K(x, x) K(x', x'))``.  An all-zero image keeps the value 0.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        Where to compute.
+        Where to compute.  "cuda" shares the work among all GPUs; "auto" does so where CuPy finds
+        usable ones, and else takes the CPU.  CuPy comes with ``pip install
+        sklearn-cntk[cuda12x]`` or ``[cuda13x]``.
     dtype : {"float32", "float64"}, default="float32"
         Precision of the recursion.  Results are float64 and agree to about 1e-6 (relative)
         between the two; for nearly parallel images (near-duplicates, or a large common offset)

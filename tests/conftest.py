@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
+import cuda_host
 import numpy as np
 import pytest
 
-from sklearn_cntk._engines import cpu, reference
+from sklearn_cntk._engines import _devices, cpu, cuda, reference
 
 
 @pytest.fixture
@@ -14,10 +15,32 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture(params=[reference, cpu], ids=["reference", "cpu"])
+@pytest.fixture(scope="session")
+def host_device(tmp_path_factory):
+    """Function that makes CUDA devices on the host, which share their compiled kernels."""
+    if reason := cuda_host.missing():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("cuda_host")
+    return lambda **options: cuda_host.HostDevice(folder, **options)
+
+
+@pytest.fixture(params=["host", pytest.param("gpu", marks=pytest.mark.gpu)])
+def cuda_devices(request):
+    """CUDA devices: one on the host, and all GPUs."""
+    if request.param == "host":
+        return [request.getfixturevalue("host_device")()]
+    try:
+        return _devices.open_devices(None)
+    except RuntimeError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["reference", "cpu", "cuda"])
 def engine(request):
-    """Every engine: a test that asks for it runs once for each."""
-    return request.param
+    """Every engine: a test that asks for it runs once for each, CUDA's on the host."""
+    if request.param == "cuda":
+        return cuda.Engine([request.getfixturevalue("host_device")()])
+    return {"reference": reference, "cpu": cpu}[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -163,8 +163,9 @@ def test_one_pass_equals_single_passes(engine, rng):
     architecture = Architecture((4, 5, 2))
     readouts = [*TRACE_AND_GAP, Readout(4, True, "hidden"), Readout(4, False, "all", lap=1)]
     together = engine.gram(X, Y, architecture, readouts)
-    # Bit for bit, but that the reference sums a trace over a plane when it is alone.
-    tolerance = 0 if engine is cpu else 1e-14
+    # Bit for bit, but that the reference sums a trace over a plane when it is alone, and that
+    # compilers may fuse other operations of a kernel with less states.
+    tolerance = 0 if engine is cpu else 1e-14 if engine is reference else 1e-6
     for values, readout in zip(together, readouts, strict=True):
         alone = engine.gram(X, Y, architecture, [readout])[0]
         np.testing.assert_allclose(values, alone, rtol=tolerance)

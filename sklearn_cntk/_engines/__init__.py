@@ -1,4 +1,4 @@
-"""Engines: modules that turn tiles of images into tiles of kernel values.
+"""Engines: modules, or objects, that turn tiles of images into tiles of kernel values.
 
 Every engine offers the same two functions and passes the same tests:
 
@@ -13,13 +13,17 @@ Every engine offers the same two functions and passes the same tests:
 `dtype` is the precision of the recursion, "float32" or "float64".  An engine computes every
 readout from one pass over the layers.  Engines are imported when they are first asked for:
 their compilers are slow to import.
+
+An engine that wants other tiles than ``_gram`` makes for a core of a CPU has the attributes
+`tile_work` (element-layers), `largest_tile` (images of a side) and `table_bytes`; one that says
+what it runs on has a `label`.
 """
 
 from importlib import import_module
 
 
 def select_engine(device):
-    """The engine module for a `device` parameter.
+    """The engine for a `device` parameter: "auto" takes all GPUs if there are any, else the CPU.
 
     Raises
     ------
@@ -28,11 +32,17 @@ def select_engine(device):
     RuntimeError
         A GPU is asked for and none can be used.
     """
-    if device in ("auto", "cpu"):
-        return import_module(".cpu", __name__)
-    if isinstance(device, str) and device.split(":")[0] == "cuda":
-        raise RuntimeError(
-            f"device={device!r} is not available: this version has no CUDA engine yet. "
-            "Use device='auto' or device='cpu'."
-        )
-    raise ValueError(f"device={device!r} is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+    kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
+    known = device in ("auto", "cpu", "cuda") or (kind == "cuda" and index.isdecimal())
+    if not known:
+        raise ValueError(f"device={device!r} is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+    if device != "cpu":
+        from . import _devices
+
+        if device == "auto":
+            devices = _devices.find_devices()
+        else:
+            devices = _devices.open_devices(int(index) if index else None)
+        if devices:
+            return import_module(".cuda", __name__).Engine(devices)
+    return import_module(".cpu", __name__)

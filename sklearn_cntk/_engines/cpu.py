@@ -18,7 +18,7 @@ STATES = ("last", "all", "hidden")
 def gram(X, Y, architecture, readouts, *, dtype="float32", triu=None):
     """Kernel values of all pairs of two tiles; see ``_engines`` for the interface."""
     plan = _Plan(architecture, readouts, dtype)
-    x_ids, y_ids = _identify(X, Y)
+    x_ids, y_ids = identify(X, Y)
     i, j = np.nonzero(x_ids[:, None] == y_ids)
     values = plan.sweep(X, Y, (i, j), -len(X) if triu is None else triu, paired=False)
     if len(i):
@@ -30,7 +30,7 @@ def gram(X, Y, architecture, readouts, *, dtype="float32", triu=None):
 def pairs(X, Y, architecture, readouts, *, dtype="float32"):
     """Kernel values of the pairs (X[i], Y[i]); see ``_engines`` for the interface."""
     plan = _Plan(architecture, readouts, dtype)
-    x_ids, y_ids = _identify(X, Y)
+    x_ids, y_ids = identify(X, Y)
     (i,) = np.nonzero(x_ids == y_ids)
     values = np.zeros((len(readouts), len(X)))
     if len(i) < len(X) or len(plan.displacements) > 1:
@@ -39,7 +39,12 @@ def pairs(X, Y, architecture, readouts, *, dtype="float32"):
     return values
 
 
-def _identify(X, Y):
+def self_values(X, architecture, readouts):
+    """What the pixels (i, j) of equal images add to their kernel values: float64 (readouts, n)."""
+    return _Plan(architecture, readouts, "float64").self_values(X)
+
+
+def identify(X, Y):
     """Two integer arrays, equal where images of X and Y have equal pixels."""
     ids = {}
     return [

@@ -1,0 +1,163 @@
+"""CUDA devices through CuPy, which is imported when a GPU is asked for or looked for."""
+
+import warnings
+from functools import lru_cache
+from importlib.util import find_spec
+from threading import RLock
+
+import numpy as np
+
+# float32 only: denormals are far below what tables let through, and a square root may be wrong in
+# its last place.
+_OPTIONS = ("-std=c++14", "-ftz=true", "-prec-sqrt=false")
+_NO_DEVICE = 100  # cudaErrorNoDevice: there is a driver, and no GPU or none visible
+# What a kernel gets without being asked for more.
+_USUAL_SHARED_BYTES = 48 * 1024
+
+
+class CupyDevice:
+    """One GPU: memory, one stream, and kernels compiled once.
+
+    A context manager: what is called inside runs on this device, one thread at a time.
+    """
+
+    def __init__(self, index):
+        import cupy
+
+        self._cupy = cupy
+        self._device = cupy.cuda.Device(index)
+        self.label = _label(cupy, index)
+        properties = cupy.cuda.runtime.getDeviceProperties(index)
+        self.shared_bytes = int(
+            properties.get("sharedMemPerBlockOptin") or properties["sharedMemPerBlock"]
+        )
+        self.OutOfMemoryError = cupy.cuda.memory.OutOfMemoryError
+        self.CompileError = cupy.cuda.compiler.CompileException
+        with self._device:
+            self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._lock = RLock()
+        self._functions = {}
+
+    def __enter__(self):
+        self._lock.acquire()
+        self._device.__enter__()
+        self._stream.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self._stream.__exit__(*error)
+        self._device.__exit__(*error)
+        self._lock.release()
+
+    def upload(self, array):
+        """A copy of `array` on the device."""
+        return self._cupy.asarray(np.ascontiguousarray(array))
+
+    def empty(self, shape, dtype):
+        """A device array with any content."""
+        return self._cupy.empty(shape, dtype)
+
+    def download(self, array):
+        """A copy of a device array, once all launches have ended."""
+        return self._cupy.asnumpy(array)
+
+    def launch(self, source, name, blocks, threads, shared_bytes, arguments):
+        """Run a kernel of `source` with device arrays, NumPy scalars and None (a null pointer)."""
+        function = self._functions.get((name, source))
+        if function is None:
+            function = self._cupy.RawModule(code=source, options=_OPTIONS).get_function(name)
+            self._functions[name, source] = function
+        if shared_bytes > _USUAL_SHARED_BYTES:
+            function.max_dynamic_shared_size_bytes = shared_bytes
+        arguments = tuple(np.uint64(0) if a is None else a for a in arguments)
+        function((blocks,), (threads,), arguments, shared_mem=shared_bytes)
+
+    def free_bytes(self):
+        """Memory that arrays can take now."""
+        with self._device:
+            free, _ = self._device.mem_info
+            return free + self._cupy.get_default_memory_pool().free_bytes()
+
+    def release_memory(self):
+        """Give back what CuPy keeps for later arrays."""
+        with self._device:
+            self._cupy.get_default_memory_pool().free_all_blocks()
+
+
+def check(index):
+    """Raise what CuPy raises if this device cannot compile and run a kernel."""
+    import cupy
+
+    with cupy.cuda.Device(index):
+        kernel = cupy.RawKernel('extern "C" __global__ void probe(int *x) { *x = 1; }', "probe")
+        x = cupy.zeros(1, dtype="int32")
+        kernel((1,), (1,), (x,))
+        if int(x[0]) != 1:
+            raise RuntimeError("a kernel did not run")
+
+
+@lru_cache
+def open_devices(index):
+    """The device of this index, or all for None.
+
+    Raises
+    ------
+    RuntimeError
+        CuPy, the driver or the device is missing.
+    """
+    asked = "device='cuda'" if index is None else f"device='cuda:{index}'"
+    extras = (
+        "pip install 'sklearn-cntk[cuda12x]' (CUDA 12) or 'sklearn-cntk[cuda13x]' (CUDA 13), "
+        "or use device='cpu'"
+    )
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(f"{asked} needs CuPy ({error}): {extras}.") from error
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        raise RuntimeError(
+            f"{asked} found no usable NVIDIA driver or GPU ({error}): install a driver that fits "
+            f"CuPy's CUDA version, or the CuPy that fits the driver: {extras}."
+        ) from error
+    found = "; ".join(_label(cupy, k) for k in range(count)) or "none"
+    if count == 0 or (index is not None and index >= count):
+        raise RuntimeError(f"{asked} is not available: CUDA devices found: {found}.")
+    indices = range(count) if index is None else [index]
+    for k in indices:
+        try:
+            check(k)
+        except Exception as error:
+            raise RuntimeError(
+                f"{asked}: cuda:{k} runs no kernels ({_first_line(error)}): {extras}."
+            ) from error
+    return [CupyDevice(k) for k in indices]
+
+
+@lru_cache
+def find_devices():
+    """All devices, or none; a warning, once, if CuPy is installed and they cannot be used."""
+    if find_spec("cupy") is None:
+        return []
+    try:
+        return open_devices(None)
+    except RuntimeError as error:
+        if getattr(error.__cause__, "status", None) == _NO_DEVICE:
+            return []
+        warnings.warn(
+            f"device='auto' takes the CPU, since CuPy is installed but no GPU can be used: "
+            f"{_first_line(error)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return []
+
+
+def _label(cupy, index):
+    name = cupy.cuda.runtime.getDeviceProperties(index)["name"]
+    return f"cuda:{index} ({name.decode()})"
+
+
+def _first_line(error):
+    return (str(error) or repr(error)).splitlines()[0]
