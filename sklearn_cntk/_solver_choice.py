@@ -1,5 +1,6 @@
 """How the estimators solve for their dual coefficients, and where the Gram matrix is kept."""
 
+import warnings
 from dataclasses import dataclass
 from numbers import Real
 
@@ -63,9 +64,12 @@ class Solver:
                     "set gram_store=None."
                 )
         elif n_components is not None:
-            raise ValueError(
-                f"n_components={n_components} has no use with solver={name!r}: use "
-                "solver='nystroem' or n_components=None."
+            # No error: scikit-learn's own checks set the parameter wherever there is one.
+            warnings.warn(
+                f"n_components={n_components} is not used by solver={name!r}: use "
+                "solver='nystroem' or n_components=None.",
+                UserWarning,
+                stacklevel=4,
             )
         if estimator.training_time is not None and name in ("cg", "nystroem"):
             raise ValueError(

@@ -122,25 +122,24 @@ class _CNTKEstimator(ImageEstimator):
             kept, dual = solver.landmarks(images, targets, sample_weight)
             return self._keep(images[kept], dual)
         if solver.name == "cg":
-            dual, self.n_iter_ = solver.iterate(images, targets, sample_weight)
-            self._flow = None
-            return self._keep(images, dual, targets, sample_weight)
+            dual, n_iter = solver.iterate(images, targets, sample_weight)
+            return self._keep(images, dual, targets, sample_weight, n_iter)
         return self._solve(images, solver.gram(images), targets, sample_weight)
 
     def _solve(self, images, K, targets, sample_weight=None):
         """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
-        # The eigendecomposition of a finite training time, which is kept for other times.
-        self._flow = None
         if self.training_time is None:
             dual = ridge_dual(K, targets, self.alpha, sample_weight)
-        else:
-            self._flow = GradientFlow(K, self.alpha, sample_weight)
-            dual = self._flow.dual(targets, self.training_time)
-        return self._keep(images, dual, targets, sample_weight)
+            return self._keep(images, dual, targets, sample_weight)
+        flow = GradientFlow(K, self.alpha, sample_weight)
+        dual = flow.dual(targets, self.training_time)
+        return self._keep(images, dual, targets, sample_weight, flow=flow)
 
-    def _keep(self, images, dual, targets=None, sample_weight=None):
+    def _keep(self, images, dual, targets=None, sample_weight=None, n_iter=1, flow=None):
         """Keep what predictions need, and of the training what other times of it need."""
         self.dual_coef_ = dual
+        self.n_iter_ = n_iter
+        self._flow = flow  # an eigendecomposition, which serves other times
         self._fit_alpha, self._fit_time = self.alpha, self.training_time
         self._fit_targets = None if targets is None else targets.copy()
         self._fit_weight = None if sample_weight is None else np.copy(sample_weight)
@@ -245,7 +244,7 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
     X_fit_ : ndarray (n_rows, height, width, channels)
         Training images that were used, or the landmarks.
     n_iter_ : int
-        Iterations of "cg", only with that solver.
+        Iterations of "cg"; 1 with other solvers.
     kernel_ : CNTK
         The kernel that predictions use.
     image_shape_ : tuple (height, width, channels)
@@ -378,7 +377,7 @@ class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKEstimator):
     X_fit_ : ndarray (n_rows, height, width, channels)
         Training images that were used, or the landmarks.
     n_iter_ : int
-        Iterations of "cg", only with that solver.
+        Iterations of "cg"; 1 with other solvers.
     kernel_ : CNTK
         The kernel that predictions use.
     image_shape_ : tuple (height, width, channels)

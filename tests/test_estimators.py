@@ -40,6 +40,7 @@ def targets_for(cls):
     return INK if cls is CNTKRegressor else LABELS
 
 
+@pytest.mark.filterwarnings("ignore:n_components=:UserWarning")  # set by the checks themselves
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks([cls() for cls in ESTIMATORS])
 def test_scikit_learn_contract(estimator, check):

@@ -112,7 +112,6 @@ def test_landmarks_have_no_training_dynamics():
         ({"solver": "nystroem", "n_components": 151}, "more than the 150 training images"),
         ({"solver": "nystroem", "n_components": 0}, "n_components=0 is too small"),
         ({"solver": "nystroem", "n_components": 5, "gram_store": "x"}, "gram_store has no use"),
-        ({"n_components": 5}, "has no use with solver='auto'"),
         ({"solver": "cg", "training_time": 1.0}, "needs an eigendecomposition"),
         ({"solver": "cg", "tol": 0}, "tol=0 must be"),
         ({"solver": "cg", "max_iter": 0}, "max_iter=0 is too small"),
@@ -121,6 +120,11 @@ def test_landmarks_have_no_training_dynamics():
 def test_bad_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
         CNTKRegressor(3, **parameters).fit(IMAGES, LABELS)
+
+
+def test_landmarks_that_nobody_uses():
+    with pytest.warns(UserWarning, match="n_components=5 is not used by solver='auto'"):
+        CNTKRegressor(3, gap=False, n_components=5).fit(IMAGES[:20], LABELS[:20])
 
 
 def test_automatic_choice(monkeypatch, capsys):
