@@ -5,8 +5,9 @@ from importlib.util import find_spec
 
 import pytest
 
-# tests/test_finite.py says that it is skipped; examples cannot.
-collect_ignore = [] if find_spec("torch") else ["sklearn_cntk/finite"]
+# Tests say that they are skipped for want of an extra; examples cannot.
+_NEEDS = {"sklearn_cntk/finite": "torch", "sklearn_cntk/_zarr_gram.py": "zarr"}
+collect_ignore = [path for path, module in _NEEDS.items() if find_spec(module) is None]
 
 
 @pytest.fixture(autouse=True)

@@ -251,7 +251,9 @@ class Engine:
         return values
 
 sklearn_cntk._job.select_engine = lambda device: Engine()
-sklearn_cntk._gram._TILE_WORK = 1e8  # as small beside this run as tiles are beside a longer one
+# As small beside this run as tiles and waits are beside a longer one.
+sklearn_cntk._gram._TILE_WORK = 1e8
+sklearn_cntk._store._SHORTEST_WAIT = 0.05
 images = np.random.default_rng(0).normal(size=(int(sys.argv[2]), 14, 14))
 K = CNTK(11, memory=sys.argv[1], n_jobs=1)(images)
 np.save(sys.argv[3], K)
