@@ -117,16 +117,16 @@ class Tile(NamedTuple):
 
 
 def block_index(rows, columns):
-    """What indexes the block of these rows and columns, by slices if they are consecutive."""
+    """What indexes the block of these rows and columns, by slices where they are consecutive."""
     index = as_slice(rows), as_slice(columns)
-    return index if all(isinstance(k, slice) for k in index) else np.ix_(rows, columns)
+    return index if any(isinstance(k, slice) for k in index) else np.ix_(*index)
 
 
 def as_slice(index):
-    """An array of consecutive integers as a slice, another as it is."""
-    if len(index) and (np.diff(index) == 1).all():
-        return slice(int(index[0]), int(index[-1]) + 1)
-    return index
+    """An array of consecutive integers as a slice, another one, or a slice, as it is."""
+    if isinstance(index, slice) or not len(index) or not (np.diff(index) == 1).all():
+        return index
+    return slice(int(index[0]), int(index[-1]) + 1)
 
 
 def gram(X, Y, *, symmetric, advance, **options):

@@ -51,6 +51,8 @@ _BUFFER_BYTES = 2**26
 _MANY_FILES = 256
 _SMALL_FILE = 2**20
 
+_HASHED_BYTES = 2**20  # converted to float64 at a time
+
 _STALE_SECONDS = 24 * 3600  # a temporary file of this age has no writer any more
 
 
@@ -67,11 +69,13 @@ def digests(images):
     """
     prefix = hashlib.sha256(repr(tuple(map(int, images.shape[1:]))).encode())
     result = []
-    for image in images:
-        digest = prefix.copy()
+    block = max(1, _HASHED_BYTES // (8 * int(np.prod(images.shape[1:]))))
+    for start in range(0, len(images), block):
         # 0.0 takes the place of -0.0, which is the same pixel.
-        digest.update(np.add(image, 0.0, dtype="<f8", order="C").data)
-        result.append(digest.digest())
+        for image in np.add(images[start : start + block], 0.0, dtype="<f8", order="C"):
+            digest = prefix.copy()
+            digest.update(image)
+            result.append(digest.digest())
     return result
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ._gram import Part, block_index, pairs, tiles
+from ._gram import Part, as_slice, block_index, pairs, tiles
 from ._images import flipped
 from ._store import Writer, digests, readout_name
 
@@ -99,14 +99,21 @@ class _Places:
     def of(self, ids):
         """Places of those of the list `ids` that have one, and their indices in the list.
 
-        Records share lists of identifiers, so each list is looked up once.
+        Two slices or arrays, or None if no image has a place.  Records share lists of identifiers,
+        so each list is looked up once.
         """
         if id(ids) not in self._looked_up:
-            at = np.array([self._place.get(digest, -1) for digest in ids])
-            (source,) = np.nonzero(at >= 0)
+            at, source = self.arrays(ids)
+            places = (as_slice(at), as_slice(source)) if len(at) else None
             # The list is kept, so that no other one can take its id.
-            self._looked_up[id(ids)] = ids, (at[source], source)
+            self._looked_up[id(ids)] = ids, places
         return self._looked_up[id(ids)][1]
+
+    def arrays(self, ids):
+        """The same as two arrays, which may be empty."""
+        at = np.array([self._place.get(digest, -1) for digest in ids])
+        (source,) = np.nonzero(at >= 0)
+        return at[source], source
 
 
 class _Target:
@@ -127,15 +134,11 @@ class _Target:
         """Whether a record holds entries of these matrices."""
         if record.paired or not all(name in record.names for name in self.names):
             return False
-        return any(self._places_in(*ids) for ids in self._orders(record))
+        return bool(self._places_in(record))
 
     def copy(self, record):
         """Copy what a record holds, in either order of the images."""
-        for transposed, ids in enumerate(self._orders(record)):
-            places = self._places_in(*ids)
-            if places is None:
-                continue
-            at, source = places
+        for transposed, at, source in self._places_in(record):
             held = True
             for target, name in zip(self.values, self.names, strict=True):
                 plane = record.plane(name)
@@ -146,16 +149,16 @@ class _Target:
                 target[at] = block
             self.found[at] |= held
 
-    def _orders(self, record):
-        return (record.rows, record.columns), (record.columns, record.rows)
-
-    def _places_in(self, x_ids, y_ids):
-        """Indices into the matrices and into a record of these rows and columns, None if empty."""
-        at_x, from_x = self.x.of(x_ids)
-        at_y, from_y = self.y.of(y_ids)
-        if not len(at_x) or not len(at_y):
-            return None
-        return block_index(at_x, at_y), block_index(from_x, from_y)
+    def _places_in(self, record):
+        """(transposed, index into the matrices, index into the record) of each order it has."""
+        found = []
+        for transposed, ids in enumerate(
+            [(record.rows, record.columns), (record.columns, record.rows)]
+        ):
+            x, y = self.x.of(ids[0]), self.y.of(ids[1])
+            if x and y:
+                found.append((transposed, block_index(x[0], y[0]), block_index(x[1], y[1])))
+        return found
 
 
 class _Diagonal:
@@ -170,11 +173,11 @@ class _Diagonal:
     def wants(self, record):
         """Whether a record may hold entries of these diagonals."""
         names = all(name in record.names for name in self.names)
-        return names and len(self.places.of(record.rows)[0]) > 0
+        return names and self.places.of(record.rows) is not None
 
     def copy(self, record):
         """Copy what a record holds of its images with themselves."""
-        at, rows = self.places.of(record.rows)
+        at, rows = self.places.arrays(record.rows)
         source = rows
         if not record.paired:
             column_of = {digest: j for j, digest in enumerate(record.columns)}
@@ -198,7 +201,7 @@ def _missing_parts(target, y_ids, symmetric):
     if symmetric:
         return _symmetric_parts(need, np.arange(n), np.arange(n))
     # Images in both X and Y form a symmetric part of their own.
-    rows, columns = target.x.of(y_ids)
+    rows, columns = target.x.arrays(y_ids)
     parts = []
     if len(rows):
         parts = _symmetric_parts(need[np.ix_(rows, columns)], rows, columns)
