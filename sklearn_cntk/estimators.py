@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._blas import threads_for
 from ._dynamics import GradientFlow, StagedClassification, StagedRegression, check_training_time
 from ._gram import progress_bar
 from ._images import as_images
@@ -128,11 +129,13 @@ class _CNTKEstimator(ImageEstimator):
 
     def _solve(self, images, K, targets, sample_weight=None):
         """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
-        if self.training_time is None:
-            dual = ridge_dual(K, targets, self.alpha, sample_weight)
-            return self._keep(images, dual, targets, sample_weight)
-        flow = GradientFlow(K, self.alpha, sample_weight)
-        dual = flow.dual(targets, self.training_time)
+        flow = None
+        with threads_for(len(K)):
+            if self.training_time is None:
+                dual = ridge_dual(K, targets, self.alpha, sample_weight)
+            else:
+                flow = GradientFlow(K, self.alpha, sample_weight)
+                dual = flow.dual(targets, self.training_time)
         return self._keep(images, dual, targets, sample_weight, flow=flow)
 
     def _keep(self, images, dual, targets=None, sample_weight=None, n_iter=1, flow=None):
@@ -169,7 +172,8 @@ class _CNTKEstimator(ImageEstimator):
                 (K,) = job.gram(
                     images[rows], self.X_fit_, y_diagonals=self._fit_diagonals, advance=advance
                 )
-                predicted[rows] = K @ dual_coef
+                with threads_for(n_fit):
+                    predicted[rows] = K @ dual_coef
         return predicted
 
 

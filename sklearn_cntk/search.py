@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
+from ._blas import one_thread
 from ._job import Job
 from ._memory import check_memory
 from ._path import path_readouts
@@ -185,7 +185,7 @@ def _score(grams, targets, y, alphas, splits, score, n_jobs):
         return [(value, *times) for value in scores]
 
     # Many small systems: one a thread is faster than one after the other on all of them.
-    with threadpool_limits(1, "blas"):
+    with one_thread():
         evaluated = Parallel(n_jobs, prefer="threads")(
             delayed(evaluate)(K, split) for K in grams for split in range(n_splits)
         )
