@@ -100,8 +100,21 @@ def cntk_path(
     return job.gram(X, Y), [{name: getattr(r, name) for name in names} for r in readouts]
 
 
-def path_readouts(depths, gap, lap, trained_layers):
-    """Readouts of all combinations, depth slowest; raises if there is none."""
+def check_sequence(name, values, example):
+    """Raise unless `values` is a sequence, such as the example, which the message names."""
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name}={values!r} must be a sequence of values, such as {example}.")
+
+
+def path_readouts(depths, gap, lap, trained_layers, *, names=("depths", "gap", "lap")):
+    """Readouts of all combinations, depth slowest; raises if there is none.
+
+    `names` are those of the caller's parameters, for error messages.
+    """
+    check_sequence(names[0], depths, "(3, 6, 11)")
+    check_sequence(names[1], gap, "(True, False)")
+    check_sequence(names[2], lap, "(1, 2)")
+    check_sequence("trained_layers", trained_layers, "('all', 'last')")
     poolings = [(pool, 0) for pool in gap] + [(False, radius) for radius in lap]
     readouts = [
         Readout(depth, pool, trained, radius)
@@ -109,8 +122,8 @@ def path_readouts(depths, gap, lap, trained_layers):
     ]
     if not readouts:
         raise ValueError(
-            f"no readout is left of depths={depths!r}, gap={gap!r}, lap={lap!r} and "
-            f"trained_layers={trained_layers!r}: give at least one depth, one of trained_layers, "
-            "and one pooling by gap or lap."
+            f"no readout is left of {names[0]}={depths!r}, {names[1]}={gap!r}, {names[2]}={lap!r} "
+            f"and trained_layers={trained_layers!r}: give at least one depth, one of "
+            f"trained_layers, and one pooling by {names[1]} or {names[2]}."
         )
     return list(dict.fromkeys(readouts))

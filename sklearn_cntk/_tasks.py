@@ -49,9 +49,8 @@ class ClassificationTask(ClassifierMixin):
         self.classes_, indices = np.unique(y, return_inverse=True)
         n_classes = len(self.classes_)
         if n_classes < 2:
-            raise ValueError(
-                f"y holds one class only ({self.classes_[0]!r}): a classifier needs two or more."
-            )
+            (only,) = self.classes_.tolist()
+            raise ValueError(f"y holds one class only ({only!r}): a classifier needs two or more.")
         targets = np.eye(n_classes)[indices] - 1 / n_classes
         # With two classes the columns are negatives of each other.
         return targets[:, 1] if n_classes == 2 else targets, indices

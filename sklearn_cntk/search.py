@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._blas import one_thread
 from ._job import Job
 from ._memory import check_memory
-from ._path import path_readouts
+from ._path import check_sequence, path_readouts
 from ._solvers import ridge_dual
 from ._tasks import ClassificationTask, RegressionTask
 from .estimators import CNTKClassifier, CNTKRegressor, ImageEstimator, check_alpha
@@ -108,10 +108,17 @@ class _CNTKSearch(ImageEstimator):
         """
         images = self._check_images(X, reset=True)
         targets, _ = self._encode(images, y)
+        check_sequence("alphas", self.alphas, "(1e-5, 1e-2)")
         alphas = [float(alpha) for alpha in self.alphas if check_alpha(alpha) is None]
         if not alphas:
             raise ValueError(f"alphas={self.alphas!r} is empty: give at least one ridge.")
-        readouts = path_readouts(self.depths, self.gaps, self.laps, (self.trained_layers,))
+        readouts = path_readouts(
+            self.depths,
+            self.gaps,
+            self.laps,
+            (self.trained_layers,),
+            names=("depths", "gaps", "laps"),
+        )
         job = Job.of(
             images,
             readouts,

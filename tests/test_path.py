@@ -52,6 +52,15 @@ def test_nothing_asked():
         cntk_path(IMAGES, depths=[3], gap=())
 
 
+@pytest.mark.parametrize(
+    "parameter", [{"depths": 3}, {"gap": True}, {"lap": 1}, {"trained_layers": "all"}]
+)
+def test_single_values_are_named(parameter):
+    ((name, value),) = parameter.items()
+    with pytest.raises(TypeError, match=f"{name}={value!r} must be a sequence of values, such as"):
+        cntk_path(IMAGES, **{"depths": [3], **parameter})
+
+
 def test_memory_is_checked_first(monkeypatch):
     monkeypatch.setattr(_job, "gram", lambda *args, **kwargs: pytest.fail("computed first"))
     monkeypatch.setattr(_memory, "available_bytes", lambda: 2**30)

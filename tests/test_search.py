@@ -108,7 +108,11 @@ def test_normalized_rows():
     [
         ({"alphas": []}, ValueError, r"alphas=\[\] is empty"),
         ({"alphas": [-1]}, ValueError, "alpha=-1 is no ridge"),
-        ({"depths": []}, ValueError, "no readout is left"),
+        ({"alphas": 1.0}, TypeError, "alphas=1.0 must be a sequence"),
+        ({"depths": []}, ValueError, r"no readout is left of depths=\[\], gaps="),
+        ({"depths": 3}, TypeError, "depths=3 must be a sequence"),
+        ({"gaps": True}, TypeError, "gaps=True must be a sequence"),
+        ({"laps": 1}, TypeError, "laps=1 must be a sequence"),
         ({"depths": [1]}, ValueError, "depth=1 is too small"),
         ({"laps": [-1]}, ValueError, "lap=-1 is too small"),
         ({"dtype": "half"}, ValueError, "dtype='half'"),
