@@ -5,6 +5,7 @@ Threads of this process by default, since the engines hold no interpreter lock. 
 them share is sent there once.
 """
 
+import uuid
 from contextlib import nullcontext
 from itertools import islice
 
@@ -39,6 +40,7 @@ def run(function, shared, arguments, n_jobs):
     context = nullcontext()
     if name == "DaskDistributedBackend":
         # Every worker gets a copy beforehand, so that any of them may be lost.
+        shared = tuple(_DaskObject(item) for item in shared)
         context = parallel_config("dask", client=backend.client, scatter=list(shared))
     elif name == "RayBackend":
         import ray
@@ -81,8 +83,27 @@ def runs_here():
 
 
 def _call(function, *shared, args):
-    shared = (item.get() if isinstance(item, _RayObject) else item for item in shared)
+    travelled = (_DaskObject, _RayObject)
+    shared = (item.get() if isinstance(item, travelled) else item for item in shared)
     return function(*shared, *args)
+
+
+class _DaskObject:
+    """An object that no other one is equal to, for Dask.
+
+    Dask names data by their content, and forgets those of an earlier call some time after it has
+    ended: equal data of a later call might be forgotten with them.
+    """
+
+    def __init__(self, value):
+        self.value = value
+        self.token = uuid.uuid4().hex
+
+    def __dask_tokenize__(self):
+        return self.token
+
+    def get(self):
+        return self.value
 
 
 class _RayObject:

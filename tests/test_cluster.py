@@ -49,6 +49,25 @@ def test_dask_computes_the_same(cluster, tmp_path):
     assert any(ran.values())
 
 
+def test_dask_names_the_data_of_each_call_anew(cluster):
+    """Data named by their content might be forgotten with those of the call before."""
+    names = []
+    scatter = cluster.scatter
+
+    def recorded(data, **options):
+        futures = scatter(data, **options)
+        names.extend(future.key for future in futures)
+        return futures
+
+    cluster.scatter = recorded
+    expected = CNTK(3)(IMAGES)
+    with joblib.parallel_config(backend="dask"):
+        for _ in range(2):
+            np.testing.assert_array_equal(CNTK(3)(IMAGES), expected)
+    assert len(names) == 4  # X and Y of two calls
+    assert len(set(names)) == 4
+
+
 def kill_a_worker(client):
     """Kill one worker a second after the first tiles have begun; return the thread and the pid."""
     (victim, *_) = client.run(os.getpid).values()
