@@ -1,6 +1,10 @@
 """Every engine: against independent values, against each other, and kernel identities."""
 
 import json
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +145,26 @@ def test_deep_networks_stay_in_range(shape, rng):
     values = cpu.gram(X, Y, architecture, readouts, dtype="float32")
     expected = reference.gram(X, Y, architecture, readouts)
     np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX2 is x86's")
+def test_vectors_of_avx2():
+    """Machines without AVX-512 have shorter vectors; here as if this one were such a machine."""
+    code = """
+import numpy as np
+from sklearn_cntk._architecture import Architecture, Readout
+from sklearn_cntk._engines import cpu, reference
+assert cpu.VECTOR_BYTES == 32
+images = np.random.default_rng(0).normal(size=(21, 5, 6, 2))
+architecture, readouts = Architecture((5, 6, 2)), [Readout(4), Readout(3, False, "hidden")]
+expected = reference.gram(images, images, architecture, readouts)
+for dtype, tolerance in (("float32", 1e-5), ("float64", 1e-12)):
+    values = cpu.gram(images, images, architecture, readouts, dtype=dtype)
+    np.testing.assert_allclose(values, expected, atol=tolerance * expected.max())
+"""
+    environment = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+sse4.2,+avx,+avx2,+fma"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | environment)
 
 
 def test_far_less_work_for_the_trace(monkeypatch, rng):

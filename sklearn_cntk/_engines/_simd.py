@@ -13,14 +13,26 @@ import operator
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from llvmlite.binding import get_host_cpu_features
+from numba import config, types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
 
-#: Bytes of one vector: one AVX-512 register, two of AVX2, four of NEON.
-VECTOR_BYTES = 64
+
+def _vector_bytes():
+    """Bytes of one vector: a register of AVX-512, or one of AVX2, or two of NEON or SSE.
+
+    AVX2 has 16 registers only: with two a vector the inner loop spills, and loses up to a third.
+    """
+    features = config.CPU_FEATURES  # NUMBA_CPU_FEATURES, which overrides the host's
+    if features is None:
+        features = get_host_cpu_features().flatten()
+    return 64 if "+avx512f" in features.split(",") else 32
+
+
+VECTOR_BYTES = _vector_bytes()
 
 
 def lane_count(dtype):
