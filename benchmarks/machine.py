@@ -7,6 +7,8 @@ from pathlib import Path
 
 from joblib import cpu_count
 
+from sklearn_cntk._machine import cpu_model
+
 PACKAGES = ("sklearn-cntk", "numpy", "scipy", "scikit-learn", "numba", "joblib")
 
 
@@ -14,9 +16,8 @@ def describe_machine():
     """Dictionary with processor, cores, versions and date."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return {
-        "cpu": models[0] if models else platform.processor(),
+        "cpu": cpu_model(),
         "avx512": any("avx512f" in line for line in lines if line.startswith("flags")),
         "cores": cpu_count(),
         "python": platform.python_version(),
