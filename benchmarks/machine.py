@@ -7,9 +7,10 @@ from pathlib import Path
 
 from joblib import cpu_count
 
+from sklearn_cntk import __version__
 from sklearn_cntk._machine import cpu_model
 
-PACKAGES = ("sklearn-cntk", "numpy", "scipy", "scikit-learn", "numba", "joblib")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "joblib")
 
 
 def describe_machine():
@@ -21,6 +22,9 @@ def describe_machine():
         "avx512": any("avx512f" in line for line in lines if line.startswith("flags")),
         "cores": cpu_count(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {
+            "sklearn-cntk": __version__,  # which need not be installed
+            **{package: version(package) for package in PACKAGES},
+        },
         "date": datetime.date.today().isoformat(),
     }

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._blas import threads_for
+from ._doc_links import DocumentationLink
 from ._dynamics import GradientFlow, StagedClassification, StagedRegression, check_training_time
 from ._gram import progress_bar
 from ._images import as_images
@@ -29,7 +30,7 @@ def check_alpha(alpha):
         raise ValueError(f"alpha={alpha} is no ridge: use a finite number of 0 or more.")
 
 
-class ImageEstimator(BaseEstimator):
+class ImageEstimator(DocumentationLink, BaseEstimator):
     """An estimator with `image_shape` whose X are images."""
 
     def _check_images(self, X, *, reset):
