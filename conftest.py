@@ -13,6 +13,7 @@ _NEEDS = {
     "sklearn_cntk/_zarr_gram.py": "zarr",
 }
 collect_ignore = [path for path, module in _NEEDS.items() if find_spec(module) is None]
+collect_ignore.append("tests/typing")  # for type checkers, not to be run
 
 # Tests draw, and show nothing.
 os.environ.setdefault("MPLBACKEND", "Agg")

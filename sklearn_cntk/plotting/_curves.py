@@ -1,15 +1,41 @@
 """Lines of mean scores with the spread of folds: what displays of depth and of size share."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ._matplotlib import import_pyplot, line_style
 from ._results import axis_label
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from .._typing import ArrayLike
 
 _SPREADS = ("fill_between", "errorbar", None)
 
 
 class CurveDisplay:
     """Draws ``scores``, a dict of label → (n_points, n_splits), over ``_points()``."""
+
+    scores: Mapping[str, ArrayLike]
+    score_name: str
+
+    if TYPE_CHECKING:
+        lines_: list[Line2D]
+        fill_between_: list[Any] | None
+        errorbar_: list[Any] | None
+        ax_: Axes
+        figure_: Figure
+
+    def _points(self) -> ArrayLike:
+        raise NotImplementedError
 
     def _draw(self, ax, std_display_style, line_kw, spread_kw):
         """Draw everything but the horizontal axis."""

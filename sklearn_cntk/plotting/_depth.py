@@ -1,10 +1,22 @@
 """Score over depth, for searches of architectures."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ._curves import CurveDisplay, check_curves, place
 from ._matplotlib import import_pyplot
 from ._results import best_of, pooling_name, read_candidates, require_searched, search_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+
+    from .._typing import ArrayLike, Spread
 
 
 class DepthDisplay(CurveDisplay):
@@ -47,13 +59,22 @@ class DepthDisplay(CurveDisplay):
     ['global average pooling', 'flattening']
     """
 
-    def __init__(self, depths, scores, *, score_name="score"):
+    def __init__(
+        self, depths: ArrayLike, scores: Mapping[str, ArrayLike], *, score_name: str = "score"
+    ) -> None:
         check_curves(depths, scores, "depths")
         self.depths = depths
         self.scores = scores
         self.score_name = score_name
 
-    def plot(self, ax=None, *, std_display_style="fill_between", line_kw=None, spread_kw=None):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        std_display_style: Spread = "fill_between",
+        line_kw: dict[str, Any] | None = None,
+        spread_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -92,7 +113,14 @@ class DepthDisplay(CurveDisplay):
         return self.depths
 
     @classmethod
-    def from_cv_results(cls, cv_results, *, ax=None, scorer_name=None, **plot_options):
+    def from_cv_results(
+        cls,
+        cv_results: Mapping[str, Any],
+        *,
+        ax: Axes | None = None,
+        scorer_name: str | None = None,
+        **plot_options: Any,
+    ) -> Self:
         """Draw the results of a search over depth.
 
         Parameters
@@ -123,7 +151,14 @@ class DepthDisplay(CurveDisplay):
         return cls._from_results(cv_results, None, ax, scorer_name, plot_options)
 
     @classmethod
-    def from_estimator(cls, search, *, ax=None, scorer_name=None, **plot_options):
+    def from_estimator(
+        cls,
+        search: Any,
+        *,
+        ax: Axes | None = None,
+        scorer_name: str | None = None,
+        **plot_options: Any,
+    ) -> Self:
         """Draw a fitted search.
 
         Parameters

@@ -1,5 +1,9 @@
 """A Gram matrix and its spectrum."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import eigvalsh
 from sklearn.utils.multiclass import type_of_target
@@ -7,6 +11,12 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 
 from ._fitted import training_targets, unwrap
 from ._matplotlib import COLORS, import_pyplot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Self
+
+    from .._typing import Array, ArrayLike, FloatArray
 
 # Share of the entries beyond either end of the colours: without it one pair of near-duplicates
 # would leave one colour to all others.
@@ -53,17 +63,28 @@ class GramDisplay:
     ((100, 100), (100,))
     """
 
-    def __init__(self, gram, labels=None, eigenvalues=None):
-        self.gram = _check_gram(gram)
+    def __init__(
+        self,
+        gram: ArrayLike,
+        labels: ArrayLike | None = None,
+        eigenvalues: ArrayLike | None = None,
+    ) -> None:
+        self.gram: FloatArray = _check_gram(gram)
+        self.labels: Array | None = None
         if labels is not None:
-            labels = column_or_1d(labels)
+            self.labels = column_or_1d(labels)
             check_consistent_length(self.gram, labels)
         if eigenvalues is None:
             eigenvalues = eigvalsh(self.gram)[::-1]
-        self.labels = labels
-        self.eigenvalues = np.asarray(eigenvalues)
+        self.eigenvalues: FloatArray = np.asarray(eigenvalues)
 
-    def plot(self, ax=None, *, image_kw=None, line_kw=None):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        image_kw: dict[str, Any] | None = None,
+        line_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -149,7 +170,14 @@ class GramDisplay:
         ax.set(title="Spectrum", xlabel="Rank", ylabel="Eigenvalue")
 
     @classmethod
-    def from_gram(cls, gram, y=None, *, ax=None, **plot_options):
+    def from_gram(
+        cls,
+        gram: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        ax: Any = None,
+        **plot_options: Any,
+    ) -> Self:
         """Draw a Gram matrix.
 
         Parameters
@@ -178,7 +206,15 @@ class GramDisplay:
         return cls(gram, y).plot(ax, **plot_options)
 
     @classmethod
-    def from_kernel(cls, kernel, X, y=None, *, ax=None, **plot_options):
+    def from_kernel(
+        cls,
+        kernel: Callable[[Any], ArrayLike],
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        ax: Any = None,
+        **plot_options: Any,
+    ) -> Self:
         """Compute a Gram matrix and draw it.
 
         Parameters
@@ -199,7 +235,15 @@ class GramDisplay:
         return cls.from_gram(kernel(X), y, ax=ax, **plot_options)
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, y=None, *, ax=None, **plot_options):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        ax: Any = None,
+        **plot_options: Any,
+    ) -> Self:
         """Draw the Gram matrix of a fitted estimator's training images, or of others.
 
         Parameters
@@ -228,8 +272,8 @@ class GramDisplay:
         if images is None:
             images = model.X_fit_
             if y is None:
-                y = training_targets(model)
-                y = None if y is not None and y.ndim > 1 else y
+                targets = training_targets(model)
+                y = targets if targets is not None and targets.ndim == 1 else None
         return cls.from_kernel(model.kernel_, images, y, ax=ax, **plot_options)
 
 

@@ -1,6 +1,9 @@
 """Which training images a prediction comes from."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -9,6 +12,11 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from .._architecture import check_integer
 from ._fitted import training_targets, unwrap
 from ._matplotlib import COLORS, import_pyplot
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from .._typing import Array, ArrayLike, FloatArray, IntArray
 
 
 class NeighborsDisplay:
@@ -62,16 +70,16 @@ class NeighborsDisplay:
 
     def __init__(
         self,
-        images,
-        predictions,
-        neighbors,
-        neighbor_images,
-        contributions,
-        decisions,
+        images: Array,
+        predictions: Array,
+        neighbors: IntArray,
+        neighbor_images: Array,
+        contributions: FloatArray,
+        decisions: FloatArray,
         *,
-        neighbor_labels=None,
-        labels=None,
-    ):
+        neighbor_labels: Array | None = None,
+        labels: Array | None = None,
+    ) -> None:
         self.images = images
         self.predictions = predictions
         self.neighbors = neighbors
@@ -81,7 +89,7 @@ class NeighborsDisplay:
         self.neighbor_labels = neighbor_labels
         self.labels = labels
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw: a row for each image, with its neighbours to the right.
 
         Parameters
@@ -138,7 +146,16 @@ class NeighborsDisplay:
         ax.set_title(text, fontsize="small")
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, n_neighbors=5, y=None, target=0, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        n_neighbors: int = 5,
+        y: ArrayLike | None = None,
+        target: int = 0,
+        ax: Any = None,
+    ) -> Self:
         """Compute the contributions to the predictions for X, and draw the largest.
 
         Parameters
@@ -173,12 +190,13 @@ class NeighborsDisplay:
         check_integer("n_neighbors", n_neighbors, 1, "use 1 or more")
         _check_visible(images)
         terms, predictions, known = _contributions(model, images, target)
+        labels = None
         if y is not None:
-            y = np.asarray(y)
-            if y.ndim == 2 and not is_classifier(model):
-                y = y[:, target]
-            y = column_or_1d(y)
-            check_consistent_length(images, y)
+            labels = np.asarray(y)
+            if labels.ndim == 2 and not is_classifier(model):
+                labels = labels[:, target]
+            labels = column_or_1d(labels)
+            check_consistent_length(images, labels)
         order = np.argsort(-np.abs(terms), axis=1, kind="stable")[:, :n_neighbors]
         return cls(
             images,
@@ -188,7 +206,7 @@ class NeighborsDisplay:
             np.take_along_axis(terms, order, axis=1),
             terms.sum(axis=1),
             neighbor_labels=None if known is None else known[order],
-            labels=y,
+            labels=labels,
         ).plot(ax)
 
 
@@ -240,5 +258,5 @@ def _text(value, sign="-"):
     if not isinstance(value, (float, np.floating)):
         return str(value)
     # As many digits as fit above an image: 0.123, 12.3, 12345, 1.23e+07.
-    digits = ".0f" if 1e3 <= abs(value) < 1e6 else ".3g"
+    digits = ".0f" if 1e3 <= abs(float(value)) < 1e6 else ".3g"
     return f"{value:{sign}{digits}}".replace("-", "\N{MINUS SIGN}")

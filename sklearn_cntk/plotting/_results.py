@@ -1,7 +1,7 @@
 """What displays of searches read from ``cv_results_``."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -124,7 +124,7 @@ def pooling_name(parameters):
 
 def best_of(candidates, key):
     """The best candidate of each group, by its ``key(parameters)``, in order of appearance."""
-    best = {}
+    best: dict[Any, Candidate] = {}
     for candidate in candidates:
         group = key(candidate.parameters)
         if group not in best or candidate.rank > best[group].rank:
@@ -149,7 +149,8 @@ def _score_column(cv_results, scorer_name):
 
 
 def _by_last_part(parameters):
-    result, full = {}, {}
+    result: dict[str, Any] = {}
+    full: dict[str, str] = {}
     for name, value in parameters.items():
         part = last_part(name)
         if part in full and full[part] != name and part in (*ARCHITECTURE, "train_size"):

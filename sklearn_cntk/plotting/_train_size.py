@@ -1,6 +1,9 @@
 """Score over training-set size."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -18,6 +21,14 @@ from ._results import (
     require_searched,
     score_label,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+
+    from .._typing import ArrayLike, Cv, Scoring, Spread
 
 
 class TrainSizeDisplay(CurveDisplay):
@@ -64,13 +75,22 @@ class TrainSizeDisplay(CurveDisplay):
     [25, 50, 100]
     """
 
-    def __init__(self, train_sizes, scores, *, score_name="score"):
+    def __init__(
+        self, train_sizes: ArrayLike, scores: Mapping[str, ArrayLike], *, score_name: str = "score"
+    ) -> None:
         check_curves(train_sizes, scores, "train_sizes")
         self.train_sizes = train_sizes
         self.scores = scores
         self.score_name = score_name
 
-    def plot(self, ax=None, *, std_display_style="fill_between", line_kw=None, spread_kw=None):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        std_display_style: Spread = "fill_between",
+        line_kw: dict[str, Any] | None = None,
+        spread_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw; the horizontal axis is logarithmic if sizes differ by more than a factor of 5.
 
         Parameters
@@ -110,7 +130,14 @@ class TrainSizeDisplay(CurveDisplay):
         return self.train_sizes
 
     @classmethod
-    def from_cv_results(cls, cv_results, *, ax=None, scorer_name=None, **plot_options):
+    def from_cv_results(
+        cls,
+        cv_results: Mapping[str, Any],
+        *,
+        ax: Axes | None = None,
+        scorer_name: str | None = None,
+        **plot_options: Any,
+    ) -> Self:
         """Draw the results of a search over `train_size`.
 
         Parameters
@@ -147,18 +174,18 @@ class TrainSizeDisplay(CurveDisplay):
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        train_sizes=(0.125, 0.25, 0.5, 1.0),
-        cv=None,
-        scoring=None,
-        ax=None,
-        n_jobs=None,
-        name=None,
-        **plot_options,
-    ):
+        train_sizes: Sequence[float] = (0.125, 0.25, 0.5, 1.0),
+        cv: Cv = None,
+        scoring: Scoring = None,
+        ax: Axes | None = None,
+        n_jobs: int | None = None,
+        name: str | None = None,
+        **plot_options: Any,
+    ) -> Self:
         """Cross-validate an estimator with parts of the training images, and draw.
 
         Parameters
@@ -274,7 +301,7 @@ def _numbers(train_sizes, n):
         if isinstance(size, bool) or not isinstance(size, Real):
             raise TypeError(f"train_sizes holds {size!r}: use numbers of images or fractions.")
         number = int(size) if isinstance(size, Integral) else int(size * n)
-        if not 1 <= number <= n or (not isinstance(size, Integral) and size > 1):
+        if not 1 <= number <= n or (not isinstance(size, Integral) and float(size) > 1):
             raise ValueError(
                 f"train_sizes holds {size!r}: use 1 to {n} images, the smallest training set "
                 "among the splits, or fractions (float) in (0, 1]."
