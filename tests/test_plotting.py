@@ -143,7 +143,7 @@ def test_scores_by_name():
         CNTKRegressor(gap=False),
         {"depth": [2, 3]},
         scoring=["r2", "neg_mean_squared_error"],
-        refit=False,
+        refit="r2",
         cv=2,
     ).fit(IMAGES, INK)
     display = DepthDisplay.from_cv_results(search.cv_results_, scorer_name="neg_mean_squared_error")
@@ -152,6 +152,9 @@ def test_scores_by_name():
     np.testing.assert_array_equal(
         scores.mean(axis=1), search.cv_results_["mean_test_neg_mean_squared_error"]
     )
+    # The score that chose the best candidate, where none is named.
+    (scores,) = DepthDisplay.from_estimator(search).scores.values()
+    np.testing.assert_array_equal(scores.mean(axis=1), search.cv_results_["mean_test_r2"])
     with pytest.raises(ValueError, match=r"scorer_name=None is not .*'r2', 'neg_mean_squared"):
         DepthDisplay.from_cv_results(search.cv_results_)
 
@@ -339,6 +342,11 @@ def test_negative_eigenvalues_are_shown():
     assert positive.get_ydata().tolist() == pytest.approx([2, 1])
     assert negative.get_ydata().tolist() == pytest.approx([0.5])
     assert "negative" in display.axes_[1].get_legend().get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize("gram", [np.zeros((3, 3)), np.ones((3, 3)), np.eye(1)])
+def test_gram_of_few_different_values(gram):
+    draw(GramDisplay.from_gram(gram, np.arange(len(gram))))
 
 
 def test_gram_on_given_axes():

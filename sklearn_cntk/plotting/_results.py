@@ -4,6 +4,7 @@ import re
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier, is_regressor
 
 #: Parameters that make an architecture, in the order in which labels name them.
 ARCHITECTURE = ("depth", "gap", "lap", "trained_layers", "filter_size")
@@ -89,7 +90,11 @@ def search_facts(search):
             for name, value in estimator.get_params().items()
             if last_part(name) in ARCHITECTURE
         }
-    return search.cv_results_, fixed, score_label(search, getattr(search, "scoring", None))
+    refit = getattr(search, "refit", None)  # of several scores, the one that chose the best
+    label = (
+        refit if isinstance(refit, str) else score_label(search, getattr(search, "scoring", None))
+    )
+    return search.cv_results_, fixed, label
 
 
 def score_label(estimator, scoring):
@@ -97,8 +102,6 @@ def score_label(estimator, scoring):
     if isinstance(scoring, str):
         return scoring
     if scoring is None:
-        from sklearn.base import is_classifier, is_regressor
-
         return "accuracy" if is_classifier(estimator) else "r2" if is_regressor(estimator) else None
     return getattr(scoring, "__name__", None)
 
