@@ -1,13 +1,22 @@
 """What tests and the docstrings' examples share."""
 
+import os
 import sys
 from importlib.util import find_spec
 
 import pytest
 
 # Tests say that they are skipped for want of an extra; examples cannot.
-_NEEDS = {"sklearn_cntk/finite": "torch", "sklearn_cntk/_zarr_gram.py": "zarr"}
+_NEEDS = {
+    "sklearn_cntk/finite": "torch",
+    "sklearn_cntk/plotting": "matplotlib",
+    "sklearn_cntk/_zarr_gram.py": "zarr",
+}
 collect_ignore = [path for path, module in _NEEDS.items() if find_spec(module) is None]
+collect_ignore.append("tests/typing")  # for type checkers, not to be run
+
+# Tests draw, and show nothing.
+os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +25,12 @@ def _one_torch_thread():
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_closed():
+    """matplotlib warns of more than 20 open figures."""
+    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")

@@ -7,19 +7,24 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-PACKAGES = ("sklearn-cntk", "numpy", "scipy", "scikit-learn", "numba", "joblib")
+from sklearn_cntk import __version__
+from sklearn_cntk._machine import cpu_model
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "joblib")
 
 
 def describe_machine():
     """Dictionary with processor, cores, versions and date."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return {
-        "cpu": models[0] if models else platform.processor(),
+        "cpu": cpu_model(),
         "avx512": any("avx512f" in line for line in lines if line.startswith("flags")),
         "cores": cpu_count(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {
+            "sklearn-cntk": __version__,  # which need not be installed
+            **{package: version(package) for package in PACKAGES},
+        },
         "date": datetime.date.today().isoformat(),
     }

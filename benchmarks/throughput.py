@@ -16,96 +16,17 @@ import statistics
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 from joblib import cpu_count
 from machine import describe_machine
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._engines._arccos import DEGREES
-from sklearn_cntk._engines._simd import (
-    fma,
-    lane_count,
-    load,
-    slide,
-    sqrt,
-    store,
-    total,
-    zero_window,
-)
+from sklearn_cntk._engines._bound import arithmetic_bound, multiplications
 
 DEPTH = 11
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3)]
 DTYPES = ("float32", "float64")
-
-
-# --- the bound --------------------------------------------------------------------------------
-
-
-def compile_chains(n_chains, square_roots):
-    """Compile a loop over `n_chains` independent chains of operations kept in registers."""
-
-    @numba.njit(nogil=True)
-    def loop(data, n):
-        a, b = load(data, 0), load(data, 16)
-        window = zero_window(data, n_chains)
-        for k in range(n_chains):  # different values, so that no two chains are one
-            window = slide(window, load(data, k))
-        for _ in range(n):
-            for _ in range(n_chains):  # unrolled: the window moves no registers
-                oldest = window[0]
-                window = slide(window, sqrt(oldest) if square_roots else fma(oldest, b, a))
-        store(data, 32, total(window))
-
-    return loop
-
-
-# More chains hide a longer latency, but spill where a vector takes several of few registers.
-CHAINS = (6, 10)
-MULTIPLY_LOOPS = [(compile_chains(n, False), n) for n in CHAINS]
-SQRT_LOOPS = [(compile_chains(n, True), n) for n in CHAINS]
-
-
-def operation_rate(loops, dtype, n_threads, seconds):
-    """Operations a second on `n_threads` at once, with the best of `loops`."""
-    data = [np.linspace(0.25, 0.75, 64).astype(dtype) for _ in range(n_threads)]
-    rates = []
-    with ThreadPoolExecutor(n_threads) as threads:
-        for loop, n_chains in loops:
-            loop(data[0], 10)
-            n = 50_000
-            while True:
-                start = time.perf_counter()
-                list(threads.map(loop, data, [n] * n_threads))
-                elapsed = time.perf_counter() - start
-                if elapsed > seconds:
-                    break
-                n = int(n * max(2, 1.5 * seconds / elapsed))
-            rates.append(n_chains * n * lane_count(dtype) * n_threads / elapsed)
-    return max(rates)
-
-
-def multiplications(dtype):
-    """Multiplications and fused multiply-adds an element-layer of `_planes.sweep` with one Θ.
-
-    λ takes 2 (times both 1/s), the polynomials p and r their degrees, t = v p one, κ₁ two
-    (v u, and the FMA that joins r and max(λ, 0)), K two (times both s) and U one.  Additions,
-    comparisons, loads and stores are left out, as if they were free.
-    """
-    return 2 + sum(DEGREES[dtype]) + 1 + 2 + 2 + 1
-
-
-def arithmetic_bound(dtype, n_threads, seconds):
-    """Element-layers a second if only multiplications, or only square roots, took time.
-
-    The smaller one is the bound.  On processors whose square roots share a pipe with the
-    multiplications the two times add up, and the true bound is lower.
-    """
-    fma_rate = operation_rate(MULTIPLY_LOOPS, dtype, n_threads, seconds)
-    sqrt_rate = operation_rate(SQRT_LOOPS, dtype, n_threads, seconds)
-    return {"fma": fma_rate / multiplications(dtype), "sqrt": sqrt_rate}
 
 
 # --- the kernel ---------------------------------------------------------------------------------

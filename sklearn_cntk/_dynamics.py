@@ -11,11 +11,23 @@ is ridge regression.  Time is counted in units of 1 / mean of Θ's diagonal: lik
 it means the same at every depth, and t acts much like a ridge ``alpha`` of 1 / t.
 """
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.utils.validation import check_is_fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sklearn.base import BaseEstimator as _Mixin
+
+    from ._typing import Array, ArrayLike, FloatArray
+else:
+    _Mixin = object
 
 
 def check_training_time(training_time):
@@ -87,7 +99,7 @@ class GradientFlow:
         return values if self._root is None else (values.T * self._root).T
 
 
-class StagedPrediction:
+class StagedPrediction(_Mixin):
     """Predictions at several training times, for estimators that fit dual coefficients."""
 
     def _staged_targets(self, X, times):
@@ -115,7 +127,7 @@ class StagedPrediction:
 class StagedRegression(StagedPrediction):
     """`staged_predict` of regressors."""
 
-    def staged_predict(self, X, times):
+    def staged_predict(self, X: ArrayLike, times: Iterable[float | None]) -> Iterator[FloatArray]:
         """Predict targets at several times of training.
 
         Parameters
@@ -140,7 +152,9 @@ class StagedRegression(StagedPrediction):
 class StagedClassification(StagedPrediction):
     """`staged_decision_function` and `staged_predict` of classifiers."""
 
-    def staged_decision_function(self, X, times):
+    def staged_decision_function(
+        self, X: ArrayLike, times: Iterable[float | None]
+    ) -> Iterator[FloatArray]:
         """Predicted targets at several times of training.
 
         Parameters
@@ -156,7 +170,7 @@ class StagedClassification(StagedPrediction):
         """
         yield from self._staged_targets(X, times)
 
-    def staged_predict(self, X, times):
+    def staged_predict(self, X: ArrayLike, times: Iterable[float | None]) -> Iterator[Array]:
         """Predict class labels at several times of training.
 
         Parameters

@@ -51,11 +51,11 @@ def estimate(job, n_x, n_y=None):
     pairs *= 1 + job.flip
     work = pairs * pair_work(job.architecture, job.readouts)
     size = 8 * len(job.readouts) * n_x * (n_x if n_y is None else n_y)
-    return Estimate(pairs, float(work), size, work / _rate(job))
+    return Estimate(pairs, float(work), size, work / measure_rate(job))
 
 
-def _rate(job):
-    """Element-layers a second."""
+def measure_rate(job):
+    """Element-layers a second of a job, measured for a moment after compiling."""
     rng = np.random.default_rng(0)
     shape = job.architecture.image_shape
     Y = rng.normal(size=(64, *shape)).astype(np.float32)

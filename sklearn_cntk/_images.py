@@ -1,9 +1,15 @@
 """From any accepted array to images (n, P, Q, C): the only place that knows shape rules."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils.validation import check_array
+
+if TYPE_CHECKING:
+    from ._typing import Any, Array, ImageShape
 
 
 def check_image_shape(image_shape):
@@ -24,7 +30,9 @@ def check_image_shape(image_shape):
     return int(rows), int(columns), int(channels)
 
 
-def as_images(X, image_shape=None, *, name="X", estimator=None):
+def as_images(
+    X: Any, image_shape: ImageShape = None, *, name: str = "X", estimator: object = None
+) -> Array:
     """Validate `X` and view it as images.
 
     Parameters

@@ -1,31 +1,46 @@
 """Kernels of many architectures from one pass over the layers."""
 
+from __future__ import annotations
+
 from itertools import product
+from typing import TYPE_CHECKING
 
 from ._architecture import Readout
 from ._images import as_images
 from ._job import Job
 from ._memory import check_memory
 
+if TYPE_CHECKING:
+    from ._typing import (
+        Any,
+        ArrayLike,
+        Dtype,
+        FloatArray,
+        ImageShape,
+        Memory,
+        Sequence,
+        TrainedLayers,
+    )
+
 
 def cntk_path(
-    X,
-    Y=None,
+    X: ArrayLike,
+    Y: ArrayLike | None = None,
     *,
-    depths,
-    gap=(True, False),
-    lap=(),
-    trained_layers=("all",),
-    filter_size=3,
-    image_shape=None,
-    flip=False,
-    normalize=False,
-    device="auto",
-    dtype="float32",
-    n_jobs=-1,
-    memory=None,
-    verbose=0,
-):
+    depths: Sequence[int],
+    gap: Sequence[bool] = (True, False),
+    lap: Sequence[int] = (),
+    trained_layers: Sequence[TrainedLayers] = ("all",),
+    filter_size: int = 3,
+    image_shape: ImageShape = None,
+    flip: bool = False,
+    normalize: bool = False,
+    device: str = "auto",
+    dtype: Dtype = "float32",
+    n_jobs: int | None = -1,
+    memory: Memory = None,
+    verbose: int | bool = 0,
+) -> tuple[FloatArray, list[dict[str, Any]]]:
     """Kernel matrices of many architectures for the price of the most expensive one.
 
     The state of the recursion after h convolutions holds the kernel of depth h + 1, whatever
@@ -92,7 +107,7 @@ def cntk_path(
         verbose=verbose,
     )
     check_memory(
-        8 * len(readouts) * len(X) * len(X if symmetric else Y),
+        8 * len(readouts) * len(X) * len(X if Y is None else Y),
         f"A path of {len(readouts)} Gram matrices",
         "ask for fewer depths, gap, lap and trained_layers, or for fewer images, at a time",
     )

@@ -15,16 +15,35 @@ inference with noise of variance λ is meant instead: 𝒦(x, x') − 𝒦(x, X)
 for λ = 0.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._dynamics import GradientFlow, check_whole_training
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator as _Mixin
 
-class Posterior:
+    from ._typing import ArrayLike, FloatArray
+else:
+    _Mixin = object
+
+
+class Posterior(_Mixin):
     """`predict` of a regressor with standard deviations on request."""
 
-    def predict(self, X, return_std=False):
+    @overload
+    def predict(self, X: ArrayLike, return_std: Literal[False] = False) -> FloatArray: ...
+
+    @overload
+    def predict(self, X: ArrayLike, return_std: Literal[True]) -> tuple[FloatArray, FloatArray]: ...
+
+    def predict(
+        self, X: ArrayLike, return_std: bool = False
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Predict targets, and how much they vary.
 
         Parameters

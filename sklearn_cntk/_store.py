@@ -23,6 +23,8 @@ Files are written under another name and renamed when they are whole, and never 
 and writers need no locks.  A kernel is symmetric, so a record serves both orders of its images.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -33,6 +35,7 @@ import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -401,11 +404,11 @@ class KernelStore:
     True
     """
 
-    folder: str | os.PathLike
+    folder: str | os.PathLike[str]
     max_bytes: int = 20_000_000_000
 
     @classmethod
-    def of(cls, memory):
+    def of(cls, memory: str | os.PathLike[str] | KernelStore | None) -> KernelStore | None:
         """The store for a `memory` parameter, or None."""
         if memory is None or isinstance(memory, cls):
             store = memory
@@ -423,14 +426,14 @@ class KernelStore:
                 raise ValueError(f"max_bytes={store.max_bytes!r} must be a positive number.")
         return store
 
-    def space(self, architecture, dtype, flip):
+    def space(self, architecture: Any, dtype: str, flip: bool) -> Space:
         """The Space of images and kernels that may meet."""
         shape = "x".join(map(str, architecture.image_shape))
         name = f"v{VERSION}-{shape}-q{architecture.filter_size}-{dtype}" + "-flip" * flip
         return Space(Path(self.folder) / name, self.max_bytes)
 
 
-def clear_memory(folder):
+def clear_memory(folder: str | os.PathLike[str] | KernelStore) -> int:
     """Remove all kernel entries that `memory` has kept in a folder.
 
     Parameters

@@ -3,11 +3,18 @@
 The classes are mixed into estimators that offer ``_predict_targets(X)``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+
+if TYPE_CHECKING:
+    from ._typing import Array, ArrayLike, FloatArray
 
 
 class RegressionTask(MultiOutputMixin, RegressorMixin):
@@ -22,7 +29,7 @@ class RegressionTask(MultiOutputMixin, RegressorMixin):
         check_consistent_length(images, y)
         return y, None
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> FloatArray:
         """Predict targets.
 
         Parameters
@@ -38,6 +45,9 @@ class RegressionTask(MultiOutputMixin, RegressorMixin):
 
 class ClassificationTask(ClassifierMixin):
     """Targets are one-hot labels minus 1/k (Arora et al. 2019, section 5)."""
+
+    if TYPE_CHECKING:
+        classes_: Array
 
     def _encode(self, images, y):
         """Float64 targets and class indices; sets ``classes_``."""
@@ -55,7 +65,7 @@ class ClassificationTask(ClassifierMixin):
         # With two classes the columns are negatives of each other.
         return targets[:, 1] if n_classes == 2 else targets, indices
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> FloatArray:
         """Predicted targets: one-hot labels minus 1/k, so 0 favours no class.
 
         Parameters
@@ -68,7 +78,7 @@ class ClassificationTask(ClassifierMixin):
         """
         return self._predict_targets(X)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Array:
         """Predict class labels.
 
         Parameters

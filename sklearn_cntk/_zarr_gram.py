@@ -1,10 +1,12 @@
 """Gram matrices in Zarr arrays: larger than memory, written by many workers, resumable."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import replace
 from itertools import product
 from random import shuffle
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs, parallel_config
@@ -13,6 +15,12 @@ from ._gram import pair_work, progress_bar
 from ._images import as_images, check_same_shape
 from ._parallel import run
 from ._store import VERSION, digests
+
+if TYPE_CHECKING:
+    import zarr
+
+    from ._typing import Any, ArrayLike, Dtype
+    from .kernels import CNTK
 
 #: The manifest's name among the array's attributes.
 MANIFEST = "sklearn_cntk"
@@ -41,7 +49,15 @@ class GramProgress(NamedTuple):
     total: int
 
 
-def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
+def gram_to_zarr(
+    kernel: CNTK,
+    X: ArrayLike,
+    Y: ArrayLike | None = None,
+    *,
+    store: Any,
+    dtype: Dtype = "float64",
+    chunk_size: int | None = None,
+) -> zarr.Array:
     """Compute a Gram matrix into a Zarr array, or go on where an earlier call stopped.
 
     Each chunk is computed and written by one worker, whole, with a checksum; of a symmetric
@@ -134,7 +150,7 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
     return array
 
 
-def gram_progress(store):
+def gram_progress(store: Any) -> GramProgress:
     """How far `gram_to_zarr` has come, from any process.
 
     Parameters

@@ -1,5 +1,8 @@
 """Image data of the paper's experiments, read from files that the user has."""
 
+from __future__ import annotations
+
+import os
 import pickle
 from numbers import Integral
 from pathlib import Path
@@ -16,7 +19,13 @@ _CLASSES = (
 )  # fmt: skip
 
 
-def load_cifar10(path, *, n_train=None, n_test=None, standardize=True):
+def load_cifar10(
+    path: str | os.PathLike[str],
+    *,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    standardize: bool = True,
+) -> Bunch:
     """Load CIFAR-10 from files on disk.
 
     Parameters

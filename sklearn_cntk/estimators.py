@@ -1,12 +1,16 @@
 """Kernel regression with the CNTK as scikit-learn estimators."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._blas import threads_for
+from ._doc_links import DocumentationLink
 from ._dynamics import GradientFlow, StagedClassification, StagedRegression, check_training_time
 from ._gram import progress_bar
 from ._images import as_images
@@ -17,6 +21,22 @@ from ._tasks import ClassificationTask, RegressionTask
 from ._training_rows import choose_rows
 from .kernels import CNTK
 
+if TYPE_CHECKING:
+    from typing import Self
+
+    from ._typing import (
+        Any,
+        Array,
+        ArrayLike,
+        Dtype,
+        FloatArray,
+        ImageShape,
+        Memory,
+        RandomState,
+        SolverName,
+        TrainedLayers,
+    )
+
 # Float64 kernel values that a prediction holds at a time: 64 MB.
 _PREDICTED_VALUES = 2**23
 
@@ -25,12 +45,18 @@ def check_alpha(alpha):
     """Raise unless `alpha` is a ridge."""
     if isinstance(alpha, bool) or not isinstance(alpha, Real):
         raise TypeError(f"alpha must be a number, got {alpha!r}.")
-    if not 0 <= alpha < np.inf:
+    if not 0 <= float(alpha) < np.inf:
         raise ValueError(f"alpha={alpha} is no ridge: use a finite number of 0 or more.")
 
 
-class ImageEstimator(BaseEstimator):
+class ImageEstimator(DocumentationLink, BaseEstimator):
     """An estimator with `image_shape` whose X are images."""
+
+    if TYPE_CHECKING:
+        image_shape: ImageShape
+        image_shape_: tuple[int, int, int]
+        n_features_in_: int
+        feature_names_in_: Array
 
     def _check_images(self, X, *, reset):
         """Images of X; its features are recorded, or compared with those of fit."""
@@ -40,41 +66,48 @@ class ImageEstimator(BaseEstimator):
             validate_data(self, X, reset=False, skip_check_array=True)
         images = as_images(X, shape, estimator=self)
         if reset:
-            rows = X if n_dimensions == 2 else images.reshape(len(images), -1)
-            validate_data(self, rows, skip_check_array=True)
-            self.image_shape_ = images.shape[1:]
+            flat = X if n_dimensions == 2 else images.reshape(len(images), -1)
+            validate_data(self, flat, skip_check_array=True)
+            _, rows, columns, channels = images.shape
+            self.image_shape_ = rows, columns, channels
         return images
 
 
 class _CNTKEstimator(ImageEstimator):
     """What regression and classification share: images, rows, kernel and dual coefficients."""
 
+    if TYPE_CHECKING:
+        dual_coef_: FloatArray
+        X_fit_: Array
+        n_iter_: int
+        kernel_: CNTK
+
     def __init__(
         self,
-        depth=11,
-        gap=True,
+        depth: int = 11,
+        gap: bool = True,
         *,
-        alpha=1e-5,
-        train_size=None,
-        training_time=None,
-        lap=0,
-        trained_layers="all",
-        filter_size=3,
-        image_shape=None,
-        flip=False,
-        normalize=False,
-        device="auto",
-        dtype="float32",
-        n_jobs=-1,
-        memory=None,
-        solver="auto",
-        n_components=None,
-        gram_store=None,
-        tol=1e-6,
-        max_iter=1000,
-        random_state=None,
-        verbose=0,
-    ):
+        alpha: float = 1e-5,
+        train_size: float | None = None,
+        training_time: float | None = None,
+        lap: int = 0,
+        trained_layers: TrainedLayers = "all",
+        filter_size: int = 3,
+        image_shape: ImageShape = None,
+        flip: bool = False,
+        normalize: bool = False,
+        device: str = "auto",
+        dtype: Dtype = "float32",
+        n_jobs: int | None = -1,
+        memory: Memory = None,
+        solver: SolverName = "auto",
+        n_components: int | None = None,
+        gram_store: Any = None,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        random_state: RandomState = None,
+        verbose: int | bool = 0,
+    ) -> None:
         self.depth = depth
         self.gap = gap
         self.alpha = alpha
@@ -279,7 +312,7 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
     True
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Compute the Gram matrix of the training images and solve for the dual coefficients.
 
         Parameters
@@ -410,7 +443,7 @@ class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKEstimator):
     True
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Compute the Gram matrix of the training images and solve for the dual coefficients.
 
         Parameters

@@ -1,12 +1,19 @@
 """The convolutional neural tangent kernel under scikit-learn's kernel contract."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
 import numpy as np
 from sklearn.gaussian_process.kernels import Kernel
 
 from ._architecture import Readout, check_integer
-from ._estimate import estimate
+from ._estimate import Estimate, estimate
 from ._images import as_images, check_image_shape
 from ._job import Job
+
+if TYPE_CHECKING:
+    from ._typing import ArrayLike, Dtype, FloatArray, ImageShape, Memory, TrainedLayers
 
 
 class CNTK(Kernel):
@@ -103,21 +110,21 @@ class CNTK(Kernel):
 
     def __init__(
         self,
-        depth=11,
-        gap=True,
+        depth: int = 11,
+        gap: bool = True,
         *,
-        lap=0,
-        trained_layers="all",
-        filter_size=3,
-        image_shape=None,
-        flip=False,
-        normalize=False,
-        device="auto",
-        dtype="float32",
-        n_jobs=-1,
-        memory=None,
-        verbose=0,
-    ):
+        lap: int = 0,
+        trained_layers: TrainedLayers = "all",
+        filter_size: int = 3,
+        image_shape: ImageShape = None,
+        flip: bool = False,
+        normalize: bool = False,
+        device: str = "auto",
+        dtype: Dtype = "float32",
+        n_jobs: int | None = -1,
+        memory: Memory = None,
+        verbose: int | bool = 0,
+    ) -> None:
         self.depth = depth
         self.gap = gap
         self.lap = lap
@@ -132,7 +139,19 @@ class CNTK(Kernel):
         self.memory = memory
         self.verbose = verbose
 
-    def __call__(self, X, Y=None, eval_gradient=False):
+    @overload
+    def __call__(
+        self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: Literal[False] = False
+    ) -> FloatArray: ...
+
+    @overload
+    def __call__(
+        self, X: ArrayLike, Y: ArrayLike | None = None, *, eval_gradient: Literal[True]
+    ) -> tuple[FloatArray, FloatArray]: ...
+
+    def __call__(
+        self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: bool = False
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Kernel values of all pairs of X and Y.
 
         Parameters
@@ -167,7 +186,7 @@ class CNTK(Kernel):
         (K,) = self._job(X).gram(X, Y)
         return (K, np.empty((*K.shape, 0))) if eval_gradient else K
 
-    def diag(self, X):
+    def diag(self, X: ArrayLike) -> FloatArray:
         """Kernel value of each image with itself, at the cost of n pairs.
 
         Parameters
@@ -183,7 +202,9 @@ class CNTK(Kernel):
         (values,) = self._job(images).diagonals(images)
         return (values > 0).astype(np.float64) if self.normalize else values
 
-    def estimate(self, n_x, n_y=None, *, image_shape=None):
+    def estimate(
+        self, n_x: int, n_y: int | None = None, *, image_shape: ImageShape = None
+    ) -> Estimate:
         """What a Gram matrix will cost on the devices that would compute it now.
 
         Measures for a second or so, after compiling.
@@ -217,11 +238,11 @@ class CNTK(Kernel):
             raise ValueError("image_shape=None: give the shape of the images to estimate for.")
         return estimate(self._job(np.zeros((1, *shape))), n_x, n_y)
 
-    def is_stationary(self):
+    def is_stationary(self) -> bool:
         """Whether the kernel depends on differences of its inputs alone: False."""
         return False
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         defaults = type(self)().get_params()
         changed = {k: v for k, v in self.get_params().items() if repr(v) != repr(defaults[k])}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"

@@ -1,6 +1,9 @@
 """Transformers of images, of any form that the estimators take, that keep that form."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import eigh
@@ -9,11 +12,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from .estimators import ImageEstimator
 
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from ._typing import ArrayLike, FloatArray, ImageShape
+
 
 class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
     """Fits and transforms images (n, P, Q, C); X keeps its shape."""
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn the statistics of the training images.
 
         Parameters
@@ -29,7 +37,7 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
         self._fit_images(self._check_images(X, reset=True).astype(np.float64))
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> FloatArray:
         """Transform images.
 
         Parameters
@@ -79,7 +87,11 @@ class ImageStandardizer(_ImageTransformer):
     True
     """
 
-    def __init__(self, image_shape=None):
+    if TYPE_CHECKING:
+        mean_: FloatArray
+        scale_: FloatArray
+
+    def __init__(self, image_shape: ImageShape = None) -> None:
         self.image_shape = image_shape
 
     def _fit_images(self, images):
@@ -135,7 +147,11 @@ class ZCAWhitening(_ImageTransformer):
     True
     """
 
-    def __init__(self, regularization=0.1, image_shape=None):
+    if TYPE_CHECKING:
+        mean_: FloatArray
+        whitening_: FloatArray
+
+    def __init__(self, regularization: float = 0.1, image_shape: ImageShape = None) -> None:
         self.regularization = regularization
         self.image_shape = image_shape
 

@@ -1,7 +1,10 @@
 """Architecture search from one pass: CNTKRegressorCV and CNTKClassifierCV."""
 
+from __future__ import annotations
+
 import time
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -20,6 +23,21 @@ from ._solvers import ridge_dual
 from ._tasks import ClassificationTask, RegressionTask
 from .estimators import CNTKClassifier, CNTKRegressor, ImageEstimator, check_alpha
 from .kernels import CNTK
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from ._typing import (
+        Any,
+        ArrayLike,
+        Cv,
+        Dtype,
+        ImageShape,
+        Memory,
+        Scoring,
+        Sequence,
+        TrainedLayers,
+    )
 
 
 def leave_one_out(K, targets, alphas):
@@ -49,26 +67,32 @@ def leave_one_out(K, targets, alphas):
 class _CNTKSearch(ImageEstimator):
     """What the searches for regression and classification share."""
 
+    if TYPE_CHECKING:
+        best_params_: dict[str, Any]
+        best_score_: float
+        best_index_: int
+        cv_results_: dict[str, Any]
+
     def __init__(
         self,
-        depths=(3, 4, 6, 11),
-        gaps=(True, False),
+        depths: Sequence[int] = (3, 4, 6, 11),
+        gaps: Sequence[bool] = (True, False),
         *,
-        laps=(),
-        alphas=(1e-5, 1e-3, 1e-1),
-        cv=None,
-        scoring=None,
-        trained_layers="all",
-        filter_size=3,
-        image_shape=None,
-        flip=False,
-        normalize=False,
-        device="auto",
-        dtype="float32",
-        n_jobs=-1,
-        memory=None,
-        verbose=0,
-    ):
+        laps: Sequence[int] = (),
+        alphas: Sequence[float] = (1e-5, 1e-3, 1e-1),
+        cv: Cv = None,
+        scoring: Scoring = None,
+        trained_layers: TrainedLayers = "all",
+        filter_size: int = 3,
+        image_shape: ImageShape = None,
+        flip: bool = False,
+        normalize: bool = False,
+        device: str = "auto",
+        dtype: Dtype = "float32",
+        n_jobs: int | None = -1,
+        memory: Memory = None,
+        verbose: int | bool = 0,
+    ) -> None:
         self.depths = depths
         self.gaps = gaps
         self.laps = laps
@@ -86,7 +110,7 @@ class _CNTKSearch(ImageEstimator):
         self.memory = memory
         self.verbose = verbose
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Compute all Gram matrices in one pass, score the candidates, and fit the best one.
 
         Parameters
@@ -220,7 +244,7 @@ def _results(candidates, scores, times):
         for readout, alpha in candidates
     ]
     for name in params[0]:
-        column = np.ma.masked_array([param[name] for param in params])
+        column: Any = np.ma.masked_array([param[name] for param in params])
         results[f"param_{name}"] = column
     results["params"] = params
     for split, column in enumerate(scores.T):
@@ -336,6 +360,9 @@ class CNTKRegressorCV(RegressionTask, _CNTKSearch):
 
     _estimator = CNTKRegressor
 
+    if TYPE_CHECKING:
+        best_estimator_: CNTKRegressor
+
     def _identity(self):
         return _IdentityRegressor()
 
@@ -421,6 +448,9 @@ class CNTKClassifierCV(ClassificationTask, _CNTKSearch):
     """
 
     _estimator = CNTKClassifier
+
+    if TYPE_CHECKING:
+        best_estimator_: CNTKClassifier
 
     def _identity(self):
         identity = _IdentityClassifier()

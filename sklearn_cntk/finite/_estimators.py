@@ -1,8 +1,11 @@
 """The paper's finite networks as scikit-learn estimators."""
 
+from __future__ import annotations
+
 import warnings
 from contextlib import contextmanager
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +18,11 @@ from .._tasks import ClassificationTask, RegressionTask
 from ..estimators import ImageEstimator
 from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
 from ._training import initial_scale, largest_stable_rate, predict, train
+
+if TYPE_CHECKING:
+    from typing import Literal, Self
+
+    from .._typing import ArrayLike, Dtype, ImageShape, RandomState, TrainedLayers
 
 # Learning rates that lr="auto" tries, each a quarter of the one before.
 _ATTEMPTS = 5
@@ -32,26 +40,34 @@ def _check_number(name, value, low, high, remedy):
 class _CNNEstimator(ImageEstimator):
     """What regression and classification share: the network and its training."""
 
+    if TYPE_CHECKING:
+        network_: ConvolutionalNetwork
+        loss_curve_: list[float]
+        n_iter_: int
+        converged_: bool
+        kappa_: float
+        lr_: float
+
     def __init__(
         self,
-        depth=11,
-        gap=True,
+        depth: int = 11,
+        gap: bool = True,
         *,
-        trained_layers="all",
-        filter_size=3,
-        image_shape=None,
-        width=128,
-        kappa=0.1,
-        lr="auto",
-        momentum=0.0,
-        batch_size=128,
-        max_epochs=200,
-        tol="auto",
-        random_state=None,
-        device="auto",
-        dtype="float32",
-        verbose=0,
-    ):
+        trained_layers: TrainedLayers = "all",
+        filter_size: int = 3,
+        image_shape: ImageShape = None,
+        width: int = 128,
+        kappa: float = 0.1,
+        lr: float | Literal["auto"] = "auto",
+        momentum: float = 0.0,
+        batch_size: int = 128,
+        max_epochs: int = 200,
+        tol: float | Literal["auto"] = "auto",
+        random_state: RandomState = None,
+        device: str = "auto",
+        dtype: Dtype = "float32",
+        verbose: int | bool = 0,
+    ) -> None:
         self.depth = depth
         self.gap = gap
         self.trained_layers = trained_layers
@@ -296,7 +312,7 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
     True
     """
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Draw the network and train it.
 
         Parameters
@@ -419,7 +435,7 @@ class CNNClassifier(ClassificationTask, _CNNEstimator):
     True
     """
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Draw the network and train it.
 
         Parameters

@@ -1,5 +1,9 @@
 """Random features whose inner products are the Monte-Carlo CNTK."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
@@ -11,6 +15,11 @@ from ..estimators import ImageEstimator
 from ._gradients import explicit_gradients, number_of_weights
 from ._kernel import _BUDGET, draw_seeds
 from ._network import ConvolutionalNetwork, select_device, select_dtype
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from .._typing import Array, ArrayLike, Dtype, ImageShape, RandomState, TrainedLayers
 
 
 class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator):
@@ -73,18 +82,18 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
 
     def __init__(
         self,
-        depth=11,
-        gap=True,
+        depth: int = 11,
+        gap: bool = True,
         *,
-        trained_layers="last",
-        filter_size=3,
-        image_shape=None,
-        width=128,
-        n_draws=1,
-        random_state=None,
-        device="auto",
-        dtype="float32",
-    ):
+        trained_layers: TrainedLayers = "last",
+        filter_size: int = 3,
+        image_shape: ImageShape = None,
+        width: int = 128,
+        n_draws: int = 1,
+        random_state: RandomState = None,
+        device: str = "auto",
+        dtype: Dtype = "float32",
+    ) -> None:
         self.depth = depth
         self.gap = gap
         self.trained_layers = trained_layers
@@ -96,7 +105,7 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
         self.device = device
         self.dtype = dtype
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Draw the networks; of `X` only the shape of its images matters.
 
         Parameters
@@ -134,7 +143,7 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
         ]
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Array:
         """Features of images.
 
         Parameters

@@ -1,6 +1,9 @@
 """The Monte-Carlo CNTK of finite random networks under scikit-learn's kernel contract."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import torch
@@ -17,6 +20,9 @@ from ._gradients import (
     rows_at_a_time,
 )
 from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
+
+if TYPE_CHECKING:
+    from .._typing import ArrayLike, Dtype, FloatArray, ImageShape, TrainedLayers
 
 # Bytes of the gradients, and of the pixel-by-pixel products, that are held at a time.
 _BUDGET = 2**28
@@ -90,19 +96,19 @@ class EmpiricalCNTK(Kernel):
 
     def __init__(
         self,
-        depth=11,
-        gap=True,
+        depth: int = 11,
+        gap: bool = True,
         *,
-        trained_layers="all",
-        filter_size=3,
-        image_shape=None,
-        width=128,
-        n_draws=1,
-        random_state=0,
-        device="auto",
-        dtype="float32",
-        verbose=0,
-    ):
+        trained_layers: TrainedLayers = "all",
+        filter_size: int = 3,
+        image_shape: ImageShape = None,
+        width: int = 128,
+        n_draws: int = 1,
+        random_state: int = 0,
+        device: str = "auto",
+        dtype: Dtype = "float32",
+        verbose: int | bool = 0,
+    ) -> None:
         self.depth = depth
         self.gap = gap
         self.trained_layers = trained_layers
@@ -115,7 +121,19 @@ class EmpiricalCNTK(Kernel):
         self.dtype = dtype
         self.verbose = verbose
 
-    def __call__(self, X, Y=None, eval_gradient=False):
+    @overload
+    def __call__(
+        self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: Literal[False] = False
+    ) -> FloatArray: ...
+
+    @overload
+    def __call__(
+        self, X: ArrayLike, Y: ArrayLike | None = None, *, eval_gradient: Literal[True]
+    ) -> tuple[FloatArray, FloatArray]: ...
+
+    def __call__(
+        self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: bool = False
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Kernel values of all pairs of X and Y.
 
         Parameters
@@ -162,7 +180,7 @@ class EmpiricalCNTK(Kernel):
             K = (K + K.T) / 2
         return (K, np.empty((*K.shape, 0))) if eval_gradient else K
 
-    def diag(self, X):
+    def diag(self, X: ArrayLike) -> FloatArray:
         """Kernel value of each image with itself.
 
         Parameters
@@ -184,11 +202,11 @@ class EmpiricalCNTK(Kernel):
                     values[rows] += layer.squares().double().cpu().numpy()
         return values / len(networks)
 
-    def is_stationary(self):
+    def is_stationary(self) -> bool:
         """Whether the kernel depends on differences of its inputs alone: False."""
         return False
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         defaults = type(self)().get_params()
         changed = {k: v for k, v in self.get_params().items() if repr(v) != repr(defaults[k])}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"

@@ -11,7 +11,10 @@ The first layer has no factor, so that E[u¹ u¹'] is the kernel's Σ⁰ = box(x
 factor is 1/q² times c_σ = 2 of eqs. 11 and 12, averaged over the channels.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +22,9 @@ from torch import nn
 from torch.nn import functional
 
 from .._architecture import Architecture, Readout, check_integer
+
+if TYPE_CHECKING:
+    from .._typing import TrainedLayers
 
 
 class ConvolutionalNetwork(nn.Module):
@@ -61,20 +67,20 @@ class ConvolutionalNetwork(nn.Module):
 
     def __init__(
         self,
-        image_shape,
-        depth,
-        gap=True,
+        image_shape: tuple[int, int, int],
+        depth: int,
+        gap: bool = True,
         *,
-        trained_layers="all",
-        filter_size=3,
-        width=128,
-        n_outputs=1,
-        seed=0,
-        dtype=torch.float32,
-    ):
+        trained_layers: TrainedLayers = "all",
+        filter_size: int = 3,
+        width: int = 128,
+        n_outputs: int = 1,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         readout = Readout(depth, gap, trained_layers)
-        architecture = Architecture(tuple(image_shape), filter_size)
+        architecture = Architecture(tuple(image_shape), filter_size)  # type: ignore[arg-type]
         width = check_integer("width", width, 1, "use 1 or more channels")
         self.gap = readout.gap
         self.radius = architecture.radius
@@ -95,12 +101,14 @@ class ConvolutionalNetwork(nn.Module):
         self.readout = normal(n_outputs, read, trained=trained_layers != "hidden")
         self.factor = math.sqrt(2 / (width * q**2))
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Outputs (n, n_outputs) for images (n, channels, height, width)."""
         outputs, _ = self.layers(images)
         return outputs
 
-    def layers(self, images):
+    def layers(
+        self, images: torch.Tensor
+    ) -> tuple[torch.Tensor, list[tuple[float, torch.Tensor, torch.Tensor]]]:
         """Outputs, and for each layer its weights' factor, inputs and pre-activations."""
         layers, activations = [], images
         for layer, weights in enumerate(self.filters):
@@ -115,7 +123,7 @@ class ConvolutionalNetwork(nn.Module):
         return outputs, layers
 
     @property
-    def trained(self):
+    def trained(self) -> dict[str, nn.Parameter]:
         """Names and values of the weights that are trained."""
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 

@@ -1,0 +1,165 @@
+"""What displays of searches read from ``cv_results_``."""
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
+
+#: Parameters that make an architecture, in the order in which labels name them.
+ARCHITECTURE = ("depth", "gap", "lap", "trained_layers", "filter_size")
+
+
+class Candidate(NamedTuple):
+    """A candidate of a search: its parameters, and its scores (n_splits,)."""
+
+    parameters: dict
+    scores: np.ndarray
+
+    @property
+    def rank(self):
+        """The mean score; one that is not a number is the lowest."""
+        mean = np.mean(self.scores)
+        return -np.inf if np.isnan(mean) else mean
+
+
+def last_part(name):
+    """What a parameter is called by the estimator that has it: "depth" of "pipe__cntk__depth"."""
+    return name.rpartition("__")[2]
+
+
+def read_candidates(cv_results, scorer_name, fixed=None):
+    """Candidates of ``cv_results_``, and the name of their score.
+
+    Parameters
+    ----------
+    cv_results : mapping of columns
+    scorer_name : str or None
+        Which score of several; of a single one, what to call it.
+    fixed : dict or None
+        Parameters that are not searched, by their full names.
+
+    Returns
+    -------
+    candidates : list of Candidate
+        Parameters by their last parts.
+    score_name : str
+    """
+    try:
+        params = list(cv_results["params"])
+    except (KeyError, TypeError, IndexError):
+        raise ValueError(
+            "cv_results has no 'params': give the cv_results_ of a fitted search, such as "
+            "GridSearchCV or CNTKClassifierCV."
+        ) from None
+    column = _score_column(cv_results, scorer_name)
+    pattern = re.compile(rf"split\d+_test_{re.escape(column)}")
+    splits = [np.asarray(cv_results[key]) for key in cv_results if pattern.fullmatch(str(key))]
+    scores = np.stack(splits, axis=1).astype(float)
+    fixed = {} if fixed is None else fixed
+    candidates = [
+        Candidate(_by_last_part({**fixed, **own}), row)
+        for own, row in zip(params, scores, strict=True)
+    ]
+    return candidates, scorer_name or ("score" if column == "score" else column)
+
+
+def require_searched(candidates, name):
+    """Raise unless every candidate says what `name` is."""
+    lacking = [c.parameters for c in candidates if name not in c.parameters]
+    if lacking:
+        searched = ", ".join(sorted({key for c in candidates for key in c.parameters}))
+        raise ValueError(
+            f"cv_results has no parameter {name!r} (or '…__{name}') for {len(lacking)} of "
+            f"{len(candidates)} candidates: search over {name}. The parameters are: {searched}."
+        )
+
+
+def search_facts(search):
+    """``cv_results_``, fixed parameters and the score's name of a fitted search."""
+    if not hasattr(search, "cv_results_"):
+        raise ValueError(
+            f"{type(search).__name__} has no cv_results_: give a fitted search, such as "
+            "GridSearchCV or CNTKClassifierCV."
+        )
+    estimator = getattr(search, "estimator", None)
+    fixed = {}
+    if estimator is not None:
+        fixed = {
+            name: value
+            for name, value in estimator.get_params().items()
+            if last_part(name) in ARCHITECTURE
+        }
+    refit = getattr(search, "refit", None)  # of several scores, the one that chose the best
+    label = (
+        refit if isinstance(refit, str) else score_label(search, getattr(search, "scoring", None))
+    )
+    return search.cv_results_, fixed, label
+
+
+def score_label(estimator, scoring):
+    """What scikit-learn calls this `scoring` of an estimator; None where it cannot be told."""
+    if isinstance(scoring, str):
+        return scoring
+    if scoring is None:
+        return "accuracy" if is_classifier(estimator) else "r2" if is_regressor(estimator) else None
+    return getattr(scoring, "__name__", None)
+
+
+def axis_label(score_name):
+    """A score's name as the label of an axis: "Negative mean squared error"."""
+    if score_name == "r2":
+        return "R²"
+    text = score_name.removeprefix("neg_").replace("_", " ")
+    text = f"negative {text}" if score_name.startswith("neg_") else text
+    return text[:1].upper() + text[1:]
+
+
+def pooling_name(parameters):
+    """The pooling of an architecture in words; "CNTK" where the parameters do not tell."""
+    gap, lap = parameters.get("gap"), parameters.get("lap")
+    if lap:
+        return f"local average pooling, radius {lap}"
+    if gap is None:
+        return "CNTK"
+    return "global average pooling" if gap else "flattening"
+
+
+def best_of(candidates, key):
+    """The best candidate of each group, by its ``key(parameters)``, in order of appearance."""
+    best: dict[Any, Candidate] = {}
+    for candidate in candidates:
+        group = key(candidate.parameters)
+        if group not in best or candidate.rank > best[group].rank:
+            best[group] = candidate
+    return best
+
+
+def _score_column(cv_results, scorer_name):
+    prefix = "mean_test_"
+    columns = [str(key).removeprefix(prefix) for key in cv_results if str(key).startswith(prefix)]
+    if not columns:
+        raise ValueError("cv_results has no column 'mean_test_…': give that of a fitted search.")
+    if scorer_name in columns:
+        return scorer_name
+    if columns == ["score"]:  # it does not say which score that is
+        return "score"
+    if scorer_name is None and len(columns) == 1:
+        return columns[0]
+    raise ValueError(
+        f"scorer_name={scorer_name!r} is not among the scores of cv_results: use one of {columns}."
+    )
+
+
+def _by_last_part(parameters):
+    result: dict[str, Any] = {}
+    full: dict[str, str] = {}
+    for name, value in parameters.items():
+        part = last_part(name)
+        if part in full and full[part] != name and part in (*ARCHITECTURE, "train_size"):
+            raise ValueError(
+                f"cv_results has two parameters that end in {part!r}, {full[part]!r} and "
+                f"{name!r}: a display shows one CNTK."
+            )
+        result[part], full[part] = value, name
+    return result

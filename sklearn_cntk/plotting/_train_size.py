@@ -1,0 +1,325 @@
+"""Score over training-set size."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.model_selection import GridSearchCV, check_cv
+from sklearn.pipeline import Pipeline
+
+from ._curves import CurveDisplay, check_curves, place
+from ._matplotlib import import_pyplot
+from ._results import (
+    ARCHITECTURE,
+    best_of,
+    last_part,
+    pooling_name,
+    read_candidates,
+    require_searched,
+    score_label,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+
+    from .._typing import ArrayLike, Cv, Scoring, Spread
+
+
+class TrainSizeDisplay(CurveDisplay):
+    """Score over training-set size: a line for each architecture, with the spread of folds.
+
+    It is recommended to use :meth:`from_estimator` or :meth:`from_cv_results`.
+
+    Parameters
+    ----------
+    train_sizes : array-like, shape (n_sizes,)
+        Numbers of training images (int), or fractions (float).
+    scores : dict of str to array-like, shape (n_sizes, n_splits)
+        Test scores by architecture; NaN where there is no candidate.
+    score_name : str, default="score"
+        Label of the vertical axis; underscores become spaces.
+
+    Attributes
+    ----------
+    lines_ : list of matplotlib lines
+        One an architecture, the means over splits.
+    fill_between_ : list of matplotlib collections, or None
+        One standard deviation over splits to either side; None if there is one split.
+    errorbar_ : list of matplotlib containers, or None
+        The same with ``std_display_style="errorbar"``.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    DepthDisplay : Score over depth.
+    sklearn.model_selection.LearningCurveDisplay : Training scores too, for any estimator.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_cntk import CNTKClassifier
+    >>> from sklearn_cntk.plotting import TrainSizeDisplay
+    >>> images, labels = load_digits().images[:150], load_digits().target[:150]
+    >>> model = CNTKClassifier(depth=3, random_state=0)
+    >>> display = TrainSizeDisplay.from_estimator(
+    ...     model, images, labels, train_sizes=(0.25, 0.5, 1.0), cv=3
+    ... )
+    >>> display.train_sizes.tolist()
+    [25, 50, 100]
+    """
+
+    def __init__(
+        self, train_sizes: ArrayLike, scores: Mapping[str, ArrayLike], *, score_name: str = "score"
+    ) -> None:
+        check_curves(train_sizes, scores, "train_sizes")
+        self.train_sizes = train_sizes
+        self.scores = scores
+        self.score_name = score_name
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        std_display_style: Spread = "fill_between",
+        line_kw: dict[str, Any] | None = None,
+        spread_kw: dict[str, Any] | None = None,
+    ) -> Self:
+        """Draw; the horizontal axis is logarithmic if sizes differ by more than a factor of 5.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
+            How to show the standard deviation over splits.
+        line_kw : dict, default=None
+            Passed to ``ax.plot``.
+        spread_kw : dict, default=None
+            Passed to ``ax.fill_between`` or ``ax.errorbar``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            matplotlib is missing.
+        """
+        self._draw(ax, std_display_style, line_kw, spread_kw)
+        sizes = np.unique(self.train_sizes)
+        numbers = sizes.dtype.kind in "iu"
+        self.ax_.set_xlabel("Training images" if numbers else "Fraction of the training images")
+        wide = sizes[-1] > 5 * sizes[0] > 0
+        if wide:
+            self.ax_.set_xscale("log")
+        positions = np.log(sizes) if wide else sizes
+        if len(sizes) == 1 or np.diff(positions).min() >= np.ptp(positions) / 12:
+            self.ax_.set_xticks(sizes, [f"{size:g}" if size < 1 else str(size) for size in sizes])
+            self.ax_.minorticks_off()
+        return self
+
+    def _points(self):
+        return self.train_sizes
+
+    @classmethod
+    def from_cv_results(
+        cls,
+        cv_results: Mapping[str, Any],
+        *,
+        ax: Axes | None = None,
+        scorer_name: str | None = None,
+        **plot_options: Any,
+    ) -> Self:
+        """Draw the results of a search over `train_size`.
+
+        Parameters
+        ----------
+        cv_results : dict of arrays
+            ``cv_results_`` of scikit-learn's searches.  Parameters are found by their last part,
+            such as "train_size" of "cntkclassifier__train_size".  `depth`, `gap`, `lap`,
+            `trained_layers` and `filter_size` make an architecture, which gets a line; of
+            candidates that differ in others, such as `alpha`, the one with the best mean score is
+            shown.  Sizes are either numbers, or fractions, of which None is 1.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        scorer_name : str, default=None
+            Which score, if there are several; the name of the score, if there is one.
+        **plot_options
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        TrainSizeDisplay
+
+        Raises
+        ------
+        ValueError
+            `train_size` was not searched, or by numbers and fractions at once, or `scorer_name`
+            is missing.
+        ImportError
+            matplotlib is missing.
+        """
+        import_pyplot(cls.__name__)
+        candidates, score_name = read_candidates(cv_results, scorer_name)
+        return cls._from_candidates(candidates, score_name).plot(ax, **plot_options)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        train_sizes: Sequence[float] = (0.125, 0.25, 0.5, 1.0),
+        cv: Cv = None,
+        scoring: Scoring = None,
+        ax: Axes | None = None,
+        n_jobs: int | None = None,
+        name: str | None = None,
+        **plot_options: Any,
+    ) -> Self:
+        """Cross-validate an estimator with parts of the training images, and draw.
+
+        Parameters
+        ----------
+        estimator : estimator with a parameter `train_size`
+            :class:`~sklearn_cntk.CNTKClassifier`, :class:`~sklearn_cntk.CNTKRegressor`, or a
+            pipeline or search with one.
+        X : array-like, n images
+        y : array-like (n,) or (n, n_targets)
+        train_sizes : sequence of int or float, default=(0.125, 0.25, 0.5, 1.0)
+            Numbers of images, or fractions of the smallest training set among the splits.
+        cv : int, cross-validation generator, iterable or None, default=None
+            As in :class:`~sklearn.model_selection.GridSearchCV`.
+        scoring : str, callable or None, default=None
+            One score, as in :class:`~sklearn.model_selection.GridSearchCV`.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        n_jobs : int or None, default=None
+            Splits and sizes that are computed at a time.
+        name : str, default=None
+            Label of the line; None takes the estimator's class.
+        **plot_options
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        TrainSizeDisplay
+
+        Raises
+        ------
+        ValueError
+            The estimator has no parameter `train_size`, or a size is out of range.
+        ImportError
+            matplotlib is missing.
+        """
+        import_pyplot(cls.__name__)
+        parameter = _train_size_parameter(estimator)
+        splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
+        sizes = _numbers(train_sizes, min(len(train) for train, _ in splits))
+        search = GridSearchCV(
+            estimator,
+            {parameter: sizes},
+            scoring=scoring,
+            cv=splits,
+            n_jobs=n_jobs,
+            refit=False,
+            error_score="raise",
+        ).fit(X, y)
+        candidates, score_name = read_candidates(
+            search.cv_results_, score_label(estimator, scoring)
+        )
+        if name is None:
+            last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+            name = type(last).__name__
+        scores = {name: np.array([candidate.scores for candidate in candidates])}
+        return cls(np.array(sizes), scores, score_name=score_name).plot(ax, **plot_options)
+
+    @classmethod
+    def _from_candidates(cls, candidates, score_name):
+        require_searched(candidates, "train_size")
+        sizes = _common_sizes([c.parameters["train_size"] for c in candidates])
+        candidates = [
+            c._replace(parameters={**c.parameters, "train_size": size})
+            for c, size in zip(candidates, sizes, strict=True)
+        ]
+        # What all candidates have in common needs no mention.
+        varying = [
+            name
+            for name in ARCHITECTURE
+            if len({repr(c.parameters.get(name)) for c in candidates}) > 1
+        ]
+
+        def key(parameters):
+            return parameters["train_size"], tuple(
+                (name, parameters.get(name)) for name in ARCHITECTURE
+            )
+
+        best = best_of(candidates, key)
+        points = sorted({size for size, _ in best})
+        scores = place(best, points, lambda group: _architecture_name(dict(group), varying))
+        return cls(np.array(points), scores, score_name=score_name)
+
+
+def _architecture_name(parameters, varying):
+    """Words for the parameters that vary."""
+    words = []
+    if "depth" in varying:
+        words.append(f"depth {parameters['depth']}")
+    if "gap" in varying or "lap" in varying:
+        words.append(pooling_name(parameters))
+    words += [f"{name}={parameters[name]!r}" for name in varying if name in ARCHITECTURE[3:]]
+    return ", ".join(words) or "CNTK"
+
+
+def _common_sizes(sizes):
+    """Sizes of one kind, numbers or fractions; None is the fraction 1."""
+    numbers = [size for size in sizes if isinstance(size, Integral)]
+    if not numbers:
+        return [1.0 if size is None else float(size) for size in sizes]
+    if len(numbers) < len(sizes):
+        others = sorted({repr(size) for size in sizes if not isinstance(size, Integral)})
+        raise ValueError(
+            f"train_size was searched by numbers and by {', '.join(others)}, which have no common "
+            "axis: use numbers of images only, or fractions and None."
+        )
+    return [int(size) for size in numbers]
+
+
+def _numbers(train_sizes, n):
+    """Different numbers of images, increasing, for numbers or fractions of n."""
+    numbers = set()
+    for size in train_sizes:
+        if isinstance(size, bool) or not isinstance(size, Real):
+            raise TypeError(f"train_sizes holds {size!r}: use numbers of images or fractions.")
+        number = int(size) if isinstance(size, Integral) else int(size * n)
+        if not 1 <= number <= n or (not isinstance(size, Integral) and float(size) > 1):
+            raise ValueError(
+                f"train_sizes holds {size!r}: use 1 to {n} images, the smallest training set "
+                "among the splits, or fractions (float) in (0, 1]."
+            )
+        numbers.add(number)
+    if not numbers:
+        raise ValueError("train_sizes is empty: give at least one size.")
+    return sorted(numbers)
+
+
+def _train_size_parameter(estimator):
+    """The name of the parameter `train_size` of an estimator or of one of its steps."""
+    names = [name for name in estimator.get_params() if last_part(name) == "train_size"]
+    if len(names) != 1:
+        found = f"has {' and '.join(names)}" if names else "has no parameter 'train_size'"
+        raise ValueError(
+            f"{type(estimator).__name__} {found}: use a CNTKClassifier or CNTKRegressor, or a "
+            "pipeline or search with one. For other estimators there is "
+            "sklearn.model_selection.LearningCurveDisplay."
+        )
+    return names[0]
