@@ -18,7 +18,8 @@ copyright = author
 version = release = __version__
 
 extensions = [
-    "mathml",  # in _ext
+    "benchmarks_page",  # this and the next in _ext
+    "mathml",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -77,7 +78,7 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
 }
-html_sidebars = {page: [] for page in ("index", "benchmarks", "comparison", "quickstart")}
+html_sidebars = {page: [] for page in ("index", "benchmarks", "comparison", "mathematics", "quickstart")}
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -86,9 +87,7 @@ copybutton_prompt_is_regexp = True
 def _write_pages(app, config):
     """Pages that are made of the code and of the benchmarks' results, before Sphinx looks."""
     api_pages.write(HERE / "api")
-    results = HERE.parent / "benchmarks" / "results"
-    page = benchmarks_page.page(results)
-    benchmarks_page.write(HERE / "benchmarks.md", page)
+    benchmarks_page.write(HERE / "benchmarks.md", benchmarks_page.page(benchmarks_page.RESULTS))
 
 
 def setup(app):

@@ -3,6 +3,8 @@
 A result is a JSON object with a ``machine``, or a CSV file that starts with comment lines
 ``# key: value``; both name processor and date.  `SECTIONS` says what a file is about and which of
 its numbers to show; files that it does not name are shown whole.
+
+As an extension it has the directive ``benchmark-result FILE``: the part of the page on one file.
 """
 
 import ast
@@ -11,6 +13,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+
+#: Where the results are.
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 _SHOWN_VERSIONS = ("sklearn-cntk", "numpy", "scikit-learn", "numba")
 
@@ -281,13 +290,23 @@ def page(folder):
 
 
 def _section(result):
+    title = _section_of(result).title
+    return f"## {title}\n\n{body(result)}"
+
+
+def _section_of(result):
     title = Path(result.name).stem.replace("_", " ")
-    section = SECTIONS.get(result.name, Section(title, "", ""))
+    return SECTIONS.get(result.name, Section(title, "", ""))
+
+
+def body(result):
+    """What the page says of a result, below its title."""
+    section = _section_of(result)
     source = f"`benchmarks/results/{result.name}`"
     if section.script:
         source += f", written by `benchmarks/{section.script}`"
     settings = "; ".join(f"{name}: {value}" for name, value in result.settings.items())
-    parts = [f"## {section.title}", section.about, f"*{describe(result.machine)}.* {source}."]
+    parts = [section.about, f"*{describe(result.machine)}.* {source}."]
     parts += [f"Settings: {settings}."] if settings else []
     return "\n\n".join(part for part in [*parts, section.show(result)] if part)
 
@@ -296,3 +315,22 @@ def write(file, text):
     """Write a page, unless it holds that text already."""
     if not file.exists() or file.read_text(encoding="utf-8") != text:
         file.write_text(text, encoding="utf-8")
+
+
+class BenchmarkResult(Directive):
+    """The directive ``benchmark-result FILE`` of Markdown pages."""
+
+    required_arguments = 1
+
+    def run(self):
+        file = RESULTS / self.arguments[0]
+        self.state.document.settings.record_dependencies.add(str(file))
+        container = nodes.container()
+        lines = StringList(body(read(file)).splitlines(), source=file.name)
+        self.state.nested_parse(lines, self.content_offset, container)
+        return container.children
+
+
+def setup(app):
+    app.add_directive("benchmark-result", BenchmarkResult)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
