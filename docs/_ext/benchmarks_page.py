@@ -3,8 +3,6 @@
 A result is a JSON object with a ``machine``, or a CSV file that starts with comment lines
 ``# key: value``; both name processor and date.  `SECTIONS` says what a file is about and which of
 its numbers to show; files that it does not name are shown whole.
-
-As an extension it has the directive ``benchmark-result FILE``: the part of the page on one file.
 """
 
 import ast
@@ -13,10 +11,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from docutils import nodes
-from docutils.parsers.rst import Directive
-from docutils.statemachine import StringList
 
 #: Where the results are.
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -61,7 +55,9 @@ def describe(machine):
     """One line: date, processor, versions."""
     parts = [str(machine["date"]), str(machine["cpu"])]
     if "cores" in machine:
-        parts.append(f"{machine['cores']} cores" + " with AVX-512" * (machine.get("avx512") is True))
+        parts.append(
+            f"{machine['cores']} cores" + " with AVX-512" * (machine.get("avx512") is True)
+        )
     known = ("date", "cpu", "cores", "avx512", "python", "versions")
     parts += [f"{name} {value}" for name, value in machine.items() if name not in known]
     if "python" in machine:
@@ -132,10 +128,11 @@ def rbf(result):
             case["n"],
             case["seconds"],
             case["entries_per_second"],
+            case["cores_used"],
         )
         for case in result.data["cases"]
     ]
-    header = ["images", "kernel", "n", "seconds for n × n", "entries/s"]
+    header = ["images", "kernel", "n", "seconds for n × n", "entries/s", "cores used"]
     return f"CNTK of depth {result.data['depth']} in float32.\n\n" + table(header, rows)
 
 
@@ -152,7 +149,9 @@ def throughput(result):
         for kernel in result.data["kernels"]
     ]
     header = ["images", "readout", "dtype", "median, 10⁹/s", "best, 10⁹/s", "% of bound"]
-    text = f"Element-layers per second, depth {result.data['depth']}, {result.data['n_jobs']} jobs.\n"
+    text = (
+        f"Element-layers per second, depth {result.data['depth']}, {result.data['n_jobs']} jobs.\n"
+    )
     return text + "\n" + table(header, rows)
 
 
@@ -315,22 +314,3 @@ def write(file, text):
     """Write a page, unless it holds that text already."""
     if not file.exists() or file.read_text(encoding="utf-8") != text:
         file.write_text(text, encoding="utf-8")
-
-
-class BenchmarkResult(Directive):
-    """The directive ``benchmark-result FILE`` of Markdown pages."""
-
-    required_arguments = 1
-
-    def run(self):
-        file = RESULTS / self.arguments[0]
-        self.state.document.settings.record_dependencies.add(str(file))
-        container = nodes.container()
-        lines = StringList(body(read(file)).splitlines(), source=file.name)
-        self.state.nested_parse(lines, self.content_offset, container)
-        return container.children
-
-
-def setup(app):
-    app.add_directive("benchmark-result", BenchmarkResult)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
