@@ -54,6 +54,7 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
     Parameters
     ----------
     kernel : CNTK
+        With all of its parameters, `n_jobs`, `device` and `verbose` among them.
     X : array-like, n images
         As in :meth:`CNTK.__call__`.
     Y : array-like, m images, default=None
@@ -68,6 +69,7 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
     Returns
     -------
     zarr.Array of shape (n, m)
+        Complete, and open for reading and writing.
 
     Raises
     ------
@@ -140,6 +142,7 @@ def gram_progress(store):
     Parameters
     ----------
     store : str, path-like or zarr store
+        As in :func:`gram_to_zarr`.
 
     Returns
     -------
@@ -150,6 +153,8 @@ def gram_progress(store):
     ------
     FileNotFoundError
         There is no array.
+    ImportError
+        zarr is missing.
     """
     array = import_zarr().open_array(store, mode="r")
     return GramProgress(array.nchunks_initialized, array.nchunks)

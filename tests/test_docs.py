@@ -1,4 +1,4 @@
-"""The documentation: its snippets run, the reference is complete, results become the page's tables."""
+"""The documentation: snippets run, the reference is complete, results become tables."""
 
 import importlib
 import inspect
@@ -108,7 +108,8 @@ def write_result(folder, name, machine):
 def test_benchmarks_say_machine_date_and_number(extension, tmp_path):
     write_result(tmp_path, "new.json", {"cpu": "Some CPU", "cores": 3, "date": "2030-01-02"})
     (tmp_path / "table.csv").write_text(
-        "# data: CIFAR-10\n# cpu: Other CPU\n# cores: 5\n# date: 2031-03-04\nkernel,correct\nGAP,9.5\n"
+        "# data: CIFAR-10\n# cpu: Other CPU\n# cores: 5\n# date: 2031-03-04\n"
+        "kernel,correct\nGAP,9.5\n"
     )
     page = extension("benchmarks_page").page(tmp_path)
     for text in (

@@ -16,8 +16,10 @@ MODULES = (
     "sklearn_cntk.finite",
 )
 
-# Methods of scikit-learn that are shown with a class beside its own.
+# Methods of scikit-learn that are shown with a class beside its own, and methods that only the
+# package itself calls.
 _INHERITED = {"score", "fit_transform"}
+_INTERNAL = {"KernelStore.of", "KernelStore.space"}
 
 
 def public_names(module_name):
@@ -61,10 +63,12 @@ def write(folder):
 
 
 def skip_foreign(app, what, name, obj, skip, options):
-    """Leave out members that other packages define: autodoc's event `autodoc-skip-member`."""
+    """Leave out members that are not for users: autodoc's event `autodoc-skip-member`."""
     function = getattr(obj, "__func__", obj)
     if what != "class" or name in _INHERITED:
         return None
+    if getattr(function, "__qualname__", name) in _INTERNAL:
+        return True
     module = getattr(function, "__module__", None) or ""
     return None if module.split(".")[0] == sklearn_cntk.__name__ else True
 

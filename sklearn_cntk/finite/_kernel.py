@@ -185,7 +185,13 @@ class EmpiricalCNTK(Kernel):
         return values / len(networks)
 
     def is_stationary(self):
-        """Whether the kernel depends on differences of its inputs alone: False."""
+        """Whether the kernel depends on differences of its inputs alone: it does not.
+
+        Returns
+        -------
+        bool
+            False.
+        """
         return False
 
     def __repr__(self):
