@@ -48,6 +48,7 @@ if os.environ.get("DOCS_INTERSPHINX"):
 
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the template lists them, as far as they are ours
 # Every parameter and result is there, and nothing that is not.
 numpydoc_validation_checks = {"PR01", "PR02", "PR03", "PR10", "RT01", "SS01", "YD01"}
@@ -78,6 +79,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "header_links_before_dropdown": 7,
     "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
 }

@@ -142,8 +142,9 @@ def test_every_result_is_on_the_page(extension):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.123456, "0.123"), (63554.08, "63 600"), (3018276.4, "3.02e+06"), (2000, "2 000"),
-     (True, "True"), (None, ""), ("0.0912", "0.0912"), ("a|b", "a\\|b"), (1.5e-7, "1.5e-07")],
+    [(0.123456, "0.123"), (63554.08, "63 600"), (3018276.4, "3 020 000"), (44.0, "44.0"),
+     (496.2, "496"), (2000, "2 000"), (True, "True"), (None, ""), ("0.0912", "0.0912"),
+     ("a|b", "a\\|b"), (1.5e-7, "1.50e-07"), (0.0, "0.00"), (999.9, "1 000")],
 )  # fmt: skip
 def test_numbers(value, text, extension):
     assert extension("benchmarks_page").number(value) == text

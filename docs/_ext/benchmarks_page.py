@@ -81,13 +81,11 @@ def number(value):
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "" if value is None else str(value).replace("|", "\\|")
     if isinstance(value, float):
-        digits = f"{value:.3g}"
-        value = float(digits) if "e" in digits else None
-        if value is None:
+        digits = f"{value:#.3g}".removesuffix(".")
+        if "e" not in digits or abs(value) < 1:
             return digits
-        if not 1e-4 <= abs(value) < 1e6:
-            return digits
-    return f"{value:,.0f}".replace(",", " ")
+        value = int(float(digits))
+    return f"{value:,}".replace(",", " ")
 
 
 def _is_number(value):
