@@ -1,5 +1,6 @@
 """The documentation: snippets run, the reference is complete, results become tables."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -19,6 +20,12 @@ pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="tests run without the
 
 # Pages whose snippets want an extra; what is skipped says why.
 EXTRAS = {"finite.md": "torch", "planning-large-data.md": "zarr", "planning.md": "zarr"}
+
+# Messages on the page of errors that scikit-learn writes.
+FOREIGN_MESSAGES = {
+    "X has … features, but CNTKClassifier is expecting … features",
+    "Input X contains NaN",
+}
 
 # The first line of a snippet that is for reading only, and its reason.
 NOT_RUN = re.compile(r"# Not run by the tests: needs \S+")
@@ -98,6 +105,40 @@ def test_docstrings_name_every_parameter(name, extension):
         named = re.findall(r"^ {0,4}(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: :.*)?$", text, re.MULTILINE)
         named = {part for line in named for part in line.split(", ")}
         assert set(inspect.signature(value).parameters) <= named, f"{name}.{key}"
+
+
+def string_literals():
+    """The package's strings, values that are formatted into them as …."""
+    for file in Path(sklearn_cntk.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [v.value if isinstance(v, ast.Constant) else "…" for v in node.values]
+                yield "".join(parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def words(text):
+    """Words that are long enough to tell messages apart."""
+    return [word for word in re.findall(r"[^\s…=:,.()]+", text) if len(word) > 3]
+
+
+def test_messages_on_the_page_of_errors_exist():
+    page = (DOCS / "errors.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`[^|]*`)", page, re.MULTILINE)
+    spans = [span for cell in cells for span in re.findall(r"`([^`]+)`", cell)]
+    bold = re.findall(r"\*\*`([^`]+)`\*\*", page)
+    spans += [re.sub(r"^\w+(Error|Warning): ", "", span) for span in bold]
+    spans = [span for span in spans if span not in FOREIGN_MESSAGES]
+    assert len(spans) > 30
+    literals = [words(literal) for literal in string_literals()]
+    for span in spans:
+        assert any(is_subsequence(words(span), literal) for literal in literals), span
+
+
+def is_subsequence(part, whole):
+    rest = iter(whole)
+    return all(word in rest for word in part)
 
 
 def write_result(folder, name, machine):
