@@ -61,7 +61,6 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"(^|[\\/])(?!plot_)[^\\/]*\.py$",
     "doc_module": ("sklearn_cntk",),
     "backreferences_dir": "api/backreferences",
-    "reference_url": {"sklearn_cntk": None},
     "remove_config_comments": True,
     "show_memory": False,
     "write_computation_times": False,

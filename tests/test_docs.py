@@ -119,7 +119,8 @@ def string_literals():
 
 
 def words(text):
-    """Words that are long enough to tell messages apart."""
+    """Words that are long enough to tell messages apart, without parameters and their values."""
+    text = re.sub(r"\w+=('[^']*'|…)", "", text)
     return [word for word in re.findall(r"[^\s…=:,.()]+", text) if len(word) > 3]
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import sklearn_cntk
 
-#: Public modules in the reference's order; the first is the package itself.
+#: Public modules.
 MODULES = (
     "sklearn_cntk",
     "sklearn_cntk.preprocessing",
@@ -55,8 +55,10 @@ def module_page(module_name):
 def write(folder):
     """Write the modules' pages into `folder`; those that have not changed are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, name in enumerate(modules()):
-        file = folder / f"{number}-{name}.rst"
+    for stale in set(folder.glob("*.rst")) - {folder / f"{name}.rst" for name in modules()}:
+        stale.unlink()
+    for name in modules():
+        file = folder / f"{name}.rst"
         text = module_page(name)
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")
