@@ -74,8 +74,14 @@ def cntk_path(
 
     Raises
     ------
+    ValueError, TypeError
+        Parameters or data that cannot be used, by name, before anything is computed.
     MemoryError
         If the stack does not fit; nothing is computed then.
+
+    See Also
+    --------
+    CNTKClassifierCV, CNTKRegressorCV : Searches over these kernels.
 
     Examples
     --------

@@ -70,6 +70,7 @@ def gram_to_zarr(
     Parameters
     ----------
     kernel : CNTK
+        With all of its parameters, `n_jobs`, `device` and `verbose` among them.
     X : array-like, n images
         As in :meth:`CNTK.__call__`.
     Y : array-like, m images, default=None
@@ -84,6 +85,7 @@ def gram_to_zarr(
     Returns
     -------
     zarr.Array of shape (n, m)
+        Complete, and open for reading and writing.
 
     Raises
     ------
@@ -156,6 +158,7 @@ def gram_progress(store: Any) -> GramProgress:
     Parameters
     ----------
     store : str, path-like or zarr store
+        As in :func:`gram_to_zarr`.
 
     Returns
     -------
@@ -166,6 +169,8 @@ def gram_progress(store: Any) -> GramProgress:
     ------
     FileNotFoundError
         There is no array.
+    ImportError
+        zarr is missing.
     """
     array = import_zarr().open_array(store, mode="r")
     return GramProgress(array.nchunks_initialized, array.nchunks)

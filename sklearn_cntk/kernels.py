@@ -197,6 +197,7 @@ class CNTK(Kernel):
         Returns
         -------
         ndarray of float64, shape (n,)
+            The diagonal of the Gram matrix of `X`.
         """
         images = as_images(X, self.image_shape)
         (values,) = self._job(images).diagonals(images)
@@ -223,6 +224,11 @@ class CNTK(Kernel):
         Estimate
             A named tuple: pairs, element_layers, bytes, seconds.
 
+        Raises
+        ------
+        ValueError, TypeError
+            Numbers below 1, or no `image_shape`.
+
         Examples
         --------
         >>> from sklearn_cntk import CNTK
@@ -239,7 +245,13 @@ class CNTK(Kernel):
         return estimate(self._job(np.zeros((1, *shape))), n_x, n_y)
 
     def is_stationary(self) -> bool:
-        """Whether the kernel depends on differences of its inputs alone: False."""
+        """Whether the kernel depends on differences of its inputs alone: it does not.
+
+        Returns
+        -------
+        bool
+            False.
+        """
         return False
 
     def __repr__(self) -> str:

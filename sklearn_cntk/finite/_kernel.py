@@ -203,7 +203,13 @@ class EmpiricalCNTK(Kernel):
         return values / len(networks)
 
     def is_stationary(self) -> bool:
-        """Whether the kernel depends on differences of its inputs alone: False."""
+        """Whether the kernel depends on differences of its inputs alone: it does not.
+
+        Returns
+        -------
+        bool
+            False.
+        """
         return False
 
     def __repr__(self) -> str:

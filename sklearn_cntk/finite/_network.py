@@ -43,6 +43,7 @@ class ConvolutionalNetwork(nn.Module):
     seed : int, default=0
         Draws the weights, in float64 on the CPU: the same for every device and precision.
     dtype : torch.dtype, default=torch.float32
+        Of the weights.
 
     Attributes
     ----------
@@ -102,14 +103,35 @@ class ConvolutionalNetwork(nn.Module):
         self.factor = math.sqrt(2 / (width * q**2))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs (n, n_outputs) for images (n, channels, height, width)."""
+        """Outputs of the network.
+
+        Parameters
+        ----------
+        images : Tensor (n, channels, height, width)
+            Of the network's dtype and on its device.
+
+        Returns
+        -------
+        Tensor (n, n_outputs)
+        """
         outputs, _ = self.layers(images)
         return outputs
 
     def layers(
         self, images: torch.Tensor
     ) -> tuple[torch.Tensor, list[tuple[float, torch.Tensor, torch.Tensor]]]:
-        """Outputs, and for each layer its weights' factor, inputs and pre-activations."""
+        """Outputs, and what gradients need of each layer.
+
+        Parameters
+        ----------
+        images : Tensor (n, channels, height, width)
+
+        Returns
+        -------
+        outputs : Tensor (n, n_outputs)
+        layers : list of (float, Tensor, Tensor)
+            For each layer its weights' factor, inputs and pre-activations.
+        """
         layers, activations = [], images
         for layer, weights in enumerate(self.filters):
             factor = self.factor if layer else 1.0
