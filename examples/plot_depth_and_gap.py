@@ -2,20 +2,22 @@
 Depth and pooling in one pass
 =============================
 
-How deep should an infinitely wide network be, and should it average the pixels of its last layer
-(global average pooling, GAP) or flatten them?  One pass of :class:`~sklearn_cntk.CNTKClassifierCV` at
-the largest depth tries all.
+How deep should an infinitely wide network be, and should it average the pixels of its last
+layer (global average pooling, GAP) or flatten them? One pass of
+:class:`~sklearn_cntk.CNTKClassifierCV` at the largest depth tries all.
 """
 
 # %%
 # Twenty-two networks
 # -------------------
 # The kernel of depth 12 is computed layer by layer, and each layer on the way is the kernel of a
-# shallower network: the networks below cost little more than the deepest alone.  Each fold trains on
-# 100 digits, because with many more every network is nearly perfect.
+# shallower network: the networks below cost little more than the deepest alone. Each fold trains
+# on 100 digits, because with many more every network is nearly perfect.
 
 import time
 
+import matplotlib.pyplot as plt
+import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
 
@@ -40,9 +42,6 @@ print("best:", search.best_params_)
 # The picture
 # -----------
 # Lines are means over the five folds, bands their standard deviation.
-
-import matplotlib.pyplot as plt
-import numpy as np
 
 results = search.cv_results_
 figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")

@@ -2,41 +2,54 @@
 Displacement planes: why depth is cheap
 =======================================
 
-Behind a kernel value of two images stands a covariance for every pixel of the one with every pixel of
-the other.  Sorted by how far apart the two pixels are, these fall into planes that never mix.  That is
-what this package is built on.
+Behind a kernel value of two images stands a covariance for every pixel of the one with every
+pixel of the other. Sorted by how far apart the two pixels are, these fall into planes that
+never mix. That is what this package is built on.
 """
 
 # %%
 # All pairs of pixels
 # -------------------
-# An entry [i, j, i', j'] belongs to the displacement (i' − i, j' − j).  Here are the 256 entries of two
-# images of 4 × 4 pixels as a matrix, coloured by displacement.
+# An entry [i, j, i', j'] belongs to the displacement (i' − i, j' − j). Here are the 256 entries of
+# two images of 4 × 4 pixels as a matrix, coloured by displacement: its direction is the hue, no
+# displacement is black, and the further the paler.
+
+import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import hsv_to_rgb
+from sklearn.datasets import load_digits
+
+from sklearn_cntk import CNTK
 
 side = 4
 i, j, i2, j2 = np.indices((side, side, side, side))
 down, right = i2 - i, j2 - j
-plane = (down + side - 1) * (2 * side - 1) + right + side - 1
+n_planes = len(np.unique(np.stack([down, right]).reshape(2, -1), axis=1).T)
 
-shuffled = np.random.default_rng(1).permutation(plane.max() + 1)  # neighbours in other colours
+direction = np.arctan2(down, right) / (2 * np.pi) % 1
+far = np.hypot(down, right) / np.hypot(side, side)
+colours = hsv_to_rgb(
+    np.stack([direction, 1.1 - far, np.where(far > 0, 0.95, 0)], axis=-1).clip(0, 1)
+)
 figure, ax = plt.subplots(figsize=(5, 5), layout="constrained")
-ax.imshow(shuffled[plane].reshape(side**2, side**2), cmap="nipy_spectral")
+ax.imshow(colours.reshape(side**2, side**2, 3))
 for line in range(side, side**2, side):
     ax.axhline(line - 0.5, color="white", linewidth=1)
     ax.axvline(line - 0.5, color="white", linewidth=1)
-ax.set(xlabel="pixel of the second image, row by row", ylabel="pixel of the first image, row by row")
-ax.set_title(f"{side**4} entries, {len(np.unique(plane))} displacements")
+ax.set(
+    xlabel="pixel of the second image, row by row", ylabel="pixel of the first image, row by row"
+)
+ax.set_title(f"{side**4} entries, {n_planes} displacements")
 plt.show()
 
 # %%
 # Planes never mix
 # ----------------
 # A layer does two things to the covariance: a function of each entry (and of the two images' own
-# variances), and a sum over the window of the filter, which moves both pixels together, so that their
-# displacement stays.  Written down for filters of 3 × 3:
+# variances), and a sum over the window of the filter, which moves both pixels together, so that
+# their displacement stays. Written down for filters of 3 × 3:
 
 
 def window_sum(T):
@@ -86,13 +99,12 @@ U = recursion(T, scales)
 
 changed = recursion(np.where((down == 1) & (right == 0), 0.5 * T, T), scales)
 moved = changed != U
-print("planes of the result that changed:", *{(int(a), int(b)) for a, b in zip(down[moved], right[moved])})
+displacements = set(zip(down[moved].tolist(), right[moved].tolist(), strict=True))
+print("displacements of the entries that changed:", displacements)
 
 # %%
 # The sum of the plane (0, 0) is the kernel of flattening, the mean of all entries that of global
 # average pooling:
-
-from sklearn_cntk import CNTK
 
 for gap, value in ((False, np.einsum("ijij->", U)), (True, U.mean())):
     ours = CNTK(depth=4, gap=gap, dtype="float64")(x[None], y[None])[0, 0]
@@ -101,9 +113,9 @@ for gap, value in ((False, np.einsum("ijij->", U)), (True, U.mean())):
 # %%
 # What each pooling needs
 # -----------------------
-# A square for each displacement of two 8 × 8 images; its shade is the number of entries in the plane.
-# Flattening needs the plane in the middle.  Local average pooling (LAP) of radius c needs those of up
-# to 2c pixels.  Global pooling needs them all.
+# A square for each displacement of two 8 × 8 images; its shade is the number of entries in the
+# plane. Flattening needs the plane in the middle. Local average pooling (LAP) of radius c needs
+# those of up to 2c pixels. Global pooling needs them all.
 
 side = 8
 distance = np.abs(np.arange(-side + 1, side))
@@ -116,7 +128,8 @@ for ax, (name, far) in zip(axes, reach.items(), strict=True):
     entries[name] = size[needed].sum()
     extent = (-side + 0.5, side - 0.5, side - 0.5, -side + 0.5)
     picture = ax.imshow(np.where(needed, size, np.nan), vmin=0, vmax=side**2, extent=extent)
-    ax.set(title=f"{name}\n{needed.sum()} planes, {entries[name]} entries", xlabel="j' − j")
+    ax.set(title=f"{name}\nplanes: {needed.sum()}, entries: {entries[name]}", xlabel="j' − j")
+    ax.set(xticks=[-6, -3, 0, 3, 6], yticks=[-6, -3, 0, 3, 6])
 axes[0].set_ylabel("i' − i")
 figure.colorbar(picture, ax=axes, label="entries in the plane")
 plt.show()
@@ -125,10 +138,6 @@ plt.show()
 # The cost that follows
 # ---------------------
 # Seconds for the kernel of 200 digits at depth 6, against the number of entries a pair.
-
-import time
-
-from sklearn.datasets import load_digits
 
 images = load_digits().images[:200]
 parameters = {"flattening": {"gap": False}, "GAP": {"gap": True}}
@@ -151,7 +160,11 @@ for name, count in entries.items():
     kernel(images[:2])  # compiles
     duration = seconds(kernel)
     print(f"{name:14} {count:5} entries a pair  {duration:7.4f} s")
-    ax.loglog(count, duration, "o", markersize=9, label=name)
-ax.set(xlabel="entries a pair of images", ylabel="seconds for 200 images", title="Cost of a pooling")
+    ax.plot(count, duration, "o", markersize=9, label=name)
+ax.plot([0, count], [0, duration], ":", color="gray", label="in proportion")
+ax.set(
+    xlabel="entries a pair of images", ylabel="seconds for 200 images", title="Cost of a pooling"
+)
+ax.set(xlim=(0, None), ylim=(0, None))
 ax.legend()
 plt.show()

@@ -2,8 +2,8 @@
 What the kernel takes for similar
 =================================
 
-A kernel is a measure of similarity, and similarity can be looked at: which images are nearest to a
-given one?  To a comparison of pixels, a digit that is moved a little is another picture.
+A kernel is a measure of similarity, and similarity can be looked at: which images are nearest
+to a given one? To a comparison of pixels, a digit that is moved a little is another picture.
 """
 
 # %%
@@ -11,6 +11,7 @@ given one?  To a comparison of pixels, a digit that is moved a little is another
 # ---------------------------------
 # Each digit is put somewhere on a canvas of 12 × 12 pixels.
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.metrics.pairwise import cosine_similarity
@@ -27,9 +28,9 @@ for canvas, digit, (row, column) in zip(images, digits.images[chosen], corners, 
     canvas[row : row + 8, column : column + 8] = digit
 
 # %%
-# Two measures of similarity: the cosine of the angle between two images as vectors of pixels, and the
-# same in the feature space of a pooled network of infinite width, which is what ``normalize=True``
-# gives.
+# Two measures of similarity: the cosine of the angle between two images as vectors of pixels, and
+# the same in the feature space of a pooled network of infinite width, which is what
+# ``normalize=True`` gives.
 
 similarities = {
     "pixels": cosine_similarity(images.reshape(len(images), -1)),
@@ -45,10 +46,8 @@ for name, S in similarities.items():
 # %%
 # The picture
 # -----------
-# The first image of each class on the left, its five nearest by either measure beside it.  Red frames
-# mark another digit.
-
-import matplotlib.pyplot as plt
+# The first image of each class on the left, its five nearest by either measure beside it. Red
+# frames mark another digit.
 
 figure, axes = plt.subplots(10, 12, figsize=(8, 7), layout="constrained")
 for digit, line in enumerate(axes):

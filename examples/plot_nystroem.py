@@ -2,19 +2,20 @@
 Landmarks: fewer kernel values
 ==============================
 
-The kernel matrix of n images has n² entries.  The Nyström method makes do with the kernel between all
-images and a few of them, the landmarks: how many are enough?
+The kernel matrix of n images has n² entries. The Nyström method makes do with the kernel
+between all images and a few of them, the landmarks: how many are enough?
 """
 
 # %%
 # Two ways to the same idea
 # -------------------------
 # scikit-learn's :class:`~sklearn.kernel_approximation.Nystroem` makes explicit features from any
-# kernel, for any linear model after it.  ``CNTKClassifier(solver="nystroem")`` does kernel regression
-# on the landmarks itself.
+# kernel, for any linear model after it. ``CNTKClassifier(solver="nystroem")`` does kernel
+# regression on the landmarks itself.
 
 import time
 
+import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import RidgeClassifier
@@ -25,7 +26,7 @@ from sklearn_cntk import CNTK, CNTKClassifier
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
-    X, y, train_size=1000, test_size=400, random_state=0, stratify=y
+    X, y, train_size=800, test_size=300, random_state=0, stratify=y
 )
 shape = (8, 8)
 kernel = CNTK(depth=3, normalize=True, image_shape=shape)
@@ -52,7 +53,7 @@ def solver(m):
     )
 
 
-CNTKClassifier(3, image_shape=shape).fit(X_train[:20], y_train[:20])  # compiles
+CNTKClassifier(3, normalize=True, image_shape=shape).fit(X_train[:20], y_train[:20])  # compiles
 landmarks = [10, 25, 50, 100, 200]
 results = {
     "Nystroem + RidgeClassifier": [fit_and_score(pipeline(m)) for m in landmarks],
@@ -67,10 +68,8 @@ print(f"{'exact':34} {len(X_train):4} images     {exact[0]:5.2f} s  {exact[1]:5.
 # %%
 # The picture
 # -----------
-# Accuracy approaches that of the exact kernel; time grows with the number of landmarks, and the
-# exact kernel, which need only compute half of its symmetric matrix, is not as far away as n² sounds.
-
-import matplotlib.pyplot as plt
+# Time grows in proportion to the number of landmarks. The exact kernel needs only half of its
+# symmetric matrix, so landmarks pay while they are far fewer than half of the images.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for (name, pairs), style in zip(results.items(), ("o-", "s--"), strict=True):

@@ -2,18 +2,20 @@
 How sure is a prediction?
 =========================
 
-A regressor can say how far to trust it, image by image: ``predict(X, return_std=True)``.  Here it
-learns by how many degrees a digit is turned, and is then shown pictures unlike those it has seen.
+A regressor can say how far to trust it, image by image: ``predict(X, return_std=True)``. Here
+it learns by how many degrees a digit is turned, and is then shown pictures unlike those it has
+seen.
 """
 
 # %%
 # Threes, turned
 # --------------
-# Each 3 of the digits is turned by a random angle of up to 45 degrees.  With
-# ``trained_layers="last"`` the standard deviation is that of a Gaussian process, whose prior has the
-# kernel of the infinitely wide network; ``normalize=True`` gives every picture the same prior,
+# Each 3 of the digits is turned by a random angle of up to 45 degrees. With
+# ``trained_layers="last"`` the standard deviation is that of a Gaussian process, whose prior has
+# the kernel of the infinitely wide network; ``normalize=True`` gives every picture the same prior,
 # however much ink it has.
 
+import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import rotate
 from sklearn.datasets import load_digits
@@ -34,12 +36,12 @@ def turned(images, angles):
 threes = rng.permutation(digits.images[digits.target == 3])
 train, held_out, others = threes[:80], threes[80:110], threes[110:150]
 angles = rng.uniform(-45, 45, 80)
-model = CNTKRegressor(
-    depth=5, gap=False, trained_layers="last", normalize=True, alpha=1e-3
-).fit(turned(train, angles), angles)
+model = CNTKRegressor(depth=5, gap=False, trained_layers="last", normalize=True, alpha=1e-3).fit(
+    turned(train, angles), angles
+)
 
 # %%
-# Standard deviations come in units of the network's random initial function.  One factor, fitted on
+# Standard deviations come in units of the network's random initial function. One factor, fitted on
 # held-out threes, turns them into degrees.
 
 held_angles = rng.uniform(-45, 45, len(held_out))
@@ -51,10 +53,9 @@ print(f"{np.sqrt(np.mean((mean - held_angles) ** 2)):.1f} degrees (root mean squ
 # %%
 # Beyond what it has seen
 # -----------------------
-# Other threes at all angles.  Outside of the shaded range, where the model has seen nothing, its
-# predictions are wrong, and it says so.
-
-import matplotlib.pyplot as plt
+# Other threes at all angles. Outside of the shaded range, of which the model has seen nothing, its
+# predictions are wrong and the bars grow. They do not reach the truth: a standard deviation says
+# that a picture is unfamiliar, not how wrong the answer is.
 
 true = np.linspace(-120, 120, len(others))
 mean, std = model.predict(turned(others, true), return_std=True)
