@@ -1,0 +1,77 @@
+"""
+Search a pipeline for its architecture
+======================================
+
+Preprocessing, depth, pooling and the number of training images are parameters of one pipeline,
+so :class:`~sklearn.model_selection.GridSearchCV` compares them as it would those of any other.
+"""
+
+# %%
+# Thirty-six candidates
+# ---------------------
+# ``memory`` names a folder that keeps kernel entries. The deepest candidates come first and leave
+# the entries of the shallower ones there, which the search then reads. A transformer that learns
+# from its fold changes the pixels, so entries are shared within a fold, not between folds.
+
+import tempfile
+import time
+
+import matplotlib.pyplot as plt
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.pipeline import Pipeline
+
+from sklearn_cntk import CNTKClassifier
+from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening
+
+images, labels = load_digits().images, load_digits().target
+images, _, labels, _ = train_test_split(
+    images, labels, train_size=300, random_state=0, stratify=labels
+)
+grid = {
+    "prepare": [ImageStandardizer(), ZCAWhitening()],
+    "cntk__gap": [True, False],
+    "cntk__depth": [6, 4, 3],
+    "cntk__train_size": [100, 50, 25],
+}
+folds = StratifiedKFold(3, shuffle=True, random_state=0)
+with tempfile.TemporaryDirectory() as folder:
+    cntk = CNTKClassifier(alpha=1e-4, memory=folder, random_state=0)
+    pipeline = Pipeline([("prepare", ImageStandardizer()), ("cntk", cntk)])
+    start = time.perf_counter()
+    search = GridSearchCV(pipeline, grid, cv=folds).fit(images, labels)
+    print(f"{len(search.cv_results_['params'])} candidates, 3 folds: ", end="")
+    print(f"{time.perf_counter() - start:.1f} s")
+print("best:", search.best_params_)
+
+# %%
+# What the search saw
+# -------------------
+# Accuracy against the number of training images, as mean and standard deviation over the folds.
+# More images help every network. Whitening, a step for natural images, hurts here: it raises what
+# hardly varies, such as pixels at the rim of a digit, towards the level of the rest.
+
+results = search.cv_results_
+mean, std = 100 * results["mean_test_score"], 100 * results["std_test_score"]
+lines = {}  # (preprocessing, depth, GAP) to the rows of results with these
+for row, candidate in enumerate(results["params"]):
+    prepare = type(candidate["prepare"]).__name__
+    key = prepare, candidate["cntk__depth"], candidate["cntk__gap"]
+    lines.setdefault(key, []).append(row)
+
+figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+panels = dict(zip(("ImageStandardizer", "ZCAWhitening"), axes, strict=True))
+for (prepare, depth, gap), rows in sorted(lines.items()):
+    panels[prepare].errorbar(
+        results["param_cntk__train_size"][rows].astype(int),
+        mean[rows],
+        std[rows],
+        fmt="o-" if gap else "s--",
+        color={3: "C0", 4: "C1", 6: "C2"}[depth],
+        label=f"depth {depth}, {'GAP' if gap else 'flattening'}",
+    )
+for prepare, ax in panels.items():
+    ax.set(title=prepare, xlabel="training images", xticks=[25, 50, 100])
+axes[0].set_ylabel("cross-validated accuracy (%)")
+axes[1].legend(fontsize="small", loc="lower right")
+plt.show()
