@@ -41,7 +41,8 @@ print("best:", search.best_params_)
 # %%
 # The picture
 # -----------
-# Lines are means over the five folds, bands their standard deviation.
+# Lines are means over the five folds, bands their standard deviation. Pooling is ahead at every
+# depth; depth itself matters less.
 
 results = search.cv_results_
 figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")

@@ -7,8 +7,8 @@ stop can be looked up after a single fit. With wrong labels in the training set 
 """
 
 # %%
-# A third of the labels is wrong
-# ------------------------------
+# Three labels in ten are wrong
+# -----------------------------
 # 300 digits, 30 % of them with a random other label. ``staged_predict`` gives the predictions at
 # as many times as one likes, for one kernel matrix. Time 1 is 1 / (mean of the kernel matrix's
 # diagonal), whatever the depth.

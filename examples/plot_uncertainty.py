@@ -54,8 +54,8 @@ print(f"{np.sqrt(np.mean((mean - held_angles) ** 2)):.1f} degrees (root mean squ
 # Beyond what it has seen
 # -----------------------
 # Other threes at all angles. Outside of the shaded range, of which the model has seen nothing, its
-# predictions are wrong and the bars grow. They do not reach the truth: a standard deviation says
-# that a picture is unfamiliar, not how wrong the answer is.
+# predictions are wrong and the bars grow. Far outside they do not reach the truth: a standard
+# deviation says that a picture is unfamiliar, not how wrong the answer is.
 
 true = np.linspace(-120, 120, len(others))
 mean, std = model.predict(turned(others, true), return_std=True)

@@ -39,7 +39,9 @@ def test_runs(example, tmp_path):
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "MPLBACKEND": "Agg"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    command = [sys.executable, "-W", "error", str(example)]
+    # Where there is a screen, Agg says of plt.show() that it shows nothing.
+    agg = "ignore:FigureCanvasAgg is non-interactive:UserWarning"
+    command = [sys.executable, "-W", "error", "-W", agg, str(example)]
     # In a folder of its own, so that an example that left files behind would be seen.
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
