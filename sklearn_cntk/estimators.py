@@ -125,6 +125,9 @@ class _CNTKEstimator(ImageEstimator):
         if solver.name == "cg":
             dual, n_iter = solver.iterate(images, targets, sample_weight)
             return self._keep(images, dual, targets, sample_weight, n_iter)
+        if solver.device is not None:
+            dual = solver.dual_on_device(images, targets, sample_weight)
+            return self._keep(images, dual, targets, sample_weight)
         return self._solve(images, solver.gram(images), targets, sample_weight)
 
     def _solve(self, images, K, targets, sample_weight=None):

@@ -1,15 +1,13 @@
 """The CUDA engine: on a GPU where there is one, and everywhere on the host (``cuda_host.py``)."""
 
 import sys
-import types
 import warnings
-from collections import defaultdict
-from threading import get_ident
 
 import cuda_host
 import numpy as np
 import nvrtc
 import pytest
+from pretended_cupy import pretend_cupy, pretend_gpus
 
 from sklearn_cntk import CNTK, _engines
 from sklearn_cntk._architecture import Architecture, Readout
@@ -225,60 +223,7 @@ def fresh_devices():
 
 def test_engine_through_cupy(fresh_devices, host_device, monkeypatch, rng):
     """All that ``_devices`` asks of CuPy, with NumPy in its place and kernels on the host."""
-    pretend_cupy(monkeypatch, lambda: 2)
-    cupy = sys.modules["cupy"]
-    device = host_device(shared_bytes=99 * 1024)
-    stacks = defaultdict(list)  # of threads
-
-    class Context:
-        mem_info = 2**30, 2**31
-
-        def __init__(self, name):
-            self.name = name
-
-        def __enter__(self):
-            stacks[get_ident()].append(self.name)
-
-        def __exit__(self, *error):
-            assert stacks[get_ident()].pop() == self.name
-
-    class RawModule:
-        def __init__(self, code, options):
-            assert stacks[get_ident()][-1] == "stream"
-            assert "-ftz=true" in options
-            self.code = code
-
-        def get_function(self, name):
-            return RawKernel(self.code, name)
-
-    class RawKernel:
-        max_dynamic_shared_size_bytes = 48 * 1024
-
-        def __init__(self, code, name):
-            self.code, self.name = code, name
-
-        def __call__(self, grid, block, arguments, shared_mem=0):
-            if self.name == "probe":
-                arguments[0][0] = 1
-                return
-            assert stacks[get_ident()][-1] == "stream"
-            assert shared_mem <= self.max_dynamic_shared_size_bytes
-            with cuda_host.LOCK:
-                device.launch(self.code, self.name, *grid, *block, shared_mem, arguments)
-
-    cupy.cuda.runtime.getDeviceProperties = lambda k: {
-        "name": b"Pretended GPU",
-        "sharedMemPerBlockOptin": 99 * 1024,
-        "sharedMemPerBlock": 48 * 1024,
-    }
-    cupy.cuda.Device = lambda index: Context(f"device {index}")
-    cupy.cuda.Stream = lambda non_blocking: Context("stream")
-    cupy.cuda.memory = types.SimpleNamespace(OutOfMemoryError=MemoryError)
-    cupy.cuda.compiler = types.SimpleNamespace(CompileException=SyntaxError)
-    cupy.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
-    cupy.RawModule, cupy.RawKernel = RawModule, RawKernel
-    cupy.zeros, cupy.empty, cupy.asarray, cupy.asnumpy = np.zeros, np.empty, np.array, np.array
-
+    pretend_gpus(monkeypatch, host_device(shared_bytes=99 * 1024))
     X = normal(rng, 3, (12, 9, 1))
     expected = CNTK(30, device="cpu", dtype="float64")(X)
     assert len(_engines.select_engine("auto").devices) == 2
@@ -287,17 +232,6 @@ def test_engine_through_cupy(fresh_devices, host_device, monkeypatch, rng):
         values = CNTK(30, device=name, n_jobs=2)(X)
         np.testing.assert_allclose(values, expected, rtol=2e-5)
     assert "Pretended GPU" in _engines.select_engine("cuda:1").label
-
-
-def pretend_cupy(monkeypatch, count):
-    """A CuPy whose ``getDeviceCount`` is `count`: a function."""
-    cupy = types.ModuleType("cupy")
-    cupy.__spec__ = types.SimpleNamespace()
-    runtime = types.SimpleNamespace(
-        getDeviceCount=count, getDeviceProperties=lambda k: {"name": b"Pretended GPU"}
-    )
-    cupy.cuda = types.SimpleNamespace(runtime=runtime)
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
 
 
 class DriverError(RuntimeError):
