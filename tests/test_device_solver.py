@@ -137,7 +137,7 @@ def test_estimators_solve_there(gpus, panels, options, weighted, tmp_path, rng):
     X, y = rng.normal(size=(33, 2, 2, 1)), rng.integers(0, 3, size=33)
     if "memory" in options:
         options = {"memory": str(tmp_path)}
-    weights = rng.uniform(0.5, 2, size=37) if weighted else None
+    weights = rng.uniform(0.5, 2, size=33) if weighted else None
     settings = {"depth": 3, "dtype": "float64", "n_jobs": 2, "alpha": 1e-3, **options}
     host = CNTKClassifier(device="cpu", **settings).fit(X, y, weights)
     for solver in ("auto", "cholesky"):
