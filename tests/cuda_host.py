@@ -37,6 +37,7 @@ class HostDevice:
     """
 
     label = "host"
+    architecture = "no GPU"
 
     class OutOfMemoryError(Exception):
         pass

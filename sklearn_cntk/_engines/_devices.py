@@ -28,6 +28,7 @@ class CupyDevice:
         self._index = index
         self._device = cupy.cuda.Device(index)
         self.label = _label(cupy, index)
+        self.architecture = f"sm_{self._device.compute_capability}"
         properties = cupy.cuda.runtime.getDeviceProperties(index)
         self.shared_bytes = int(
             properties.get("sharedMemPerBlockOptin") or properties["sharedMemPerBlock"]
