@@ -7,7 +7,9 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-PACKAGES = ("sklearn-cntk", "numpy", "scipy", "scikit-learn", "numba", "joblib")
+from sklearn_cntk import __version__
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "joblib")
 
 
 def describe_machine():
@@ -20,6 +22,7 @@ def describe_machine():
         "avx512": any("avx512f" in line for line in lines if line.startswith("flags")),
         "cores": cpu_count(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        # Its own version from the code that runs, which need not be installed.
+        "versions": {"sklearn-cntk": __version__} | {name: version(name) for name in PACKAGES},
         "date": datetime.date.today().isoformat(),
     }

@@ -7,6 +7,8 @@ factored by the right-looking blocked algorithm (Golub and Van Loan, "Matrix Com
 section 4.2.9), in place.  Only the lower triangle is kept: 50 000 rows take 10.4 GB.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.sparse.linalg import LinearOperator, onenormest
@@ -85,20 +87,33 @@ def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None
     LinAlgWarning
         If it is so close to singular that no digit of the result is sure.
     """
-    try:
+    if job.store is not None:
+        (K,) = job.gram(images)
+        return solve_on_device(device, K, targets, alpha, sample_weight)
+    with _explained_memory(device, len(images)):
         matrix = DeviceMatrix(device, len(images))
-        if job.store is None:
-            for tile in job.triangle(images):
-                matrix.add(tile.i, tile.j, tile.values[0])
-        else:
-            (K,) = job.gram(images)
-            for start in range(0, len(K), PANEL):
-                rows, columns = slice(0, start + PANEL), slice(start, start + PANEL)
-                matrix.add(rows, columns, np.triu(K[rows, columns], -start))
+        for tile in job.triangle(images):
+            matrix.add(tile.i, tile.j, tile.values[0])
         return _solve(matrix, targets, alpha, sample_weight)
+
+
+def solve_on_device(device, K, targets, alpha, sample_weight=None):
+    """`ridge_dual` by a GPU, for a matrix that is on the host already; not overwritten."""
+    with _explained_memory(device, len(K)):
+        matrix = DeviceMatrix(device, len(K))
+        for start in range(0, len(K), PANEL):
+            rows, columns = slice(0, start + PANEL), slice(start, start + PANEL)
+            matrix.add(rows, columns, np.triu(K[rows, columns], -start))
+        return _solve(matrix, targets, alpha, sample_weight)
+
+
+@contextmanager
+def _explained_memory(device, n):
+    try:
+        yield
     except device.OutOfMemoryError as error:
         raise MemoryError(
-            f"{device.label} ran out of memory for the linear system of {len(images)} rows "
+            f"{device.label} ran out of memory for the linear system of {n} rows "
             f"({error}): use solver='cg', or device='cpu'."
         ) from error
 

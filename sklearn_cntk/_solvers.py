@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning, cho_factor, cho_solve
-from scipy.linalg.lapack import dpocon
+from scipy.linalg.lapack import dlange, dpocon
 
 
 def ridge_dual(K, targets, alpha, sample_weight=None):
@@ -47,7 +47,7 @@ def ridge_dual(K, targets, alpha, sample_weight=None):
         K *= root
         targets = (targets.T * root).T
     K.flat[:: len(K) + 1] += alpha * (mean if mean > 0 else 1.0)
-    norm = np.abs(K).sum(axis=0).max()
+    norm = dlange("1", K.T)  # NumPy would need a second matrix
     try:
         # The transpose is the same matrix in LAPACK's order: factored in place.
         factor = cho_factor(K.T, lower=True, overwrite_a=True, check_finite=False)

@@ -35,6 +35,7 @@ def pretend_gpus(monkeypatch, device, n_devices=2):
     class Context:
         mem_info = 2**30, 2**31
         compute_capability = "90"
+        attributes = {"MultiProcessorCount": 132, "ClockRate": 1_980_000}
 
         def __init__(self, name):
             self.name = name
@@ -87,6 +88,8 @@ def pretend_gpus(monkeypatch, device, n_devices=2):
     cupy.cuda.memory = types.SimpleNamespace(OutOfMemoryError=MemoryError)
     cupy.cuda.compiler = types.SimpleNamespace(CompileException=SyntaxError)
     cupy.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
+    cupy.__version__ = "0"
+    cupy.cuda.runtime.driverGetVersion = cupy.cuda.runtime.runtimeGetVersion = lambda: 12090
     cupy.RawModule, cupy.RawKernel = RawModule, RawKernel
     cupy.zeros, cupy.empty, cupy.asarray, cupy.asnumpy = np.zeros, np.empty, np.array, np.array
 
