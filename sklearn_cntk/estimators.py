@@ -9,7 +9,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ._blas import threads_for
 from ._dynamics import GradientFlow, StagedClassification, StagedRegression, check_training_time
 from ._gram import progress_bar
-from ._images import as_images
+from ._images import as_images, on_host
 from ._posterior import Posterior
 from ._solver_choice import Solver
 from ._solvers import ridge_dual
@@ -34,6 +34,7 @@ class ImageEstimator(BaseEstimator):
 
     def _check_images(self, X, *, reset):
         """Images of X; its features are recorded, or compared with those of fit."""
+        X = on_host(X)
         shape = self.image_shape if reset else self.image_shape_
         n_dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
         if not reset and n_dimensions == 2:  # scikit-learn's message where only the width differs
@@ -110,7 +111,7 @@ class _CNTKEstimator(ImageEstimator):
         check_training_time(self.training_time)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
-                sample_weight, images, dtype=np.float64, ensure_non_negative=True
+                on_host(sample_weight), images, dtype=np.float64, ensure_non_negative=True
             )
         rows = choose_rows(self.train_size, len(images), self.random_state, classes)
         if rows is not None:

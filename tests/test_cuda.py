@@ -9,7 +9,7 @@ import nvrtc
 import pytest
 from pretended_cupy import pretend_cupy, pretend_gpus
 
-from sklearn_cntk import CNTK, _engines
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, _engines
 from sklearn_cntk._architecture import Architecture, Readout
 from sklearn_cntk._engines import _devices, cpu, cuda, reference
 
@@ -204,7 +204,9 @@ def test_compile_errors_name_shape_and_device(host_device, monkeypatch, rng):
 
     monkeypatch.setattr(device, "launch", launch)
     X = normal(rng, 2, (3, 5, 2))
-    with pytest.raises(RuntimeError, match=r"on host .*filter_size=3.*\(3, 5, 2\).*depth 4.*bad"):
+    with pytest.raises(
+        RuntimeError, match=r"on host for no GPU, float32, filter_size=3.*\(3, 5, 2\).*depth 4.*bad"
+    ):
         cuda.Engine([device]).gram(X, X, Architecture((3, 5, 2)), [Readout(4)])
 
 
@@ -300,15 +302,37 @@ def test_unknown_device(device):
 
 
 def test_cupy_arrays_are_accepted(rng):
-    X = normal(rng, 3, (4, 4, 1))
-
     class Array:
+        """As CuPy's: no NumPy array by itself."""
+
         __module__ = "cupy"
 
-        def get(self):
-            return X
+        def __init__(self, values):
+            self.values = values
+            self.ndim, self.shape, self.dtype = values.ndim, values.shape, values.dtype
 
-    np.testing.assert_array_equal(CNTK(3, device="cpu")(Array()), CNTK(3, device="cpu")(X))
+        def __len__(self):
+            return len(self.values)
+
+        def __array__(self, *arguments, **options):
+            raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+        def get(self):
+            return self.values
+
+    X, y = normal(rng, 6, (4, 4, 1)), np.array([0, 1, 2, 0, 1, 2])
+    weights = rng.uniform(1, 2, size=6)
+    kernel = CNTK(3, device="cpu")
+    np.testing.assert_array_equal(kernel(Array(X)), kernel(X))
+    np.testing.assert_array_equal(kernel(Array(X), Array(X[:2])), kernel(X, X[:2]))
+    for images in (X, X.reshape(6, 16)):
+        for cls in (CNTKClassifier, CNTKRegressor):
+            model = cls(3, image_shape=(4, 4), device="cpu").fit(images, y, weights)
+            other = cls(3, image_shape=(4, 4), device="cpu")
+            other.fit(Array(images), Array(y), Array(weights))
+            np.testing.assert_array_equal(other.predict(Array(images)), model.predict(images))
+    search = CNTKClassifierCV([2, 3], cv=2, device="cpu").fit(Array(X), Array(y))
+    assert search.predict(Array(X)).shape == (6,)
 
 
 # --- the compiler for GPUs ----------------------------------------------------------------------
@@ -341,7 +365,7 @@ def usage_of(architecture, shape, q, readouts, dtype):
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_120"])
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100", "sm_120"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_variant_compiles(architecture, dtype):
     usage = {}

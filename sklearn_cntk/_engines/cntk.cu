@@ -132,7 +132,7 @@ INLINE bool crosses(int a, int b, int wrap) { return unsigned(wrap - a - 1) < un
 
 // The images of a pair: as listed, or without a list all of x with all of y, row by row.
 struct Pair {
-    long long x, y;
+    int x, y;
 };
 INLINE Pair pair_at(const int *pairs, int n_y, int k) {
     if (pairs) return {pairs[2 * (long long)k], pairs[2 * (long long)k + 1]};
@@ -258,17 +258,20 @@ struct Choice<true> {
 };
 typedef Choice<PIXELS * sizeof(Scales) % 16 == 0>::Type Piece;
 
-INLINE void copy_piece(Piece *target, const Piece *source) {
+// From sm_80 on copies are asynchronous: the tables of the next layer come behind the arithmetic of
+// this one.  The tests' host has copies of its own.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    // Asynchronous: the tables of the next layer come behind the arithmetic of this one.
+INLINE void copy_piece(Piece *target, const Piece *source) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(
                      (unsigned)__cvta_generic_to_shared(target)),
                  "l"(source), "n"(sizeof(Piece))
                  : "memory");
-#else
-    *target = *source;
-#endif
 }
+INLINE void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+#elif defined(__CUDA_ARCH__)
+INLINE void copy_piece(Piece *target, const Piece *source) { *target = *source; }
+INLINE void wait_for_copies() {}
+#endif
 
 // Copy the tables of one layer of an image to shared memory.
 INLINE void copy_plane(Scales *target, const Scales *source) {
@@ -285,9 +288,7 @@ INLINE void copy_plane(Scales *target, const Scales *source) {
 }
 
 INLINE void finish_copies() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_all;" ::: "memory");
-#endif
+    wait_for_copies();
     __syncthreads();
 }
 
@@ -313,7 +314,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
           const REAL *row_weights, const REAL *column_weights, int resident, double *results) {
     SHARED_MEMORY;
     const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
-    const int pair = blockIdx.x;
+    const long long pair = blockIdx.x;
     const Pair images = pair_at(pairs, n_y, pair);
     const long long x = images.x, y = images.y;
     const bool twins = x_ids[x] == y_ids[y];
