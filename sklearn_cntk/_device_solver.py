@@ -39,7 +39,10 @@ def roomy_device(device, n, verbose=0):
         for candidate in devices:
             candidate.load_linear_algebra()
     except ImportError as error:
-        reason = f"cuBLAS or cuSOLVER is missing ({error}): pip install 'cupy-cuda12x[ctk]'"
+        reason = (
+            f"cuBLAS or cuSOLVER is missing ({error}): pip install 'sklearn-cntk[cuda12x]' (CUDA "
+            "12) or 'sklearn-cntk[cuda13x]' (CUDA 13)"
+        )
     else:
         free, best = max(((d.free_bytes(), -k) for k, d in enumerate(devices)))
         need = needed_bytes(n)

@@ -218,7 +218,7 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
     normalize : bool, default=False
         Divide the kernel by ``sqrt(K(x, x) K(x', x'))``.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        Where to compute the kernel.
+        Where to compute the kernel; a GPU with room for its matrix solves the system as well.
     dtype : {"float32", "float64"}, default="float32"
         Precision of the kernel's recursion; feature vectors and the linear system are float64
         either way.
@@ -350,7 +350,7 @@ class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKEstimator):
     normalize : bool, default=False
         Divide the kernel by ``sqrt(K(x, x) K(x', x'))``.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        Where to compute the kernel.
+        Where to compute the kernel; a GPU with room for its matrix solves the system as well.
     dtype : {"float32", "float64"}, default="float32"
         Precision of the kernel's recursion; feature vectors and the linear system are float64
         either way.
