@@ -21,6 +21,7 @@ from machine import describe_machine
 from scipy.linalg import LinAlgError, LinAlgWarning
 
 from sklearn_cntk import CNTKClassifier, cntk_path
+from sklearn_cntk._device_solver import roomy_device, solve_on_device
 from sklearn_cntk._solvers import ridge_dual
 from sklearn_cntk.datasets import load_cifar10
 
@@ -49,27 +50,45 @@ COLUMNS = {
 }
 
 
-def solve(K, targets):
+def dual_of(K, targets, alpha, device):
+    """Dual coefficients from the GPU that has room for `K`, or the host, which overwrites it."""
+    gpu = roomy_device(device, len(K), verbose=1)
+    if gpu is not None:
+        return solve_on_device(gpu, K, targets, alpha)
+    return ridge_dual(K, targets, alpha)
+
+
+def solve(K, targets, device):
     """Dual coefficients without a ridge, or with the smallest that works; and that ridge."""
     for alpha in (0.0, 1e-8, 1e-7, 1e-6, 1e-5):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", LinAlgWarning)  # nearly singular, as it may be
-                return ridge_dual(K.copy(), targets, alpha), alpha
+                if roomy_device(device, len(K)) is None:
+                    return dual_of(K.copy(), targets, alpha, "cpu"), alpha
+                return dual_of(K, targets, alpha, device), alpha
         except LinAlgError:
             print(f"not positive definite with alpha={alpha:g}: using a larger one")
     raise LinAlgError("no ridge up to 1e-5 makes the kernel matrix positive definite")
 
 
-def evaluate(column, readout, K, K_test, y, y_test):
-    """A row of the table: per cent of the test images that are classified correctly."""
+def evaluate(column, readout, K, K_tests, y, y_test, device):
+    """A row of the table: per cent of the test images that are classified correctly.
+
+    `K_tests` are the test images' kernels in blocks; `K` is overwritten, since it may take a good
+    part of the memory.
+    """
     targets = (y[:, None] == np.arange(10)) - 0.1
 
     def accuracy(dual):
-        return 100 * np.mean((K_test @ dual).argmax(axis=1) == y_test)
+        predicted = np.concatenate([block @ dual for block in K_tests])
+        return 100 * np.mean(predicted.argmax(axis=1) == y_test)
 
-    dual, alpha = solve(K, targets)
+    start = time.perf_counter()
+    dual, alpha = solve(K, targets, device)
     exact = accuracy(dual)
+    default = accuracy(dual_of(K, targets, DEFAULT_ALPHA, device))
+    print(f"two solves of {len(K)} rows in {time.perf_counter() - start:.0f} s")
     is_nngp = readout["trained_layers"] == "last"
     paper = None if is_nngp else TABLE[column][3][DEPTHS.index(readout["depth"])]
     return {
@@ -78,17 +97,17 @@ def evaluate(column, readout, K, K_test, y, y_test):
         "depth": readout["depth"],
         "no_ridge": f"{exact:.2f}",
         "alpha_used": f"{alpha:g}",
-        "default_ridge": f"{accuracy(ridge_dual(K.copy(), targets, DEFAULT_ALPHA)):.2f}",
+        "default_ridge": f"{default:.2f}",
         "paper": f"{paper:.2f}" if paper else "",
         "difference": f"{exact - paper:+.2f}" if paper else "",
     }
 
 
 def kernels(data, depths, gap, trained_layers, options, checkpoint):
-    """Yield readout, Gram of the training images and kernels with the test images, from one pass.
+    """Yield readout, Gram of the training images and blocks of those with test images, of one pass.
 
-    The test images go in blocks; each is kept in the folder `checkpoint`, if there is one, and
-    taken from there by the next run.
+    With a folder `checkpoint` the test images go in blocks; each is kept there, and taken
+    from there by the next run.
     """
     path = {
         "depths": depths,
@@ -112,31 +131,44 @@ def kernels(data, depths, gap, trained_layers, options, checkpoint):
         return grams
 
     grams = kept("train", data.X_train)
-    blocks = range(0, len(data.X_test), 1000)
-    tests = [kept(f"test{k}", data.X_test[k : k + 1000], data.X_train) for k in blocks]
+    size = 1000 if checkpoint else len(data.X_test)
+    blocks = range(0, len(data.X_test), size)
+    tests = [kept(f"test{k}", data.X_test[k : k + size], data.X_train) for k in blocks]
     readouts = [{"depth": d, "trained_layers": t} for d in depths for t in trained_layers]
     assert len(readouts) == len(grams)
     for k, readout in enumerate(readouts):
-        yield readout, grams[k], np.concatenate([test[k] for test in tests])
+        yield readout, grams[k], [test[k] for test in tests]
 
 
-def rows_of_column(column, options):
-    """Yield the rows of a column, and the seconds of their kernels."""
+def rows_of_column(column, options, done=()):
+    """Yield the rows of a column, with the seconds of all that the row's pass has taken so far.
+
+    Passes whose depths are all `done` are left out.
+    """
     n_train, gap, trained, _ = TABLE[column]
     n_train = options.n_train or n_train
     data = load_cifar10(options.data, n_train=n_train, n_test=options.n_test)
     many = n_train > MANY
     trained_layers = [trained] if many else [trained, "last"]
     for depths in [[d] for d in DEPTHS] if many else [list(DEPTHS)]:
-        checkpoint = None
-        if options.checkpoints:
-            name = f"{column}_{n_train}_{options.n_test}_{options.dtype}_{max(depths)}"
-            checkpoint = Path(options.checkpoints) / name
-        start = time.perf_counter()
-        found = list(kernels(data, depths, gap, trained_layers, options, checkpoint))
-        print(f"{column}, depths {depths}: kernels in {time.perf_counter() - start:.0f} s")
-        for readout, K, K_test in found:
-            yield evaluate(column, readout, K, K_test, data.y_train, data.y_test)
+        if not set(depths) <= set(done):
+            yield from _rows_of_pass(column, data, depths, gap, trained_layers, options)
+
+
+def _rows_of_pass(column, data, depths, gap, trained_layers, options):
+    # A function of its own: when it ends, so do its matrices.
+    checkpoint = None
+    if options.checkpoints:
+        name = f"{column}_{len(data.X_train)}_{len(data.X_test)}_{options.dtype}_{max(depths)}"
+        checkpoint = Path(options.checkpoints) / name
+    start = time.perf_counter()
+    for k, (readout, K, K_tests) in enumerate(
+        kernels(data, depths, gap, trained_layers, options, checkpoint)
+    ):
+        if k == 0:
+            print(f"{column}, depths {depths}: kernels in {time.perf_counter() - start:.0f} s")
+        row = evaluate(column, readout, K, K_tests, data.y_train, data.y_test, options.device)
+        yield row, time.perf_counter() - start
 
 
 def write_csv(file, rows, comments):
@@ -185,7 +217,7 @@ def main():
     print("\n" + "".join(form.format(name) for name, form in COLUMNS.items()))
     rows = []
     for column in options.columns:
-        for row in rows_of_column(column, options):
+        for row, _ in rows_of_column(column, options):
             print("".join(form.format(row[name]) for name, form in COLUMNS.items()), flush=True)
             rows.append(row)
     facts["seconds of kernels and solves"] = f"{time.perf_counter() - start:.0f}"

@@ -136,48 +136,48 @@ def gpu_bound(facts, dtype):
     return lanes * facts["clock_mhz"] * 1e6 / GPU_INSTRUCTIONS[dtype]
 
 
-def measure_gpu(device, facts, seconds, repeats):
-    """Rows of results: `CNTK(...)(X, Y)` of at least 4096 pairs, for about `seconds` a call."""
-    rows = []
-    rng = np.random.default_rng(0)
+def gpu_cases(shapes=SHAPES, depths=(DEPTH, 21)):
+    """What is measured on a GPU: dictionaries that the rows of results start with."""
     for dtype in DTYPES:
-        for gap in (True, False):
-            for shape in SHAPES:
-                for depth in (DEPTH, 21):
-                    kernel = CNTK(depth, gap, dtype=dtype, device=device, n_jobs=2)
-                    images = rng.normal(size=(8192, *shape)).astype(np.float32)
-                    n = 64
-                    kernel(images[:n], images[-n:])  # compiles
-                    times = []
-                    while len(times) < repeats:
-                        start = time.perf_counter()
-                        kernel(images[:n], images[-n:])
-                        elapsed = time.perf_counter() - start
-                        if elapsed < seconds / 4 and n < 4096:
-                            n *= 2
-                        else:
-                            times.append(elapsed)
-                    work = n * n * (shape[0] * shape[1]) ** (2 if gap else 1) * (depth - 1)
-                    bound = gpu_bound(facts, dtype)
-                    row = {
-                        "image_shape": shape,
-                        "readout": "gap" if gap else "trace",
-                        "dtype": dtype,
-                        "depth": depth,
-                        "pairs": n * n,
-                        "seconds": statistics.median(times),
-                        "element_layers_per_second": work / statistics.median(times),
-                        "best": work / min(times),
-                        "share_of_bound": bound and work / min(times) / bound,
-                    }
-                    rows.append(row)
-                    print(
-                        f"{'×'.join(map(str, shape)):>8} {row['readout']:>6} {dtype} "
-                        f"depth {depth:2} {n * n:9} pairs {row['seconds']:8.2f} s"
-                        f" {row['element_layers_per_second'] / 1e9:8.1f}e9/s",
-                        flush=True,
-                    )
-    return rows
+        for readout in ("gap", "trace"):
+            for shape in shapes:
+                for depth in depths:
+                    case = (list(shape), readout, dtype, depth)
+                    yield dict(zip(("image_shape", "readout", "dtype", "depth"), case, strict=True))
+
+
+def measure_gpu(device, facts, case, seconds, repeats, n=64, most=4096):
+    """A row of results: `CNTK(...)(X, Y)` of at least n² pairs, for about `seconds` a call."""
+    shape, gap = case["image_shape"], case["readout"] == "gap"
+    kernel = CNTK(case["depth"], gap, dtype=case["dtype"], device=device)
+    images = np.random.default_rng(0).normal(size=(2 * most, *shape)).astype(np.float32)
+    kernel(images[:n], images[-n:])  # compiles
+    times = []
+    while len(times) < repeats:
+        start = time.perf_counter()
+        kernel(images[:n], images[-n:])
+        elapsed = time.perf_counter() - start
+        if elapsed < seconds / 4 and n < most:
+            n *= 2
+        else:
+            times.append(elapsed)
+    work = n * n * (shape[0] * shape[1]) ** (2 if gap else 1) * (case["depth"] - 1)
+    bound = gpu_bound(facts, case["dtype"])
+    row = case | {
+        "pairs": n * n,
+        "seconds": statistics.median(times),
+        "element_layers_per_second": work / statistics.median(times),
+        "best": work / min(times),
+        "share_of_bound": bound and work / min(times) / bound,
+    }
+    share = "" if bound is None else f", {row['share_of_bound']:.0%} of the bound"
+    print(
+        f"{'×'.join(map(str, shape)):>8} {row['readout']:>6} {row['dtype']} "
+        f"depth {row['depth']:2} {n * n:9} pairs {row['seconds']:8.2f} s"
+        f" {row['element_layers_per_second'] / 1e9:8.1f}e9/s{share}",
+        flush=True,
+    )
+    return row
 
 
 # --- memory and import time -----------------------------------------------------------------------
@@ -243,7 +243,9 @@ def main():
         facts = gpu_facts(options.device)
         seconds, repeats = (1, 3) if options.quick else (4, 5)
         results = {"machine": describe_machine(), **facts}
-        results["kernels"] = measure_gpu(options.device, facts, seconds, repeats)
+        results["kernels"] = [
+            measure_gpu(options.device, facts, case, seconds, repeats) for case in gpu_cases()
+        ]
         if options.json:
             write_json(results, options.json)
         return

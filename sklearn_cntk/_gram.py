@@ -170,8 +170,12 @@ def tiles(X, Y, parts, *, engine, device, architecture, readouts, dtype, n_jobs,
 
     if not parts:
         return
+    n_jobs = _n_jobs(engine, n_jobs)
     # Elsewhere there may be other devices than here: workers choose.
     settings = (engine if runs_here() else device, architecture, readouts, dtype)
+    function, shared = _compute_tile, (X, Y)
+    if runs_here() and hasattr(engine, "prepare"):
+        function, shared = _compute_prepared, (engine.prepare(X, Y, *settings[1:]),)
     begun = {}
 
     def calls():
@@ -180,7 +184,7 @@ def tiles(X, Y, parts, *, engine, device, architecture, readouts, dtype, n_jobs,
             triu = i.start - j.start if part.symmetric else None
             yield number, _index(part.rows[i]), _index(part.columns[j]), triu, settings
 
-    for number, values in run(_compute_tile, (X, Y), calls(), n_jobs):
+    for number, values in run(function, shared, calls(), n_jobs):
         part, i, j = begun.pop(number)
         triu = i.start - j.start
         computed = np.triu(np.ones(values.shape[1:], bool), triu) if part.symmetric else None
@@ -193,8 +197,13 @@ def _compute_tile(X, Y, number, rows, columns, triu, settings):
     return number, engine.gram(X[rows], Y[columns], architecture, readouts, dtype=dtype, triu=triu)
 
 
+def _compute_prepared(call, number, rows, columns, triu, settings):
+    return number, call.gram(rows, columns, triu)
+
+
 def pairs(X, Y, *, engine, device, architecture, readouts, dtype, n_jobs, advance):
     """Kernel values (readout, n) in float64 of the n pairs (X[i], Y[i])."""
+    n_jobs = _n_jobs(engine, n_jobs)
     length, _ = _tile_shape(len(X), 1, engine, architecture, readouts, dtype, n_jobs)
     length = -(-length // _VECTOR) * _VECTOR
     settings = (engine if runs_here() else device, architecture, readouts, dtype)
@@ -210,6 +219,12 @@ def _compute_pairs(X, Y, rows, settings):
     engine, architecture, readouts, dtype = settings
     engine = select_engine(engine) if isinstance(engine, str) else engine
     return rows, engine.pairs(X[rows], Y[rows], architecture, readouts, dtype=dtype)
+
+
+def _n_jobs(engine, n_jobs):
+    """Calls at once: not more than serve an engine of this process."""
+    most = getattr(engine, "most_jobs", None)
+    return n_jobs if most is None or not runs_here() else min(most, effective_n_jobs(n_jobs))
 
 
 def _index(index):

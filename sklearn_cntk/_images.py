@@ -30,6 +30,11 @@ def check_image_shape(image_shape):
     return int(rows), int(columns), int(channels)
 
 
+def on_host(array: Any) -> Any:
+    """A CuPy array as a NumPy array, which it does not become by itself; anything else as it is."""
+    return array.get() if type(array).__module__.partition(".")[0] == "cupy" else array
+
+
 def as_images(
     X: Any, image_shape: ImageShape = None, *, name: str = "X", estimator: object = None
 ) -> Array:
@@ -59,8 +64,7 @@ def as_images(
         not fit `image_shape`.
     """
     image_shape = check_image_shape(image_shape)
-    if type(X).__module__.partition(".")[0] == "cupy":
-        X = X.get()  # CuPy arrays do not turn into NumPy's by themselves
+    X = on_host(X)
     # `allow_nd` would let 1-D data through the 2-D check with an unhelpful message otherwise.
     X = check_array(
         X, dtype="numeric", allow_nd=True, ensure_2d=True, input_name=name, estimator=estimator

@@ -7,7 +7,7 @@ import numpy as np
 
 from ._architecture import Architecture, Readout, check_flag
 from ._engines import select_engine
-from ._gram import gram, pairs, progress_bar
+from ._gram import Part, gram, pairs, progress_bar, tiles
 from ._images import check_same_shape, flipped
 from ._store import KernelStore
 from ._stored_gram import stored_diagonals, stored_gram
@@ -100,6 +100,27 @@ class Job:
                 i = np.arange(len(X))
                 values[:, i, i] = x_diagonals > 0
         return values
+
+    def triangle(self, X):
+        """Yield tiles whose values add up to the upper triangle of the Gram matrices of images X.
+
+        What lies below the diagonal is 0.  The store takes no part.
+        """
+        rows = np.arange(len(X))
+        root = _root(self.diagonals(X)) if self.normalize else None
+        n_pairs = len(X) * (len(X) + 1) // 2 * (1 + self.flip)
+        with progress_bar(n_pairs, self.verbose, None, self.engine) as advance:
+            for flip in (False, True)[: 1 + self.flip]:
+                images = flipped(X) if flip else X
+                for tile in tiles(images, X, [Part(rows, rows, symmetric=True)], **self._options()):
+                    values = np.where(tile.computed, tile.values, 0.0)
+                    if self.flip:
+                        values /= 2
+                    if root is not None:
+                        values /= root[:, tile.i, None]
+                        values /= root[:, None, tile.j]
+                    yield tile._replace(values=values)
+                    advance(int(tile.computed.sum()))
 
     def diagonals(self, X):
         """Kernel values (readouts, n) of images with themselves, not normalized."""

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from ._architecture import check_integer
 from ._cg import ridge_cg
+from ._device_solver import ridge_dual_on_device, roomy_device
 from ._estimate import estimate
 from ._gram import pair_work
 from ._gram_operators import ArrayGram, ZarrGram
@@ -35,6 +36,7 @@ class Solver:
     max_iter: int
     random_state: object
     verbose: int
+    device: object = None  # the GPU that solves, for "cholesky" only
 
     @classmethod
     def of(cls, estimator, n):
@@ -76,7 +78,14 @@ class Solver:
                 f"training_time={estimator.training_time} needs an eigendecomposition, which "
                 f"solver={name!r} avoids: use solver='auto' or training_time=None."
             )
-        if name == "auto":
+        device = None
+        if name in ("auto", "cholesky") and not _needs_host(estimator):
+            device = roomy_device(estimator.device, n, estimator.verbose)
+        if device is not None:
+            name = "cholesky"
+            if estimator.verbose:
+                print(f"The linear system of {n} rows is solved on {device.label}.")
+        elif name == "auto":
             name = _choose(n, estimator.gram_store, estimator.training_time, estimator.verbose)
         return cls(
             name=name,
@@ -88,7 +97,13 @@ class Solver:
             max_iter=max_iter,
             random_state=estimator.random_state,
             verbose=estimator.verbose,
+            device=device,
         )
+
+    def dual_on_device(self, images, targets, sample_weight):
+        """Dual coefficients, exactly, by the GPU that has room for the Gram matrix."""
+        job = self._job(images)
+        return ridge_dual_on_device(self.device, job, images, targets, self.alpha, sample_weight)
 
     def gram(self, images):
         """The Gram matrix in memory, float64."""
@@ -137,6 +152,11 @@ class Solver:
         if self.verbose and pairs * pair_work(job.architecture, job.readouts) > _LONG_WORK:
             print(f"Gram matrix: {estimate(job, len(images), n_columns)}")
         return job
+
+
+def _needs_host(estimator):
+    """Whether the Gram matrix has to be on the host: on its way to Zarr, or for eigenvectors."""
+    return estimator.gram_store is not None or estimator.training_time is not None
 
 
 def _choose(n, gram_store, training_time, verbose):

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning, cho_factor, cho_solve
-from scipy.linalg.lapack import dpocon
+from scipy.linalg.lapack import dlange, dpocon
 
 
 def ridge_dual(K, targets, alpha, sample_weight=None):
@@ -47,25 +47,38 @@ def ridge_dual(K, targets, alpha, sample_weight=None):
         K *= root
         targets = (targets.T * root).T
     K.flat[:: len(K) + 1] += alpha * (mean if mean > 0 else 1.0)
-    norm = np.abs(K).sum(axis=0).max()
-    remedy = (
-        f"Set alpha to {max(1e-5, 10 * alpha):.0e} or more, use dtype='float64', or standardise "
-        "the images: float32 cannot tell nearly parallel ones apart."
-    )
+    norm = dlange("1", K.T)  # NumPy would need a second matrix
     try:
         # The transpose is the same matrix in LAPACK's order: factored in place.
         factor = cho_factor(K.T, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError as error:
-        raise LinAlgError(
-            f"The kernel matrix with alpha={alpha} is not positive definite. {remedy}"
-        ) from error
+        raise not_positive_definite(alpha) from error
     reciprocal_condition, _ = dpocon(factor[0], norm, uplo="L")
+    warn_if_nearly_singular(reciprocal_condition, alpha, stacklevel=4)
+    dual = cho_solve(factor, targets, check_finite=False)
+    return dual if root is None else (dual.T * root).T
+
+
+def not_positive_definite(alpha):
+    """The error of a matrix that has no Cholesky factor with this ridge."""
+    return LinAlgError(
+        f"The kernel matrix with alpha={alpha} is not positive definite. {_remedy(alpha)}"
+    )
+
+
+def warn_if_nearly_singular(reciprocal_condition, alpha, stacklevel):
+    """Warn if a matrix of this condition has no sure solution."""
     if reciprocal_condition < np.finfo(np.float64).eps:
         warnings.warn(
             f"The kernel matrix with alpha={alpha} is nearly singular (reciprocal condition "
-            f"number {reciprocal_condition:.0e}): predictions may be inaccurate. {remedy}",
+            f"number {reciprocal_condition:.0e}): predictions may be inaccurate. {_remedy(alpha)}",
             LinAlgWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
-    dual = cho_solve(factor, targets, check_finite=False)
-    return dual if root is None else (dual.T * root).T
+
+
+def _remedy(alpha):
+    return (
+        f"Set alpha to {max(1e-5, 10 * alpha):.0e} or more, use dtype='float64', or standardise "
+        "the images: float32 cannot tell nearly parallel ones apart."
+    )

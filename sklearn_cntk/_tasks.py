@@ -13,6 +13,8 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
+from ._images import on_host
+
 if TYPE_CHECKING:
     from ._typing import Array, ArrayLike, FloatArray
 
@@ -23,6 +25,7 @@ class RegressionTask(MultiOutputMixin, RegressorMixin):
     def _encode(self, images, y):
         """Float64 targets, and None for class indices."""
         _require(self, y)
+        y = on_host(y)
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", estimator=self)
         if y.ndim > 2:
             raise ValueError(f"y has shape {y.shape}: use (n,) or (n, n_targets).")
@@ -52,6 +55,7 @@ class ClassificationTask(ClassifierMixin):
     def _encode(self, images, y):
         """Float64 targets and class indices; sets ``classes_``."""
         _require(self, y)
+        y = on_host(y)
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)

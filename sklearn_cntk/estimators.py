@@ -13,7 +13,7 @@ from ._blas import threads_for
 from ._doc_links import DocumentationLink
 from ._dynamics import GradientFlow, StagedClassification, StagedRegression, check_training_time
 from ._gram import progress_bar
-from ._images import as_images
+from ._images import as_images, on_host
 from ._posterior import Posterior
 from ._solver_choice import Solver
 from ._solvers import ridge_dual
@@ -60,6 +60,7 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
 
     def _check_images(self, X, *, reset):
         """Images of X; its features are recorded, or compared with those of fit."""
+        X = on_host(X)
         shape = self.image_shape if reset else self.image_shape_
         n_dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
         if not reset and n_dimensions == 2:  # scikit-learn's message where only the width differs
@@ -143,7 +144,7 @@ class _CNTKEstimator(ImageEstimator):
         check_training_time(self.training_time)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
-                sample_weight, images, dtype=np.float64, ensure_non_negative=True
+                on_host(sample_weight), images, dtype=np.float64, ensure_non_negative=True
             )
         rows = choose_rows(self.train_size, len(images), self.random_state, classes)
         if rows is not None:
@@ -158,6 +159,9 @@ class _CNTKEstimator(ImageEstimator):
         if solver.name == "cg":
             dual, n_iter = solver.iterate(images, targets, sample_weight)
             return self._keep(images, dual, targets, sample_weight, n_iter)
+        if solver.device is not None:
+            dual = solver.dual_on_device(images, targets, sample_weight)
+            return self._keep(images, dual, targets, sample_weight)
         return self._solve(images, solver.gram(images), targets, sample_weight)
 
     def _solve(self, images, K, targets, sample_weight=None):
@@ -247,7 +251,7 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
     normalize : bool, default=False
         Divide the kernel by ``sqrt(K(x, x) K(x', x'))``.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        Where to compute the kernel.
+        Where to compute the kernel; a GPU with room for its matrix solves the system as well.
     dtype : {"float32", "float64"}, default="float32"
         Precision of the kernel's recursion; feature vectors and the linear system are float64
         either way.
@@ -379,7 +383,7 @@ class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKEstimator):
     normalize : bool, default=False
         Divide the kernel by ``sqrt(K(x, x) K(x', x'))``.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        Where to compute the kernel.
+        Where to compute the kernel; a GPU with room for its matrix solves the system as well.
     dtype : {"float32", "float64"}, default="float32"
         Precision of the kernel's recursion; feature vectors and the linear system are float64
         either way.

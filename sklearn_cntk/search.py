@@ -16,6 +16,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
 from ._blas import one_thread
+from ._images import on_host
 from ._job import Job
 from ._memory import check_memory
 from ._path import check_sequence, path_readouts
@@ -131,6 +132,7 @@ class _CNTKSearch(ImageEstimator):
             The Gram matrices do not fit; nothing is computed then.
         """
         images = self._check_images(X, reset=True)
+        y = on_host(y)
         targets, _ = self._encode(images, y)
         check_sequence("alphas", self.alphas, "(1e-5, 1e-2)")
         alphas = [float(alpha) for alpha in self.alphas if check_alpha(alpha) is None]

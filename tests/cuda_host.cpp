@@ -3,6 +3,10 @@
 // A fibre runs until it meets its warp (a shuffle, __syncwarp) or its block (__syncthreads), and
 // goes on when all others have come.  Lanes of a warp that meet at different operations end the
 // program with a message: on a GPU that would be undefined.
+//
+// Threads of a block may run in any order between two such meetings: every other block takes them
+// backwards, and every other pair of blocks does its asynchronous copies when they are waited for
+// and not before, so that a result which hangs on either is wrong.
 
 #include "cuda_host.h"
 
@@ -26,6 +30,12 @@ namespace host {
 enum Stop { RUNS, AT_WARP, AT_BLOCK, DONE };
 constexpr size_t STACK_BYTES = 128 * 1024;
 
+struct Copy {
+    void *target;
+    const void *source;
+    size_t size;
+};
+
 struct Fibre {
     jmp_buf here;
     ucontext_t first;  // how it starts; later switches are jumps, which need no system calls
@@ -33,6 +43,7 @@ struct Fibre {
     bool started;
     Stop stop;
     long operations;      // of its warp, so far
+    std::vector<Copy> copies;  // that are under way
     double exchanged[2];  // in turns: the last value can still be read while the next is set
 };
 
@@ -89,7 +100,22 @@ double exchange(double value, int source_lane) {
     return fibres[threadIdx.x - lane + (inside ? source_lane : lane)]->exchanged[turn];
 }
 
+void copy(void *target, const void *source, size_t size) {
+    if (blockIdx.x / 2 % 2)
+        this_fibre().copies.push_back({target, source, size});
+    else
+        std::memcpy(target, source, size);
+}
+
+void finish_copies() {
+    for (const Copy &copy : this_fibre().copies)
+        std::memcpy(copy.target, copy.source, copy.size);
+    this_fibre().copies.clear();
+}
+
 static void run_block(unsigned n_threads) {
+    const bool backwards = blockIdx.x % 2;
+    const unsigned n_warps = n_threads / 32;
     for (unsigned k = 0; k < n_threads; ++k) {
         Fibre &fibre = *fibres[k];
         fibre.started = false;
@@ -101,10 +127,11 @@ static void run_block(unsigned n_threads) {
         makecontext(&fibre.first, start_fibre, 0);
     }
     do {
-        for (unsigned warp = 0; warp < n_threads; warp += 32) {
+        for (unsigned w = 0; w < n_warps; ++w) {
+            const unsigned warp = 32 * (backwards ? n_warps - 1 - w : w);
             const Fibre &first = *fibres[warp];
             do {
-                for (unsigned k = warp; k < warp + 32; ++k) resume(k);
+                for (unsigned k = 0; k < 32; ++k) resume(warp + (backwards ? 31 - k : k));
                 for (unsigned k = warp; k < warp + 32; ++k) {
                     threadIdx.x = k;
                     if (fibres[k]->stop != first.stop || fibres[k]->operations != first.operations)
@@ -115,6 +142,8 @@ static void run_block(unsigned n_threads) {
         for (unsigned k = 0; k < n_threads; ++k)
             if (fibres[k]->stop != fibres[0]->stop) fail("not all threads meet at __syncthreads");
     } while (fibres[0]->stop != DONE);
+    for (unsigned k = 0; k < n_threads; ++k)
+        if (!fibres[k]->copies.empty()) fail("a copy is under way when its block ends");
 }
 
 void run(unsigned grid, unsigned block, size_t shared_bytes, void (*body)(void *), void *data) {

@@ -9,6 +9,7 @@
 #define __device__
 #define __global__
 #define __shared__
+#define __align__(bytes)
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
@@ -26,6 +27,10 @@ void meet_warp();
 
 // Meet the lanes of the warp and take the value of another, or one's own if there is none.
 double exchange(double value, int source_lane);
+
+// Copy as late as an asynchronous copy may be, in some blocks; at once in others.
+void copy(void *target, const void *source, size_t size);
+void finish_copies();
 
 // Run body(data) in every thread of every block.
 void run(unsigned grid, unsigned block, size_t shared_bytes, void (*body)(void *), void *data);
@@ -59,6 +64,11 @@ void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t
         host::launch(kernel, grid, block, shared_bytes, arguments);                      \
     }
 
+template <class Value>
+void copy_piece(Value *target, const Value *source) {
+    host::copy(target, source, sizeof(Value));
+}
+inline void wait_for_copies() { host::finish_copies(); }
 inline void __syncthreads() { host::meet_block(); }
 inline void __syncwarp() { host::meet_warp(); }
 template <class Value>

@@ -9,10 +9,11 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import scipy.linalg
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
-LOCK = threading.Lock()  # fibres are those of one thread at a time
+LOCK = threading.RLock()  # fibres are those of one thread at a time
 
 
 def missing():
@@ -36,6 +37,7 @@ class HostDevice:
     """
 
     label = "host"
+    architecture = "no GPU"
 
     class OutOfMemoryError(Exception):
         pass
@@ -66,6 +68,20 @@ class HostDevice:
             raise self.OutOfMemoryError(f"{array.nbytes} bytes")
         array.view(np.uint8).fill(0xFF)  # NaN: what is read must have been written
         return array
+
+    def zeros(self, shape):
+        return np.zeros(shape)
+
+    def load_linear_algebra(self):
+        pass
+
+    def cholesky(self, matrix):
+        return np.linalg.cholesky(matrix)
+
+    def solve_triangular(self, factor, b, transposed=False):
+        b[...] = scipy.linalg.solve_triangular(
+            factor, b, trans=int(transposed), lower=True, check_finite=False
+        )
 
     def download(self, array):
         return array.copy()

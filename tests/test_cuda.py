@@ -1,19 +1,17 @@
 """The CUDA engine: on a GPU where there is one, and everywhere on the host (``cuda_host.py``)."""
 
 import sys
-import types
 import warnings
-from collections import defaultdict
-from threading import get_ident
 
 import cuda_host
 import numpy as np
 import nvrtc
 import pytest
+from pretended_cupy import pretend_cupy, pretend_gpus
 
-from sklearn_cntk import CNTK, _engines
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, _engines
 from sklearn_cntk._architecture import Architecture, Readout
-from sklearn_cntk._engines import _devices, cpu, cuda, reference
+from sklearn_cntk._engines import _cuda_images, _devices, cpu, cuda, reference
 
 READOUTS = [Readout(d, g, t) for d in (3, 4) for g in (True, False) for t in ("all", "last")]
 READOUTS += [Readout(4, True, "hidden"), Readout(3, False, "hidden"), Readout(2, False)]
@@ -142,6 +140,40 @@ def test_through_the_kernel(cuda_devices, monkeypatch, rng):
     np.testing.assert_array_equal(values, values.T)
 
 
+def test_tiles_share_their_images(host_device, monkeypatch, rng):
+    """However many tiles there are, every image is converted once."""
+    converted = []
+    scale = _cuda_images.scale_images
+
+    def counted(images, *arguments):
+        converted.extend(images[:, 0, 0, 0])
+        return scale(images, *arguments)
+
+    device = host_device()
+    monkeypatch.setattr(_devices, "open_devices", lambda index: [device])
+    monkeypatch.setattr(_cuda_images, "scale_images", counted)
+    monkeypatch.setattr(cuda.Engine, "largest_tile", 16)
+    X, Y = normal(rng, 40, (2, 2, 1)), normal(rng, 20, (2, 2, 1))
+    for images in ((X,), (X, Y)):
+        converted.clear()
+        device.launches.clear()
+        CNTK(2, False, device="cuda", n_jobs=2)(*images)
+        assert device.launches.count("trace") > 3
+        assert sorted(converted) == sorted(np.concatenate(images)[:, 0, 0, 0])
+
+
+@pytest.mark.parametrize("dtypes", [("f4", "f4"), ("u1", "u1"), ("f4", "f8"), ("u1", "f4")])
+def test_equal_images_are_recognised(dtypes):
+    """Across dtypes, and with zeros of either sign."""
+    X = np.array([[0.0, 2], [3, 4], [0, 2]]).reshape(3, 1, 2, 1).astype(dtypes[0])
+    Y = np.array([[0.0, 2], [3, 5]]).reshape(2, 1, 2, 1).astype(dtypes[1])
+    if dtypes[1] != "u1":
+        Y[0, 0, 0, 0] = -0.0
+    x, y = _cuda_images.sides_of(X, Y, 3, "float32")
+    x_ids, y_ids = x.take(np.arange(3)).ids, y.take(np.arange(2)).ids
+    np.testing.assert_array_equal(x_ids[:, None] == y_ids, [[True, False], [False] * 2, [True, 0]])
+
+
 # --- memory and devices, on the host ------------------------------------------------------------
 
 
@@ -206,7 +238,9 @@ def test_compile_errors_name_shape_and_device(host_device, monkeypatch, rng):
 
     monkeypatch.setattr(device, "launch", launch)
     X = normal(rng, 2, (3, 5, 2))
-    with pytest.raises(RuntimeError, match=r"on host .*filter_size=3.*\(3, 5, 2\).*depth 4.*bad"):
+    with pytest.raises(
+        RuntimeError, match=r"on host for no GPU, float32, filter_size=3.*\(3, 5, 2\).*depth 4.*bad"
+    ):
         cuda.Engine([device]).gram(X, X, Architecture((3, 5, 2)), [Readout(4)])
 
 
@@ -225,60 +259,7 @@ def fresh_devices():
 
 def test_engine_through_cupy(fresh_devices, host_device, monkeypatch, rng):
     """All that ``_devices`` asks of CuPy, with NumPy in its place and kernels on the host."""
-    pretend_cupy(monkeypatch, lambda: 2)
-    cupy = sys.modules["cupy"]
-    device = host_device(shared_bytes=99 * 1024)
-    stacks = defaultdict(list)  # of threads
-
-    class Context:
-        mem_info = 2**30, 2**31
-
-        def __init__(self, name):
-            self.name = name
-
-        def __enter__(self):
-            stacks[get_ident()].append(self.name)
-
-        def __exit__(self, *error):
-            assert stacks[get_ident()].pop() == self.name
-
-    class RawModule:
-        def __init__(self, code, options):
-            assert stacks[get_ident()][-1] == "stream"
-            assert "-ftz=true" in options
-            self.code = code
-
-        def get_function(self, name):
-            return RawKernel(self.code, name)
-
-    class RawKernel:
-        max_dynamic_shared_size_bytes = 48 * 1024
-
-        def __init__(self, code, name):
-            self.code, self.name = code, name
-
-        def __call__(self, grid, block, arguments, shared_mem=0):
-            if self.name == "probe":
-                arguments[0][0] = 1
-                return
-            assert stacks[get_ident()][-1] == "stream"
-            assert shared_mem <= self.max_dynamic_shared_size_bytes
-            with cuda_host.LOCK:
-                device.launch(self.code, self.name, *grid, *block, shared_mem, arguments)
-
-    cupy.cuda.runtime.getDeviceProperties = lambda k: {
-        "name": b"Pretended GPU",
-        "sharedMemPerBlockOptin": 99 * 1024,
-        "sharedMemPerBlock": 48 * 1024,
-    }
-    cupy.cuda.Device = lambda index: Context(f"device {index}")
-    cupy.cuda.Stream = lambda non_blocking: Context("stream")
-    cupy.cuda.memory = types.SimpleNamespace(OutOfMemoryError=MemoryError)
-    cupy.cuda.compiler = types.SimpleNamespace(CompileException=SyntaxError)
-    cupy.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
-    cupy.RawModule, cupy.RawKernel = RawModule, RawKernel
-    cupy.zeros, cupy.empty, cupy.asarray, cupy.asnumpy = np.zeros, np.empty, np.array, np.array
-
+    pretend_gpus(monkeypatch, host_device(shared_bytes=99 * 1024))
     X = normal(rng, 3, (12, 9, 1))
     expected = CNTK(30, device="cpu", dtype="float64")(X)
     assert len(_engines.select_engine("auto").devices) == 2
@@ -287,17 +268,6 @@ def test_engine_through_cupy(fresh_devices, host_device, monkeypatch, rng):
         values = CNTK(30, device=name, n_jobs=2)(X)
         np.testing.assert_allclose(values, expected, rtol=2e-5)
     assert "Pretended GPU" in _engines.select_engine("cuda:1").label
-
-
-def pretend_cupy(monkeypatch, count):
-    """A CuPy whose ``getDeviceCount`` is `count`: a function."""
-    cupy = types.ModuleType("cupy")
-    cupy.__spec__ = types.SimpleNamespace()
-    runtime = types.SimpleNamespace(
-        getDeviceCount=count, getDeviceProperties=lambda k: {"name": b"Pretended GPU"}
-    )
-    cupy.cuda = types.SimpleNamespace(runtime=runtime)
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
 
 
 class DriverError(RuntimeError):
@@ -366,15 +336,37 @@ def test_unknown_device(device):
 
 
 def test_cupy_arrays_are_accepted(rng):
-    X = normal(rng, 3, (4, 4, 1))
-
     class Array:
+        """As CuPy's: no NumPy array by itself."""
+
         __module__ = "cupy"
 
-        def get(self):
-            return X
+        def __init__(self, values):
+            self.values = values
+            self.ndim, self.shape, self.dtype = values.ndim, values.shape, values.dtype
 
-    np.testing.assert_array_equal(CNTK(3, device="cpu")(Array()), CNTK(3, device="cpu")(X))
+        def __len__(self):
+            return len(self.values)
+
+        def __array__(self, *arguments, **options):
+            raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+        def get(self):
+            return self.values
+
+    X, y = normal(rng, 6, (4, 4, 1)), np.array([0, 1, 2, 0, 1, 2])
+    weights = rng.uniform(1, 2, size=6)
+    kernel = CNTK(3, device="cpu")
+    np.testing.assert_array_equal(kernel(Array(X)), kernel(X))
+    np.testing.assert_array_equal(kernel(Array(X), Array(X[:2])), kernel(X, X[:2]))
+    for images in (X, X.reshape(6, 16)):
+        for cls in (CNTKClassifier, CNTKRegressor):
+            model = cls(3, image_shape=(4, 4), device="cpu").fit(images, y, weights)
+            other = cls(3, image_shape=(4, 4), device="cpu")
+            other.fit(Array(images), Array(y), Array(weights))
+            np.testing.assert_array_equal(other.predict(Array(images)), model.predict(images))
+    search = CNTKClassifierCV([2, 3], cv=2, device="cpu").fit(Array(X), Array(y))
+    assert search.predict(Array(X)).shape == (6,)
 
 
 # --- the compiler for GPUs ----------------------------------------------------------------------
@@ -407,7 +399,7 @@ def usage_of(architecture, shape, q, readouts, dtype):
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_120"])
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100", "sm_120"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_variant_compiles(architecture, dtype):
     usage = {}

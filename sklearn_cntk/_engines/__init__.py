@@ -15,8 +15,10 @@ readout from one pass over the layers.  Engines are imported when they are first
 their compilers are slow to import.
 
 An engine that wants other tiles than ``_gram`` makes for a core of a CPU has the attributes
-`tile_work` (element-layers), `largest_tile` (images of a side) and `table_bytes`; one that says
-what it runs on has a `label`.
+`tile_work` (element-layers), `largest_tile` (images of a side), `table_bytes` and `most_jobs`
+(calls at once); one that says what it runs on has a `label`.  One whose tiles share some work has
+``prepare(X, Y, architecture, readouts, dtype)``, which returns an object with
+``gram(rows, columns, triu)``: slices, or lists, of X and Y.
 """
 
 from importlib import import_module

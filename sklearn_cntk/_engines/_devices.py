@@ -25,8 +25,10 @@ class CupyDevice:
         import cupy
 
         self._cupy = cupy
+        self._index = index
         self._device = cupy.cuda.Device(index)
         self.label = _label(cupy, index)
+        self.architecture = f"sm_{self._device.compute_capability}"
         properties = cupy.cuda.runtime.getDeviceProperties(index)
         self.shared_bytes = int(
             properties.get("sharedMemPerBlockOptin") or properties["sharedMemPerBlock"]
@@ -57,6 +59,10 @@ class CupyDevice:
         """A device array with any content."""
         return self._cupy.empty(shape, dtype)
 
+    def zeros(self, shape):
+        """A float64 device array of zeros."""
+        return self._cupy.zeros(shape, "float64")
+
     def download(self, array):
         """A copy of a device array, once all launches have ended."""
         return self._cupy.asnumpy(array)
@@ -74,14 +80,47 @@ class CupyDevice:
 
     def free_bytes(self):
         """Memory that arrays can take now."""
-        with self._device:
-            free, _ = self._device.mem_info
+        with self._other_context() as device:
+            free, _ = device.mem_info
             return free + self._cupy.get_default_memory_pool().free_bytes()
 
     def release_memory(self):
         """Give back what CuPy keeps for later arrays."""
-        with self._device:
+        with self._other_context():
             self._cupy.get_default_memory_pool().free_all_blocks()
+
+    def _other_context(self):
+        # For calls that do not wait for their turn.  A Device of CuPy remembers in one list what
+        # was current where it was entered, so threads must not share one at the same time.
+        return self._cupy.cuda.Device(self._index)
+
+    def load_linear_algebra(self):
+        """Raise ImportError where CuPy does not find cuBLAS and cuSOLVER."""
+        import cupyx.scipy.linalg  # noqa: F401
+        from cupy_backends.cuda.libs import cublas, cusolver  # noqa: F401
+
+    def cholesky(self, matrix):
+        """The Cholesky factor of a small device matrix, of which the lower triangle is read.
+
+        Raises
+        ------
+        scipy.linalg.LinAlgError
+            It is not positive definite.
+        """
+        import cupyx
+
+        with cupyx.errstate(linalg="raise"):  # by default nobody looks at the status
+            return self._cupy.linalg.cholesky(matrix)
+
+    def solve_triangular(self, factor, b, transposed=False):
+        """Replace `b` by L⁻¹ b, or L⁻ᵀ b: without a copy if it is in Fortran order."""
+        from cupyx.scipy.linalg import solve_triangular
+
+        solved = solve_triangular(
+            factor, b, trans=int(transposed), lower=True, overwrite_b=True, check_finite=False
+        )
+        if solved is not b:
+            b[...] = solved
 
 
 def check(index):

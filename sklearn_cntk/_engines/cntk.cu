@@ -27,6 +27,8 @@
 
 #define EVERY_LANE 0xffffffffu
 #define INLINE static __device__ __forceinline__
+// Of doubles, but aligned as the largest pieces that are copied there.
+#define SHARED_MEMORY extern __shared__ __align__(16) double shared_memory[]
 
 constexpr int LANES = 32;
 constexpr int THREADS = LANES * WARPS;
@@ -127,6 +129,15 @@ INLINE void add_unless(bool condition, double value, double &sum) {
 
 // Whether a plane ends between the positions a < b of an axis; the next one starts at `wrap`.
 INLINE bool crosses(int a, int b, int wrap) { return unsigned(wrap - a - 1) < unsigned(b - a); }
+
+// The images of a pair: as listed, or without a list all of x with all of y, row by row.
+struct Pair {
+    int x, y;
+};
+INLINE Pair pair_at(const int *pairs, int n_y, int k) {
+    if (pairs) return {pairs[2 * (long long)k], pairs[2 * (long long)k + 1]};
+    return {k / n_y, k % n_y};
+}
 
 // --- kernels with the state in registers: a lane is a column ------------------------------------
 
@@ -247,17 +258,20 @@ struct Choice<true> {
 };
 typedef Choice<PIXELS * sizeof(Scales) % 16 == 0>::Type Piece;
 
-INLINE void copy_piece(Piece *target, const Piece *source) {
+// From sm_80 on copies are asynchronous: the tables of the next layer come behind the arithmetic of
+// this one.  The tests' host has copies of its own.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    // Asynchronous: the tables of the next layer come behind the arithmetic of this one.
+INLINE void copy_piece(Piece *target, const Piece *source) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(
                      (unsigned)__cvta_generic_to_shared(target)),
                  "l"(source), "n"(sizeof(Piece))
                  : "memory");
-#else
-    *target = *source;
-#endif
 }
+INLINE void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+#elif defined(__CUDA_ARCH__)
+INLINE void copy_piece(Piece *target, const Piece *source) { *target = *source; }
+INLINE void wait_for_copies() {}
+#endif
 
 // Copy the tables of one layer of an image to shared memory.
 INLINE void copy_plane(Scales *target, const Scales *source) {
@@ -274,9 +288,7 @@ INLINE void copy_plane(Scales *target, const Scales *source) {
 }
 
 INLINE void finish_copies() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_all;" ::: "memory");
-#endif
+    wait_for_copies();
     __syncthreads();
 }
 
@@ -288,7 +300,7 @@ INLINE void finish_copies() {
 //   layers (n_layers): the factor of each
 //   slots (n_layers): where the sums of a layer go, -1 where nobody reads them
 //   trains_first: whether the first Theta starts as Sigma; otherwise, and the second, as 0
-//   pairs (n_pairs, 2): the indices of x and y
+//   pairs (n_pairs, 2): the indices of x and y; null for all of x with all n_y of y
 //   displacements (n_displacements, 2): (Di, Dj) modulo the image, (0, 0) first; that one is left
 //       out of a pair with equal ids
 //   row_weights (P, P), column_weights (Q, Q)
@@ -298,13 +310,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     sweep(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
           const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
           const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
-          int trains_first,
-          const int *pairs, int n_pairs, const int *displacements, int n_displacements,
+          int trains_first, const int *pairs, int n_y, int n_pairs, const int *displacements, int n_displacements,
           const REAL *row_weights, const REAL *column_weights, int resident, double *results) {
-    extern __shared__ double shared_memory[];
+    SHARED_MEMORY;
     const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
     const long long pair = blockIdx.x;
-    const long long x = pairs[2 * pair], y = pairs[2 * pair + 1];
+    const Pair images = pair_at(pairs, n_y, pair);
+    const long long x = images.x, y = images.y;
     const bool twins = x_ids[x] == y_ids[y];
     const int plane = lane / COLUMNS, j = lane % COLUMNS;
     x_pixels += x * n_channels * PIXELS;
@@ -392,14 +404,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     trace(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
           const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
           const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
-          int trains_first,
-          const int *pairs, int n_pairs, double *results) {
+          int trains_first, const int *pairs, int n_y, int n_pairs, double *results) {
     const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
     const int plane = lane / COLUMNS, j = lane % COLUMNS;
     const long long pair = ((long long)blockIdx.x * WARPS + warp) * PLANES + plane;
     const bool inside = plane < PLANES && pair < n_pairs;
     // Idle lanes take part in the exchanges of their warp: any pair will do.
-    const long long x = pairs[inside ? 2 * pair : 0], y = pairs[inside ? 2 * pair + 1 : 1];
+    const Pair images = pair_at(pairs, n_y, inside ? pair : 0);
+    const long long x = images.x, y = images.y;
     const bool twins = x_ids[x] == y_ids[y];
     x_tables += x * table_layers * PIXELS;
     y_tables += y * table_layers * PIXELS;
@@ -455,11 +467,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     planes(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
            const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
            const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
-          int trains_first,
-           const int *pairs, int n_pairs, const int *displacements, int n_displacements,
+           int trains_first, const int *pairs, int n_y, int n_pairs, const int *displacements, int n_displacements,
            const REAL *row_weights, const REAL *column_weights, REAL *global_planes,
            double *results) {
-    extern __shared__ double shared_memory[];
+    SHARED_MEMORY;
     double *scratch = shared_memory;
     REAL *state = global_planes ? global_planes + (long long)blockIdx.x * 2 * STATES * PIXELS
                                 : reinterpret_cast<REAL *>(shared_memory + WARPS);
@@ -467,7 +478,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     const int thread = threadIdx.x;
 
     for (long long pair = blockIdx.x; pair < n_pairs; pair += gridDim.x) {
-        const long long x = pairs[2 * pair], y = pairs[2 * pair + 1];
+        const Pair images = pair_at(pairs, n_y, pair);
+        const long long x = images.x, y = images.y;
         const bool twins = x_ids[x] == y_ids[y];
         const REAL *x_image = x_pixels + x * n_channels * PIXELS;
         const REAL *y_image = y_pixels + y * n_channels * PIXELS;
@@ -561,7 +573,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 extern "C" __global__ void __launch_bounds__(THREADS)
     tables(const REAL *pixels, int n_channels, const double *factors, int n_layers,
            double smallest, double *global_planes, Scales *results, int n_images) {
-    extern __shared__ double shared_memory[];
+    SHARED_MEMORY;
     double *diagonal = global_planes ? global_planes + (long long)blockIdx.x * 2 * PIXELS
                                      : shared_memory;
     double *row_sums = diagonal + PIXELS;

@@ -20,7 +20,8 @@ import numpy as np
 from .._architecture import lap_weights
 from . import cpu
 from ._arccos import arccos_coefficients
-from ._tables import SMALLEST_SCALE, Gauge, scale_images
+from ._cuda_images import Work, sides_of
+from ._tables import SMALLEST_SCALE, Gauge
 
 LANES = 32  # threads of a warp, which is what the columns of a plane must fit into
 WARPS = 8  # of a block, at most
@@ -55,6 +56,8 @@ class Engine:
     # Element-layers and images of a tile: what keeps a GPU busy for a moment, and Ctrl-C working.
     tile_work = 4e11
     largest_tile = 2048
+    # Calls at once: while a GPU computes one, the host prepares another and reads a third.
+    most_jobs = 4
 
     def __init__(self, devices):
         self.devices = devices
@@ -71,103 +74,117 @@ class Engine:
 
     def gram(self, X, Y, architecture, readouts, *, dtype="float32", triu=None):
         """Kernel values of all pairs of two tiles; see ``_engines`` for the interface."""
-        wanted = ~np.tri(len(X), len(Y), -len(X) if triu is None else triu - 1, dtype=bool)
-        tile = _Tile(X, Y, architecture, readouts, dtype)
-        of_pairs = self._values(tile, np.argwhere(wanted))
-        if wanted.all():
-            return of_pairs.reshape(len(readouts), len(X), len(Y))
-        values = np.zeros((len(readouts), len(X), len(Y)))
-        values[:, wanted] = of_pairs
-        return values
+        call = self.prepare(X, Y, architecture, readouts, dtype)
+        return call.gram(slice(0, len(X)), slice(0, len(Y)), triu)
 
     def pairs(self, X, Y, architecture, readouts, *, dtype="float32"):
         """Kernel values of the pairs (X[i], Y[i]); see ``_engines`` for the interface."""
-        pairs = np.repeat(np.arange(len(X))[:, None], 2, axis=1)
-        return self._values(_Tile(X, Y, architecture, readouts, dtype), pairs)
+        return self.prepare(X, Y, architecture, readouts, dtype).diagonal()
 
-    def _values(self, tile, pairs):
+    def prepare(self, X, Y, architecture, readouts, dtype):
+        """A Call whose tiles share what has to be known of the images."""
+        return Call(self.devices, X, Y, architecture, readouts, dtype)
+
+
+class Call:
+    """Tiles of the Gram matrices of images X and Y; several threads may ask for them at once."""
+
+    def __init__(self, devices, X, Y, architecture, readouts, dtype):
+        self.devices = devices
+        self.plan = _Plan(architecture, readouts, dtype)
+        self.sides = sides_of(X, Y, architecture.filter_size, self.plan.dtype)
+
+    def gram(self, rows, columns, triu=None):
+        """Kernel values (readout, row, column) of slices, or lists, of X and Y."""
+        x = np.arange(len(self.sides[0]))[rows]
+        y = np.arange(len(self.sides[1]))[columns]
+        wanted = None if triu is None else ~np.tri(len(x), len(y), triu - 1, dtype=bool)
+        if wanted is None or wanted.all():
+            return self._values(Work(x, y)).reshape(-1, len(x), len(y))
+        values = np.zeros((len(self.plan.readouts), len(x), len(y)))
+        values[:, wanted] = self._values(Work.of_pairs(x, y, np.argwhere(wanted)))
+        return values
+
+    def diagonal(self):
+        """Kernel values (readout, i) of the pairs (X[i], Y[i])."""
+        every = np.arange(len(self.sides[0]))
+        return self._values(Work.of_pairs(every, every, np.stack([every, every], axis=1)))
+
+    def _values(self, work):
         """Kernel values (readout, pair), with an equal share of the pairs for each device."""
-        pairs = pairs.astype(np.int32)
-        shares = [share for share in np.array_split(pairs, len(self.devices)) if len(share)]
+        shares = work.split(len(self.devices))
         if len(shares) > 1:
             with ThreadPoolExecutor(len(shares)) as workers:
-                parts = list(workers.map(_run, self.devices, [tile] * len(shares), shares))
+                parts = list(workers.map(self._run, self.devices, shares))
         else:
-            parts = [_run(self.devices[0], tile, share) for share in shares]
-        return np.concatenate([np.zeros((len(tile.readouts), 0)), *parts], axis=1)
+            parts = [self._run(self.devices[0], share) for share in shares]
+        return np.concatenate([np.zeros((len(self.plan.readouts), 0)), *parts], axis=1)
 
-
-def _run(device, tile, pairs):
-    """Kernel values (readout, pair) from one device, in halves if its memory is too small."""
-    try:
-        with device:
-            return tile.values(device, pairs)
-    except device.OutOfMemoryError as error:
-        if len(pairs) == 1:
-            raise MemoryError(
-                f"{device.label} has not enough free memory for one pair of images of shape "
-                f"{tile.architecture.image_shape} at depth {tile.n_layers + 1}: {error}"
+    def _run(self, device, work):
+        """Kernel values (readout, pair) from one device, in halves if its memory is too small."""
+        plan = self.plan
+        try:
+            return plan.values(device, self.sides, work)
+        except device.OutOfMemoryError as error:
+            if len(work) == 1:
+                raise MemoryError(
+                    f"{device.label} has not enough free memory for one pair of images of shape "
+                    f"{plan.architecture.image_shape} at depth {plan.n_layers + 1}: {error}"
+                ) from error
+        except device.CompileError as error:
+            raise RuntimeError(
+                f"cntk.cu does not compile on {device.label} for {device.architecture}, "
+                f"{plan.dtype}, filter_size={plan.architecture.filter_size}, images of shape "
+                f"{plan.architecture.image_shape} and depth {plan.n_layers + 1}: {error}"
             ) from error
-    except device.CompileError as error:
-        raise RuntimeError(
-            f"cntk.cu does not compile on {device.label} for {tile.dtype}, filter_size="
-            f"{tile.architecture.filter_size}, images of shape {tile.architecture.image_shape} and "
-            f"depth {tile.n_layers + 1}: {error}"
-        ) from error
-    device.release_memory()
-    half = len(pairs) // 2
-    parts = [_run(device, tile, part) for part in (pairs[:half], pairs[half:])]
-    return np.concatenate(parts, axis=1)
+        device.release_memory()
+        return np.concatenate([self._run(device, half) for half in work.split(2)], axis=1)
 
 
-class _Tile:
-    """Images of X and Y, what is wanted of their pairs, and how it is computed."""
+class _Plan:
+    """What is computed of any pairs of images, and how."""
 
-    def __init__(self, X, Y, architecture, readouts, dtype):
+    def __init__(self, architecture, readouts, dtype):
         self.architecture = architecture
         self.readouts = readouts
         self.dtype = np.dtype(dtype).name
         self.n_layers = max(readout.convolutions for readout in readouts)
         self.gauge = Gauge.of(architecture, self.n_layers)
-        self.images = X, Y
-        self.ids = [ids.astype(np.int32) for ids in cpu.identify(X, Y)]
-        self.pixels, self.scales = zip(*(self._scaled(images) for images in (X, Y)), strict=True)
         self.passes = list(_passes(architecture, readouts, self.gauge, self.dtype))
 
-    def _scaled(self, images):
-        """Pixels (image, channel, row, column) in the gauge, and the scales taken out."""
-        scaled, scales = scale_images(images, self.architecture.filter_size)
-        return np.ascontiguousarray(np.moveaxis(scaled, 3, 1), dtype=self.dtype), scales
-
-    def values(self, device, pairs):
-        """Kernel values (readout, pair) of pairs (pair, 2) of indices of X and Y."""
-        sides = []
-        local = np.empty_like(pairs)
-        for side in (0, 1):
-            used = np.zeros(len(self.images[side]), dtype=bool)
-            used[pairs[:, side]] = True
-            position = np.cumsum(used, dtype=np.int32) - 1
-            local[:, side] = position[pairs[:, side]]
-            pixels = device.upload(self.pixels[side][used])
-            tables = self._tables(device, pixels, int(used.sum()))
-            sides.append((pixels, tables, device.upload(self.ids[side][used])))
-        local = device.upload(local)
-        twins = self.ids[0][pairs[:, 0]] == self.ids[1][pairs[:, 1]]
-
-        values = np.empty((len(self.readouts), len(pairs)))
+    def values(self, device, sides, work):
+        """Kernel values (readout, pair)."""
+        x, y = sides[0].take(work.x), sides[1].take(work.y)
+        twins = work.equal(x.ids, y.ids)
+        passes = [p for _, p in self.passes if p.pooling != TRACE or len(twins) < len(work)]
+        with device:
+            sums = self._sums(device, (x, y), work, passes)
+        values = np.zeros((len(self.readouts), len(work)))
         for chosen, part in self.passes:
-            if part.pooling == TRACE and twins.all():
-                values[chosen] = 0
-            else:
-                values[chosen] = part.values(device, sides, local, len(pairs), self.n_layers)
-        values *= self.scales[0][pairs[:, 0]]
-        values *= self.scales[1][pairs[:, 1]]
-        if twins.any():
+            if part in sums:
+                values[chosen] = part.read(sums.pop(part))
+        work.scale(values, x.scales, y.scales)
+        if len(twins):
             # λ = 1 on the plane (0, 0), where an arc-cosine would lose half of the digits.
-            rows, of_row = np.unique(pairs[twins, 0], return_inverse=True)
-            own = cpu.self_values(self.images[0][rows], self.architecture, self.readouts)
+            rows, of_row = np.unique(work.rows_of(twins), return_inverse=True)
+            own = cpu.self_values(sides[0].images[rows], self.architecture, self.readouts)
             values[:, twins] += own[:, of_row]
         return values
+
+    def _sums(self, device, sides, work, passes):
+        """What each pass sums, on the host."""
+        if not passes:
+            return {}
+        arrays = []
+        for side in sides:
+            pixels = device.upload(side.pixels)
+            tables = self._tables(device, pixels, len(side.ids))
+            arrays.append((pixels, tables, device.upload(side.ids)))
+        pairs = None if work.pairs is None else device.upload(work.pairs)
+        return {
+            part: part.sums_of(device, arrays, pairs, len(work.y), len(work), self.n_layers)
+            for part in passes
+        }
 
     def _tables(self, device, pixels, n_images):
         """Device array of the tables (image, layer, row, column, (1/s, s·sqrt(factor)))."""
@@ -196,7 +213,7 @@ class _Tile:
         return tables
 
 
-@dataclass
+@dataclass(eq=False)
 class _Pass:
     """All readouts with one pooling: one launch for all pairs of a tile."""
 
@@ -261,8 +278,8 @@ class _Pass:
             warps = min(warps, -(-len(self.displacements) // planes))
         return constants | {"WARPS": warps, "MIN_BLOCKS": max(1, min(8, warps_at_once // warps))}
 
-    def values(self, device, sides, pairs, n_pairs, table_layers):
-        """Kernel values (readout, pair), but for the scales and the plane (0, 0) of twins."""
+    def sums_of(self, device, sides, pairs, n_y, n_pairs, table_layers):
+        """Sums (sum, layer, pair) without the plane (0, 0) of twins, on the host."""
         rows, columns, n_channels = self.architecture.image_shape
         n_layers = self.layers[-1] + 1
         slots = np.full(n_layers, -1, dtype=np.int32)
@@ -279,13 +296,14 @@ class _Pass:
             np.int32(n_channels),
             np.int32("all" in self.sums),
             pairs,
+            np.int32(n_y),
             np.int32(n_pairs),
         ]
         launch = self._launch_planes
         if self.in_registers():
             launch = self._launch_trace if self.pooling == TRACE else self._launch_sweep
         launch(device, arguments, n_pairs, results)
-        return self._read(device.download(results))
+        return device.download(results)
 
     def _launch_trace(self, device, arguments, n_pairs, results):
         constants = self._constants(staged=False)
@@ -352,8 +370,8 @@ class _Pass:
             ]
         return [device.upload(self.displacements), np.int32(len(self.displacements)), *weights]
 
-    def _read(self, sums):
-        """Readouts (readout, pair) of sums (sum, layer, pair)."""
+    def read(self, sums):
+        """Readouts (readout, pair) of sums (sum, layer, pair), but for the images' scales."""
         rows, columns, _ = self.architecture.image_shape
         values = np.empty((len(self.readouts), sums.shape[2]))
         for value, readout in zip(values, self.readouts, strict=True):
@@ -362,9 +380,8 @@ class _Pass:
             value[...] = sums[self.sums.index(readout.trained_layers), at]
             if readout.trained_layers == "hidden":
                 value -= sums[self.sums.index("last"), at]
-            value *= self.gauge.magnitude[layer]
-            if readout.gap:
-                value /= (rows * columns) ** 2
+            factor = self.gauge.magnitude[layer]
+            value *= factor / (rows * columns) ** 2 if readout.gap else factor
         return values
 
 
