@@ -7,7 +7,9 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-PACKAGES = ("sklearn-cntk", "numpy", "scipy", "scikit-learn", "numba", "joblib")
+import sklearn_cntk
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "joblib")
 
 
 def describe_machine():
@@ -20,6 +22,9 @@ def describe_machine():
         "avx512": any("avx512f" in line for line in lines if line.startswith("flags")),
         "cores": cpu_count(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {
+            "sklearn-cntk": sklearn_cntk.__version__,
+            **{package: version(package) for package in PACKAGES},
+        },
         "date": datetime.date.today().isoformat(),
     }

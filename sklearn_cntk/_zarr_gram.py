@@ -41,7 +41,7 @@ class GramProgress(NamedTuple):
     total: int
 
 
-def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
+def gram_to_zarr(kernel, X, Y=None, *, store, dtype=None, chunk_size=None):
     """Compute a Gram matrix into a Zarr array, or go on where an earlier call stopped.
 
     Each chunk is computed and written by one worker, whole, with a checksum; of a symmetric
@@ -60,8 +60,9 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
         None computes the symmetric Gram matrix of `X`.
     store : str, path-like or zarr store
         A folder, or a URL that fsspec knows, such as "s3://bucket/gram".
-    dtype : {"float64", "float32"}, default="float64"
-        Of the array.  The kernel's own `dtype` is that of the computation.
+    dtype : {"float64", "float32"} or None, default=None
+        Of the array.  None takes that of the array which is there, "float64" for a new one.  The
+        kernel's own `dtype` is that of the computation.
     chunk_size : int, default=None
         Side of the chunks; None takes some seconds' work of one core, at most 1024.
 
@@ -92,8 +93,8 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
     True
     """
     zarr = import_zarr()
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"dtype={dtype!r} is unknown: use 'float64' or 'float32'.")
+    if dtype not in (None, "float32", "float64"):
+        raise ValueError(f"dtype={dtype!r} is unknown: use 'float64', 'float32' or None.")
     symmetric = Y is None or Y is X
     X = as_images(X, kernel.image_shape)
     Y = X if symmetric else as_images(Y, kernel.image_shape, name="Y")
@@ -105,7 +106,7 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
         "image_shape": list(X.shape[1:]),
         "X": fingerprint(X),
         "Y": None if symmetric else fingerprint(Y),
-        "dtype": dtype,
+        "dtype": dtype or "float64",
     }
     if isinstance(store, str) and store.startswith("file://"):
         store = store.removeprefix("file://")  # zarr makes folders by path, not by URL
@@ -117,13 +118,16 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype="float64", chunk_size=None):
             store,
             shape=(len(X), len(Y)),
             chunks=(min(size, len(X)), min(size, len(Y))),
-            dtype=dtype,
+            dtype=manifest["dtype"],
             fill_value=np.nan,
             compressors=[zarr.codecs.Crc32cCodec()],
             config={"write_empty_chunks": True},
             attributes={MANIFEST: manifest},
         )
-    _check_manifest(array.attrs.asdict().get(MANIFEST), manifest, store)
+    found = array.attrs.asdict().get(MANIFEST)
+    if dtype is None and found is not None:
+        manifest["dtype"] = found["dtype"]
+    _check_manifest(found, manifest, store)
 
     n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
     with progress_bar(n_pairs, kernel.verbose) as advance:

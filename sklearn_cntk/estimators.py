@@ -231,7 +231,7 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
     gram_store : str, path-like, zarr store or None, default=None
         Where :func:`gram_to_zarr` keeps the Gram matrix of a training set, for "cholesky" and
         "cg": an interrupted fit goes on there.  It holds one kernel and one training set; for
-        searches see `memory`.
+        searches see `memory`.  In float64, unless :func:`gram_to_zarr` made it in float32 before.
     tol : float, default=1e-6
         Relative residual at which "cg" stops.
     max_iter : int, default=1000
@@ -363,7 +363,7 @@ class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKEstimator):
     gram_store : str, path-like, zarr store or None, default=None
         Where :func:`gram_to_zarr` keeps the Gram matrix of a training set, for "cholesky" and
         "cg": an interrupted fit goes on there.  It holds one kernel and one training set; for
-        searches see `memory`.
+        searches see `memory`.  In float64, unless :func:`gram_to_zarr` made it in float32 before.
     tol : float, default=1e-6
         Relative residual at which "cg" stops.
     max_iter : int, default=1000
