@@ -32,14 +32,21 @@ def run(function, shared, arguments, n_jobs):
     Raises
     ------
     RuntimeError
-        The backend lost results without saying so.
+        The backend could not send what is shared, or lost results without saying so.
     """
     backend, _ = get_active_backend()
     name = type(backend).__name__
     context = nullcontext()
     if name == "DaskDistributedBackend":
         # Every worker gets a copy beforehand, so that any of them may be lost.
-        context = parallel_config("dask", client=backend.client, scatter=list(shared))
+        try:
+            context = parallel_config("dask", client=backend.client, scatter=list(shared))
+        except OSError as error:  # Dask's own are
+            size = sum(getattr(item, "nbytes", 0) for item in shared) / 1e6
+            raise RuntimeError(
+                f"{size:.0f} MB of images, which every Dask worker gets, could not be sent: is the "
+                "cluster still there, and is that well below each worker's memory_limit?"
+            ) from error
     elif name == "RayBackend":
         import ray
 
