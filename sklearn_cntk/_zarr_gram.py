@@ -131,8 +131,8 @@ def gram_to_zarr(kernel, X, Y=None, *, store, dtype=None, chunk_size=None):
 
     n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
     with progress_bar(n_pairs, kernel.verbose) as advance:
-        # Without the engine of this machine: workers choose.
-        shared = (_Task(replace(job), store, symmetric), X, Y)
+        # Without the engine of this machine: workers choose.  A chunk is one thread's work.
+        shared = (_Task(replace(job, n_jobs=1), store, symmetric), X, Y)
         for pairs in run(_fill_chunk, shared, _chunks(array, symmetric), kernel.n_jobs):
             advance(pairs)
     return array
@@ -218,7 +218,7 @@ def _fill_chunk(task, X, Y, rows, columns):
     if task.symmetric and not diagonal:
         places.append((columns, rows))
     if any(read_chunk(array, *place) is None for place in places):
-        with parallel_config("threading", n_jobs=1):  # the chunks themselves are the parallel part
+        with parallel_config("threading"):  # a worker of a cluster has no tasks for the cluster
             (values,) = task.job.gram(X[rows], None if diagonal else Y[columns], advance=_ignore)
         for place, block in zip(places, (values, values.T), strict=False):
             array[place] = block

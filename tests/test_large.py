@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -304,6 +306,33 @@ def test_only_what_is_missing_is_computed(tmp_path, gram_to_zarr, damage, monkey
     assert sum(pairs) == 50 * 50
     gram_to_zarr(kernel, IMAGES, store=store)
     assert sum(pairs) == 50 * 50
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_chunks_are_the_parallel_part(tmp_path, gram_to_zarr, n_jobs, monkeypatch):
+    """No more tiles at a time than there are jobs, though each chunk has several."""
+    compute, lock = cpu.gram, threading.Lock()
+    now = largest = tiles = 0
+
+    def counted(*args, **options):
+        nonlocal now, largest, tiles
+        with lock:
+            now += 1
+            tiles += 1
+            largest = max(largest, now)
+        time.sleep(0.01)
+        values = compute(*args, **options)
+        with lock:
+            now -= 1
+        return values
+
+    monkeypatch.setattr(cpu, "gram", counted)
+    images = np.random.default_rng(0).normal(size=(560, 4, 4))
+    array = gram_to_zarr(
+        CNTK(3, gap=False, n_jobs=n_jobs), images, store=tmp_path / "gram", chunk_size=280
+    )
+    assert tiles > 3 == array.nchunks - 1
+    assert largest == n_jobs
 
 
 def test_other_kernel_or_images_are_refused(tmp_path, gram_to_zarr):
