@@ -232,8 +232,9 @@ def _ignore(pairs):
 
 def _chunk_size(n, m, job):
     """Side of the chunks: small enough to lose, and to have several a worker."""
+    work = max(_CHUNK_WORK, getattr(job.engine, "tile_work", 0))
     pairs = min(
-        _CHUNK_WORK / pair_work(job.architecture, job.readouts),
+        work / pair_work(job.architecture, job.readouts),
         n * m / (8 * effective_n_jobs(job.n_jobs)),
     )
     return int(min(_LARGEST_CHUNK, max(16, np.sqrt(pairs) // 16 * 16)))

@@ -32,14 +32,21 @@ def large_gram():
     return LARGE_KERNEL(LARGE)
 
 
-@pytest.fixture
-def cluster(dask):
+@pytest.fixture(scope="module")
+def two_workers(dask):
     """A client of two workers, processes of one thread each."""
     with (
         dask.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         dask.Client(cluster) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def cluster(two_workers):
+    """The same, complete again after the accidents of other tests."""
+    two_workers.wait_for_workers(2, timeout=60)
+    return two_workers
 
 
 def test_dask_computes_the_same(cluster, tmp_path):
@@ -53,6 +60,46 @@ def test_dask_computes_the_same(cluster, tmp_path):
         np.testing.assert_array_equal(CNTK(3).diag(IMAGES), diagonal)
     ran = cluster.run(lambda: "sklearn_cntk._engines.cpu" in sys.modules)
     assert any(ran.values())
+
+
+def test_dask_workers_choose_their_engine(cluster, tmp_path):
+    """Workers that find GPUs, here made of the CPU engine, use them; this process has none."""
+
+    def pretend_gpus():
+        from sklearn_cntk._engines import _devices, cpu, cuda
+
+        class Engine:
+            calls = 0
+            pairs = staticmethod(cpu.pairs)
+
+            def __init__(self, devices):
+                assert devices == ["GPU"]
+
+            def gram(self, *args, **options):
+                Engine.calls += 1
+                return cpu.gram(*args, **options)
+
+        _devices.find_devices = lambda: ["GPU"]
+        cuda.Engine = Engine
+
+    def calls():
+        from sklearn_cntk._engines import cuda
+
+        return cuda.Engine.calls
+
+    pytest.importorskip("zarr", reason="Gram matrices on disk need the extra zarr")
+    kernel = CNTK(3, device="auto")
+    expected = kernel(IMAGES)
+    cluster.run(pretend_gpus)
+    try:
+        with joblib.parallel_config(backend="dask"):
+            np.testing.assert_array_equal(kernel(IMAGES), expected)
+            tiles = sum(cluster.run(calls).values())
+            assert tiles > 0
+            gram_to_zarr(kernel, IMAGES, store=str(tmp_path / "gram"))
+            assert sum(cluster.run(calls).values()) > tiles
+    finally:
+        cluster.restart()
 
 
 class Accident:
