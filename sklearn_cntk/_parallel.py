@@ -40,7 +40,7 @@ def run(function, shared, arguments, n_jobs):
     if name == "DaskDistributedBackend":
         # Every worker gets a copy beforehand, so that any of them may be lost.
         try:
-            context = parallel_config("dask", client=backend.client, scatter=list(shared))
+            context = parallel_config(_on_workers(backend, shared))
         except OSError as error:  # Dask's own are
             size = sum(getattr(item, "nbytes", 0) for item in shared) / 1e6
             raise RuntimeError(
@@ -71,6 +71,17 @@ def run(function, shared, arguments, n_jobs):
             f"joblib's backend {name} returned without the results of {pending} calls: is its "
             "cluster still there?"
         )
+
+
+def _on_workers(backend, shared):
+    """Dask's backend with `shared` on all workers, which one worker alone does not change."""
+
+    class DaskDistributedBackend(type(backend)):
+        def effective_n_jobs(self, n_jobs):
+            # joblib computes in this process what has one job only, be the worker a GPU's.
+            return max(2, super().effective_n_jobs(n_jobs))
+
+    return DaskDistributedBackend(client=backend.client, scatter=list(shared))
 
 
 def _waves(parallel, calls, n_jobs):

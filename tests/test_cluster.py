@@ -62,6 +62,17 @@ def test_dask_computes_the_same(cluster, tmp_path):
     assert any(ran.values())
 
 
+def test_one_dask_worker_computes(dask):
+    """And not this process, as joblib would have it."""
+    with (
+        dask.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
+        dask.Client(cluster) as client,
+        joblib.parallel_config(backend="dask"),
+    ):
+        CNTK(3)(IMAGES)
+        assert all(client.run(lambda: "sklearn_cntk._engines.cpu" in sys.modules).values())
+
+
 def test_dask_workers_choose_their_engine(cluster, tmp_path):
     """Workers that find GPUs, here made of the CPU engine, use them; this process has none."""
 
