@@ -383,7 +383,8 @@ def test_full_disk(tmp_path):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_ray_computes_the_same():
+def test_ray_computes_the_same(tmp_path):
+    pytest.importorskip("zarr", reason="Gram matrices on disk need the extra zarr")
     ray = pytest.importorskip("ray", reason="Ray clusters need the extra ray")
     from ray.util.joblib import register_ray
 
@@ -394,5 +395,7 @@ def test_ray_computes_the_same():
         with joblib.parallel_config(backend="ray"):
             np.testing.assert_array_equal(CNTK(3)(IMAGES), expected)
             np.testing.assert_array_equal(CNTK(3).diag(IMAGES), diagonal)
+            array = gram_to_zarr(CNTK(3), IMAGES, store=str(tmp_path / "gram"))
+            np.testing.assert_array_equal(array[:], expected)
     finally:
         ray.shutdown()
