@@ -1,8 +1,11 @@
 """A symmetric Gram matrix as what an iterative solver asks of it, in memory or on disk."""
 
+from contextlib import nullcontext
+
 import numpy as np
 
-from ._parallel import run
+from ._blas import one_thread
+from ._parallel import run, runs_here
 from ._zarr_gram import chunk_slices, import_zarr, read_chunk
 
 
@@ -56,8 +59,10 @@ class ZarrGram:
         # Long and short strips of the triangle are about equal in pairs.
         strips, half = self.strips, -(-len(self.strips) // 2)
         calls = (({i, len(strips) - 1 - i},) for i in range(half))
-        for part in run(_triangle_product, (self.store, V), calls, self.n_jobs):
-            result += part
+        # The calls are parallel: threads of the linear algebra that wait for each other would spin.
+        with one_thread() if runs_here() else nullcontext():
+            for part in run(_triangle_product, (self.store, V), calls, self.n_jobs):
+                result += part
         return result
 
 

@@ -33,15 +33,23 @@ def run(function, shared, arguments, n_jobs):
     Raises
     ------
     RuntimeError
-        The backend lost results without saying so.
+        The backend could not send what is shared, or lost results without saying so.
     """
     backend, _ = get_active_backend()
     name = type(backend).__name__
     context = nullcontext()
     if name == "DaskDistributedBackend":
         # Every worker gets a copy beforehand, so that any of them may be lost.
-        shared = tuple(_DaskObject(item) for item in shared)
-        context = parallel_config("dask", client=backend.client, scatter=list(shared))
+        travelling = tuple(_DaskObject(item) for item in shared)
+        try:
+            context = parallel_config(_on_workers(backend, travelling))
+        except OSError as error:  # Dask's own are
+            size = sum(getattr(item, "nbytes", 0) for item in shared) / 1e6
+            raise RuntimeError(
+                f"{size:.0f} MB of images, which every Dask worker gets, could not be sent: is the "
+                "cluster still there, and is that well below each worker's memory_limit?"
+            ) from error
+        shared = travelling
     elif name == "RayBackend":
         import ray
 
@@ -66,6 +74,17 @@ def run(function, shared, arguments, n_jobs):
             f"joblib's backend {name} returned without the results of {pending} calls: is its "
             "cluster still there?"
         )
+
+
+def _on_workers(backend, shared):
+    """Dask's backend with `shared` on all workers, which one worker alone does not change."""
+
+    class DaskDistributedBackend(type(backend)):
+        def effective_n_jobs(self, n_jobs):
+            # joblib computes in this process what has one job only, be the worker a GPU's.
+            return max(2, super().effective_n_jobs(n_jobs))
+
+    return DaskDistributedBackend(client=backend.client, scatter=list(shared))
 
 
 def _waves(parallel, calls, n_jobs):

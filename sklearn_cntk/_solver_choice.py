@@ -14,7 +14,7 @@ from ._estimate import estimate
 from ._gram import pair_work
 from ._gram_operators import ArrayGram, ZarrGram
 from ._memory import available_bytes
-from ._nystroem import ridge_nystroem
+from ._nystroem import LANDMARKS, ridge_nystroem
 from ._zarr_gram import gram_to_zarr
 
 SOLVERS = ("auto", "cholesky", "cg", "nystroem")
@@ -31,6 +31,7 @@ class Solver:
     kernel: object
     alpha: float
     n_components: int | None
+    landmarks: str
     gram_store: object
     tol: float
     max_iter: int
@@ -48,6 +49,10 @@ class Solver:
         if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < 1:
             raise ValueError(f"tol={tol!r} must be a number between 0 and 1, such as 1e-6.")
         max_iter = check_integer("max_iter", estimator.max_iter, 1, "use 1 or more")
+        if estimator.landmarks not in LANDMARKS:
+            raise ValueError(
+                f"landmarks={estimator.landmarks!r} is unknown: use one of {LANDMARKS}."
+            )
         n_components = estimator.n_components
         if name == "nystroem":
             if n_components is None:
@@ -92,6 +97,7 @@ class Solver:
             kernel=estimator._kernel(),
             alpha=estimator.alpha,
             n_components=n_components,
+            landmarks=estimator.landmarks,
             gram_store=estimator.gram_store,
             tol=tol,
             max_iter=max_iter,
@@ -133,7 +139,7 @@ class Solver:
             verbose=self.verbose,
         )
 
-    def landmarks(self, images, targets, sample_weight):
+    def on_landmarks(self, images, targets, sample_weight):
         """Rows of the landmarks and their dual coefficients."""
         return ridge_nystroem(
             self._job(images, self.n_components),
@@ -141,6 +147,7 @@ class Solver:
             targets,
             self.alpha,
             self.n_components,
+            self.landmarks,
             sample_weight,
             check_random_state(self.random_state),
         )

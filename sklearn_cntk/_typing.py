@@ -18,6 +18,7 @@ __all__ = [
     "FloatArray",
     "ImageShape",
     "IntArray",
+    "Landmarks",
     "Memory",
     "RandomState",
     "Scoring",
@@ -33,6 +34,7 @@ IntArray: TypeAlias = NDArray[np.intp]
 
 Dtype: TypeAlias = Literal["float32", "float64"]
 TrainedLayers: TypeAlias = Literal["all", "hidden", "last"]
+Landmarks: TypeAlias = Literal["uniform", "pivoted"]
 SolverName: TypeAlias = Literal["auto", "cholesky", "cg", "nystroem"]
 Spread: TypeAlias = Literal["fill_between", "errorbar"] | None
 

@@ -55,7 +55,7 @@ def gram_to_zarr(
     Y: ArrayLike | None = None,
     *,
     store: Any,
-    dtype: Dtype = "float64",
+    dtype: Dtype | None = None,
     chunk_size: int | None = None,
 ) -> zarr.Array:
     """Compute a Gram matrix into a Zarr array, or go on where an earlier call stopped.
@@ -77,8 +77,9 @@ def gram_to_zarr(
         None computes the symmetric Gram matrix of `X`.
     store : str, path-like or zarr store
         A folder, or a URL that fsspec knows, such as "s3://bucket/gram".
-    dtype : {"float64", "float32"}, default="float64"
-        Of the array.  The kernel's own `dtype` is that of the computation.
+    dtype : {"float64", "float32"} or None, default=None
+        Of the array.  None takes that of the array which is there, "float64" for a new one.  The
+        kernel's own `dtype` is that of the computation.
     chunk_size : int, default=None
         Side of the chunks; None takes some seconds' work of one core, at most 1024.
 
@@ -110,8 +111,8 @@ def gram_to_zarr(
     True
     """
     zarr = import_zarr()
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"dtype={dtype!r} is unknown: use 'float64' or 'float32'.")
+    if dtype not in (None, "float32", "float64"):
+        raise ValueError(f"dtype={dtype!r} is unknown: use 'float64', 'float32' or None.")
     symmetric = Y is None or Y is X
     X = as_images(X, kernel.image_shape)
     Y = X if symmetric else as_images(Y, kernel.image_shape, name="Y")
@@ -123,7 +124,7 @@ def gram_to_zarr(
         "image_shape": list(X.shape[1:]),
         "X": fingerprint(X),
         "Y": None if symmetric else fingerprint(Y),
-        "dtype": dtype,
+        "dtype": dtype or "float64",
     }
     if isinstance(store, str) and store.startswith("file://"):
         store = store.removeprefix("file://")  # zarr makes folders by path, not by URL
@@ -135,18 +136,21 @@ def gram_to_zarr(
             store,
             shape=(len(X), len(Y)),
             chunks=(min(size, len(X)), min(size, len(Y))),
-            dtype=dtype,
+            dtype=manifest["dtype"],
             fill_value=np.nan,
             compressors=[zarr.codecs.Crc32cCodec()],
             config={"write_empty_chunks": True},
             attributes={MANIFEST: manifest},
         )
-    _check_manifest(array.attrs.asdict().get(MANIFEST), manifest, store)
+    found = array.attrs.asdict().get(MANIFEST)
+    if dtype is None and found is not None:
+        manifest["dtype"] = found["dtype"]
+    _check_manifest(found, manifest, store)
 
     n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
     with progress_bar(n_pairs, kernel.verbose) as advance:
-        # Without the engine of this machine: workers choose.
-        shared = (_Task(replace(job), store, symmetric), X, Y)
+        # Without the engine of this machine: workers choose.  A chunk is one thread's work.
+        shared = (_Task(replace(job, n_jobs=1), store, symmetric), X, Y)
         for pairs in run(_fill_chunk, shared, _chunks(array, symmetric), kernel.n_jobs):
             advance(pairs)
     return array
@@ -235,7 +239,7 @@ def _fill_chunk(task, X, Y, rows, columns):
     if task.symmetric and not diagonal:
         places.append((columns, rows))
     if any(read_chunk(array, *place) is None for place in places):
-        with parallel_config("threading", n_jobs=1):  # the chunks themselves are the parallel part
+        with parallel_config("threading"):  # a worker of a cluster has no tasks for the cluster
             (values,) = task.job.gram(X[rows], None if diagonal else Y[columns], advance=_ignore)
         for place, block in zip(places, (values, values.T), strict=False):
             array[place] = block
@@ -249,8 +253,9 @@ def _ignore(pairs):
 
 def _chunk_size(n, m, job):
     """Side of the chunks: small enough to lose, and to have several a worker."""
+    work = max(_CHUNK_WORK, getattr(job.engine, "tile_work", 0))
     pairs = min(
-        _CHUNK_WORK / pair_work(job.architecture, job.readouts),
+        work / pair_work(job.architecture, job.readouts),
         n * m / (8 * effective_n_jobs(job.n_jobs)),
     )
     return int(min(_LARGEST_CHUNK, max(16, np.sqrt(pairs) // 16 * 16)))

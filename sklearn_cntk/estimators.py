@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Dtype,
         FloatArray,
         ImageShape,
+        Landmarks,
         Memory,
         RandomState,
         SolverName,
@@ -103,6 +104,7 @@ class _CNTKEstimator(ImageEstimator):
         memory: Memory = None,
         solver: SolverName = "auto",
         n_components: int | None = None,
+        landmarks: Landmarks = "uniform",
         gram_store: Any = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
@@ -126,6 +128,7 @@ class _CNTKEstimator(ImageEstimator):
         self.memory = memory
         self.solver = solver
         self.n_components = n_components
+        self.landmarks = landmarks
         self.gram_store = gram_store
         self.tol = tol
         self.max_iter = max_iter
@@ -154,7 +157,7 @@ class _CNTKEstimator(ImageEstimator):
             raise ValueError("sample_weight is 0 for every training row: give one a weight.")
         solver = Solver.of(self, len(images))
         if solver.name == "nystroem":
-            kept, dual = solver.landmarks(images, targets, sample_weight)
+            kept, dual = solver.on_landmarks(images, targets, sample_weight)
             return self._keep(images[kept], dual)
         if solver.name == "cg":
             dual, n_iter = solver.iterate(images, targets, sample_weight)
@@ -265,10 +268,13 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
         training images.  "auto" is "cholesky" where the matrix fits, else "cg" with `gram_store`.
     n_components : int or None, default=None
         Number of landmarks of "nystroem".
+    landmarks : {"uniform", "pivoted"}, default="uniform"
+        How "nystroem" draws them: "pivoted" prefers images that those drawn before represent
+        badly (randomly pivoted Cholesky), and holds 8 bytes × images × `n_components`.
     gram_store : str, path-like, zarr store or None, default=None
         Where :func:`gram_to_zarr` keeps the Gram matrix of a training set, for "cholesky" and
         "cg": an interrupted fit goes on there.  It holds one kernel and one training set; for
-        searches see `memory`.
+        searches see `memory`.  In float64, unless :func:`gram_to_zarr` made it in float32 before.
     tol : float, default=1e-6
         Relative residual at which "cg" stops.
     max_iter : int, default=1000
@@ -397,10 +403,13 @@ class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKEstimator):
         training images.  "auto" is "cholesky" where the matrix fits, else "cg" with `gram_store`.
     n_components : int or None, default=None
         Number of landmarks of "nystroem".
+    landmarks : {"uniform", "pivoted"}, default="uniform"
+        How "nystroem" draws them: "pivoted" prefers images that those drawn before represent
+        badly (randomly pivoted Cholesky), and holds 8 bytes × images × `n_components`.
     gram_store : str, path-like, zarr store or None, default=None
         Where :func:`gram_to_zarr` keeps the Gram matrix of a training set, for "cholesky" and
         "cg": an interrupted fit goes on there.  It holds one kernel and one training set; for
-        searches see `memory`.
+        searches see `memory`.  In float64, unless :func:`gram_to_zarr` made it in float32 before.
     tol : float, default=1e-6
         Relative residual at which "cg" stops.
     max_iter : int, default=1000

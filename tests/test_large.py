@@ -3,16 +3,26 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor, _solver_choice, gram_progress
-from sklearn_cntk._cg import randomly_pivoted_cholesky, ridge_cg
+from sklearn_cntk import (
+    CNTK,
+    CNTKClassifier,
+    CNTKRegressor,
+    _memory,
+    _solver_choice,
+    gram_progress,
+)
+from sklearn_cntk._cg import ridge_cg
 from sklearn_cntk._engines import cpu
 from sklearn_cntk._gram_operators import ArrayGram, ZarrGram
+from sklearn_cntk._pivoted_cholesky import randomly_pivoted_cholesky, shifted_cholesky
 from sklearn_cntk._solvers import ridge_dual
 
 IMAGES = load_digits().images[:150]
@@ -41,9 +51,51 @@ def test_conjugate_gradients_solve(rng, weighted, n_targets):
 def test_preconditioner_approximates(rng):
     A = rng.normal(size=(80, 10))
     K = A @ A.T
-    F = randomly_pivoted_cholesky(ArrayGram(K), K.diagonal(), 40, np.random.RandomState(0))
+    pivoted = randomly_pivoted_cholesky(
+        ArrayGram(K), K.diagonal(), 40, np.random.RandomState(0), block=10
+    )
+    F, pivots, L = pivoted
     assert 10 <= F.shape[1] <= 40
     np.testing.assert_allclose(F @ F.T, K, atol=1e-6 * K.max())
+    assert len(set(pivots)) == len(pivots) == F.shape[1]
+    np.testing.assert_array_equal(L, np.tril(L))
+    np.testing.assert_allclose(F @ L.T, K[:, pivots], atol=1e-8 * K.max())
+
+
+def test_rejection_draws_as_one_by_one(rng):
+    """Shares of the 6 pairs of pivots among 4, against their probabilities."""
+
+    class Square(ArrayGram):
+        def square(self, index):
+            return self.K[np.ix_(index, index)]
+
+    A = rng.normal(size=(4, 3))
+    K = A @ A.T + np.diag([0.1, 0.2, 2.0, 0.3])
+    expected = np.zeros((4, 4))
+    for i in range(4):
+        residual = np.diagonal(K - np.outer(K[:, i], K[i]) / K[i, i])
+        expected[i] = K[i, i] / np.trace(K) * residual / residual.sum()
+    expected += expected.T
+    random_state = np.random.RandomState(0)
+    found = np.zeros((4, 4))
+    n_draws = 4000
+    for _ in range(n_draws):
+        _, pivots, _ = randomly_pivoted_cholesky(
+            Square(K), K.diagonal(), 2, random_state, block=3, reject=True
+        )
+        found[*pivots] += 1
+        found[*pivots[::-1]] += 1
+    deviation = np.sqrt(expected * (1 - expected) / n_draws)
+    off_diagonal = ~np.eye(4, dtype=bool)
+    assert np.all((abs(found / n_draws - expected) < 4 * deviation)[off_diagonal])
+
+
+def test_rounding_makes_no_factor_fail():
+    K = np.ones((3, 3))
+    K[0, 1] = K[1, 0] = 1 + 1e-7  # as float32 may have it: an eigenvalue of -1e-7
+    np.testing.assert_allclose(shifted_cholesky(K, 1.0) @ shifted_cholesky(K, 1.0).T, K, atol=2e-6)
+    with pytest.raises(np.linalg.LinAlgError, match="use dtype='float64'"):
+        shifted_cholesky(-K, 1.0)
 
 
 def test_no_convergence_is_said():
@@ -67,30 +119,87 @@ def test_solvers_agree(train_size):
 # --- landmarks -----------------------------------------------------------------------------------
 
 
-def test_all_landmarks_are_exact():
-    options = {"depth": 3, "gap": False, "dtype": "float64", "alpha": 1e-3}
+BOTH_WAYS = pytest.mark.parametrize("landmarks", ["uniform", "pivoted"])
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("normalize", [False, True])
+def test_all_landmarks_are_exact(landmarks, normalize):
+    options = {"depth": 3, "gap": False, "dtype": "float64", "alpha": 1e-3, "normalize": normalize}
+    nystroem = {"solver": "nystroem", "n_components": 150, "landmarks": landmarks}
     exact = CNTKRegressor(**options).fit(IMAGES, LABELS)
-    landmarks = CNTKRegressor(solver="nystroem", n_components=150, **options).fit(IMAGES, LABELS)
-    np.testing.assert_allclose(landmarks.predict(TEST), exact.predict(TEST), atol=1e-5)
-    weighted = CNTKRegressor(solver="nystroem", n_components=150, **options)
+    model = CNTKRegressor(**nystroem, **options).fit(IMAGES, LABELS)
+    np.testing.assert_allclose(model.predict(TEST), exact.predict(TEST), atol=1e-5)
     twice = np.repeat(np.arange(150), LABELS % 2 + 1)
-    once = weighted.fit(IMAGES, LABELS, LABELS % 2 + 1.0).predict(TEST)
-    # The reference of the relative ridge is the landmarks' diagonal: that of the doubled rows
-    # differs a little, so does the ridge.
+    once = model.fit(IMAGES, LABELS, LABELS % 2 + 1.0).predict(TEST)
     repeated = CNTKRegressor(**options).fit(IMAGES[twice], LABELS[twice]).predict(TEST)
-    np.testing.assert_allclose(once, repeated, atol=0.05)
+    np.testing.assert_allclose(once, repeated, atol=1e-5)
 
 
-def test_more_landmarks_are_closer_to_exact():
+@BOTH_WAYS
+def test_landmarks_minimise(landmarks):
+    """The dual coefficients of given landmarks, against the normal equations."""
+    targets = np.eye(10)[LABELS]
+    model = CNTKRegressor(
+        3, False, dtype="float64", alpha=1e-3, solver="nystroem", n_components=30,
+        landmarks=landmarks, random_state=0,
+    ).fit(IMAGES, targets)  # fmt: skip
+    kernel = CNTK(3, False, dtype="float64")
+    C, K = kernel(IMAGES, model.X_fit_), kernel(model.X_fit_)
+    ridge = 1e-3 * kernel.diag(IMAGES).mean()
+    expected = np.linalg.solve(C.T @ C + ridge * K, C.T @ targets)
+    np.testing.assert_allclose(model.dual_coef_, expected, atol=1e-6 * abs(expected).max())
+
+
+@BOTH_WAYS
+def test_more_landmarks_are_closer_to_exact(landmarks):
     exact = CNTKRegressor(3, False).fit(IMAGES, LABELS).predict(TEST)
     errors = []
     for n_components in (10, 50, 150):
         model = CNTKRegressor(
-            3, False, solver="nystroem", n_components=n_components, random_state=0
-        ).fit(IMAGES, LABELS)
+            3, False, solver="nystroem", n_components=n_components, landmarks=landmarks,
+            random_state=0,
+        ).fit(IMAGES, LABELS)  # fmt: skip
         assert len(model.X_fit_) == n_components
         errors.append(np.abs(model.predict(TEST) - exact).mean())
     assert errors[0] > errors[1] > errors[2]
+
+
+def test_pivots_find_rare_images(rng):
+    """Many images of one kind, few of others: uniform landmarks miss kinds, pivots do not."""
+    kinds = rng.normal(size=(8, 6, 6))
+    kind = np.repeat(np.arange(8), [193, 1, 1, 1, 1, 1, 1, 1])
+    images = kinds[kind] + 0.01 * rng.normal(size=(200, 6, 6))
+    kernel = CNTK(3, False)
+    K = kernel(images)
+
+    def error(landmarks, seed):
+        model = CNTKRegressor(
+            3, False, solver="nystroem", n_components=16, landmarks=landmarks, random_state=seed
+        ).fit(images, kind)
+        C = kernel(images, model.X_fit_)
+        return np.trace(K - C @ np.linalg.pinv(kernel(model.X_fit_), 1e-10) @ C.T)
+
+    for seed in range(5):
+        assert error("pivoted", seed) < error("uniform", seed) / 2
+
+
+def test_repeated_images_are_no_pivots():
+    images = np.repeat(IMAGES[:12], 5, axis=0)
+    options = {"gap": False, "dtype": "float64", "alpha": 1e-3}
+    exact = CNTKRegressor(3, **options).fit(images, np.repeat(LABELS[:12], 5))
+    model = CNTKRegressor(3, solver="nystroem", n_components=40, landmarks="pivoted", **options)
+    model.fit(images, np.repeat(LABELS[:12], 5))
+    assert 12 <= len(model.X_fit_) < 40
+    np.testing.assert_allclose(model.predict(TEST), exact.predict(TEST), atol=1e-4)
+    assert len(model.fit(np.zeros((50, 4, 4)), np.arange(50.0)).X_fit_) == 1
+
+
+def test_pivots_want_memory(monkeypatch):
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 10_000)
+    model = CNTKRegressor(3, False, solver="nystroem", n_components=20, landmarks="pivoted")
+    with pytest.raises(MemoryError, match="150 × 20 kernel entries.*use landmarks='uniform'"):
+        model.fit(IMAGES, LABELS)
 
 
 def test_landmarks_have_no_training_dynamics():
@@ -112,6 +221,7 @@ def test_landmarks_have_no_training_dynamics():
         ({"solver": "nystroem", "n_components": 151}, "more than the 150 training images"),
         ({"solver": "nystroem", "n_components": 0}, "n_components=0 is too small"),
         ({"solver": "nystroem", "n_components": 5, "gram_store": "x"}, "gram_store has no use"),
+        ({"landmarks": "random"}, "landmarks='random' is unknown"),
         ({"solver": "cg", "training_time": 1.0}, "needs an eigendecomposition"),
         ({"solver": "cg", "tol": 0}, "tol=0 must be"),
         ({"solver": "cg", "max_iter": 0}, "max_iter=0 is too small"),
@@ -198,6 +308,33 @@ def test_only_what_is_missing_is_computed(tmp_path, gram_to_zarr, damage, monkey
     assert sum(pairs) == 50 * 50
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_chunks_are_the_parallel_part(tmp_path, gram_to_zarr, n_jobs, monkeypatch):
+    """No more tiles at a time than there are jobs, though each chunk has several."""
+    compute, lock = cpu.gram, threading.Lock()
+    now = largest = tiles = 0
+
+    def counted(*args, **options):
+        nonlocal now, largest, tiles
+        with lock:
+            now += 1
+            tiles += 1
+            largest = max(largest, now)
+        time.sleep(0.01)
+        values = compute(*args, **options)
+        with lock:
+            now -= 1
+        return values
+
+    monkeypatch.setattr(cpu, "gram", counted)
+    images = np.random.default_rng(0).normal(size=(560, 4, 4))
+    array = gram_to_zarr(
+        CNTK(3, gap=False, n_jobs=n_jobs), images, store=tmp_path / "gram", chunk_size=280
+    )
+    assert tiles > 3 == array.nchunks - 1
+    assert largest == n_jobs
+
+
 def test_other_kernel_or_images_are_refused(tmp_path, gram_to_zarr):
     import zarr
 
@@ -239,6 +376,15 @@ def test_fit_from_a_store(tmp_path, gram_to_zarr, solver):
     model.fit(IMAGES, LABELS % 2)  # other labels, the same Gram matrix
     with pytest.raises(ValueError, match="holds another Gram matrix"):
         model.fit(IMAGES[:100], LABELS[:100])
+
+
+def test_fit_takes_the_precision_of_the_store(tmp_path, gram_to_zarr):
+    store = str(tmp_path / "gram")
+    array = gram_to_zarr(CNTK(3, False), IMAGES, store=store, dtype="float32")
+    model = CNTKClassifier(3, False, gram_store=store, solver="cg", tol=1e-9).fit(IMAGES, LABELS)
+    expected = CNTKClassifier(3, False).fit(IMAGES, LABELS).decision_function(TEST)
+    np.testing.assert_allclose(model.decision_function(TEST), expected, atol=1e-3)
+    assert gram_to_zarr(CNTK(3, False), IMAGES, store=store).dtype == array.dtype == "float32"
 
 
 def test_without_zarr(tmp_path):
