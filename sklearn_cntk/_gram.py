@@ -3,6 +3,7 @@
 Tiles run wherever ``joblib.parallel_config`` says, see `_parallel`.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from random import randrange, shuffle
 from typing import NamedTuple
@@ -173,7 +174,8 @@ def tiles(X, Y, parts, *, engine, device, architecture, readouts, dtype, n_jobs,
     n_jobs = _n_jobs(engine, n_jobs)
     # Elsewhere there may be other devices than here: workers choose.
     settings = (engine if runs_here() else device, architecture, readouts, dtype)
-    function, shared = _compute_tile, (X, Y)
+    function: Callable = _compute_tile
+    shared: tuple = (X, Y)
     if runs_here() and hasattr(engine, "prepare"):
         function, shared = _compute_prepared, (engine.prepare(X, Y, *settings[1:]),)
     begun = {}

@@ -86,7 +86,7 @@ def _accepted(residual, random_state):
     """
     residual = residual.copy()
     bounds = random_state.uniform(size=len(residual)) * np.diagonal(residual)
-    kept = []
+    kept: list[int] = []
     for k, bound in enumerate(bounds):
         pivot = residual[k, k]
         if not kept or pivot > max(bound, 0):
