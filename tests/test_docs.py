@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="tests run without the repository's docs")
 
 # Pages whose snippets want an extra; what is skipped says why.
-EXTRAS = {"finite.md": "torch", "planning-large-data.md": "zarr", "planning.md": "zarr"}
+EXTRAS = {"finite.md": "torch", "large_data.md": "zarr", "planning.md": "zarr"}
 
 # Messages on the page of errors that scikit-learn writes.
 FOREIGN_MESSAGES = {
