@@ -88,7 +88,8 @@ def evaluate(column, readout, K, K_tests, y, y_test, device):
     dual, alpha = solve(K, targets, device)
     exact = accuracy(dual)
     default = accuracy(dual_of(K, targets, DEFAULT_ALPHA, device))
-    print(f"two solves of {len(K)} rows in {time.perf_counter() - start:.0f} s")
+    if len(K) > MANY:
+        print(f"two solves of {len(K)} rows in {time.perf_counter() - start:.0f} s")
     is_nngp = readout["trained_layers"] == "last"
     paper = None if is_nngp else TABLE[column][3][DEPTHS.index(readout["depth"])]
     return {

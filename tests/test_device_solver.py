@@ -215,7 +215,7 @@ def test_out_of_memory_says_what_would_work(host_device, monkeypatch, rng):
 
     monkeypatch.setattr(device, "zeros", zeros)
     with pytest.raises(MemoryError, match=r"host ran out of memory .* 5 rows \(no 3 GB\).*'cg'"):
-        _device_solver.ridge_dual_on_device(device, None, np.zeros((5, 2, 2, 1)), None, 0)
+        _device_solver.solve_on_device(device, np.eye(5), np.ones(5), 0)
 
 
 # --- on a GPU -----------------------------------------------------------------------------------
