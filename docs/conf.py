@@ -30,8 +30,6 @@ extensions = [
 ]
 exclude_patterns = ["_build", "**/README.*"]
 templates_path = ["_templates"]
-# A page of another branch may be missing: globs in toctrees may match nothing.
-suppress_warnings = ["toc.empty_glob"]
 html_math_renderer = "mathml"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
