@@ -45,7 +45,10 @@ def two_workers(dask):
 @pytest.fixture
 def cluster(two_workers):
     """The same, complete again after the accidents of other tests."""
-    two_workers.wait_for_workers(2, timeout=60)
+    try:
+        two_workers.wait_for_workers(2, timeout=60)
+    except TimeoutError:  # a nanny that has not brought its worker back
+        two_workers.restart(timeout=120)
     return two_workers
 
 
