@@ -17,6 +17,13 @@ def import_pyplot(user):
     return matplotlib.pyplot
 
 
+def merged(defaults, given, artist):
+    """Keywords of an artist, `given` ones first, also by matplotlib's short names such as "c"."""
+    from matplotlib.cbook import normalize_kwargs
+
+    return {**defaults, **normalize_kwargs(given, artist)}
+
+
 def line_style(k):
     """Colour, marker and dashes of the k-th line: as many as there may be, all different."""
     cycle = k // len(COLORS)

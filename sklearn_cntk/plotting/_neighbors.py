@@ -168,7 +168,7 @@ class NeighborsDisplay:
         y : array-like (m,), default=None
             True classes or targets, to be shown as well.
         target : int, default=0
-            Column of the targets of a regressor with several.
+            Column of the targets of a regressor with several; for all else it stays 0.
         ax : array-like of matplotlib Axes, shape (m, 1 + n_neighbors), default=None
             None makes a figure.
 
@@ -179,7 +179,8 @@ class NeighborsDisplay:
         Raises
         ------
         ValueError
-            Images that cannot be shown: feature vectors, or channels other than 1 or 3.
+            Images that cannot be shown: feature vectors, or channels other than 1 or 3.  No such
+            `target`.  A search that was fitted with ``refit=False``.
         NotFittedError, TypeError
             The estimator is not fitted, or no CNTK estimator.
         ImportError
@@ -189,6 +190,7 @@ class NeighborsDisplay:
         model, images = unwrap(estimator, X)
         check_integer("n_neighbors", n_neighbors, 1, "use 1 or more")
         _check_visible(images)
+        _check_target(model, target)
         terms, predictions, known = _contributions(model, images, target)
         labels = None
         if y is not None:
@@ -222,16 +224,22 @@ def _contributions(model, images, target):
             return K * dual * np.where(decisions > 0, 1, -1)[:, None], predictions, known
         return K * dual.T[decisions.argmax(axis=1)], predictions, known
     if dual.ndim == 2:
-        n_targets = dual.shape[1]
-        if (
-            isinstance(target, bool)
-            or not isinstance(target, Integral)
-            or target not in range(n_targets)
-        ):
-            raise ValueError(f"target={target!r} is no column: use 0 to {n_targets - 1}.")
         dual = dual[:, target]
         known = None if known is None else known[:, target]
     return K * dual, K @ dual, known
+
+
+def _check_target(model, target):
+    n_targets = 1 if is_classifier(model) or model.dual_coef_.ndim == 1 else len(model.dual_coef_.T)
+    if isinstance(target, Integral) and not isinstance(target, bool) and 0 <= target < n_targets:
+        return
+    if is_classifier(model):
+        raise ValueError(
+            f"target={target!r} is for regressors: of a {type(model).__name__} the predicted class "
+            "of each image is shown; leave target out."
+        )
+    numbers = f"0 to {n_targets - 1}" if n_targets > 1 else "0, for there is one target"
+    raise ValueError(f"target={target!r} is no column: use {numbers}.")
 
 
 def _check_visible(images):

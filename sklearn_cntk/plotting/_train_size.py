@@ -162,6 +162,8 @@ class TrainSizeDisplay(CurveDisplay):
 
         Raises
         ------
+        TypeError
+            ``cv_results["params"]`` holds no dicts, as in a table that was read from a file.
         ValueError
             `train_size` was not searched, or by numbers and fractions at once, or `scorer_name`
             is missing.
