@@ -1,6 +1,7 @@
 """Displays: what they refuse and why, sizes of searches, and names too long to draw."""
 
 import ast
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -136,3 +137,52 @@ def test_short_names_of_keywords():
     gram = GramDisplay.from_gram(np.diag([1.0, 2.0]), line_kw={"c": "red", "lw": 3})
     (line,) = gram.axes_[1].lines
     assert (line.get_color(), line.get_linewidth()) == ("red", 3)
+
+
+# --- long names -----------------------------------------------------------------------------------
+
+NAMES = [
+    "n02085620-Chihuahua, a small dog",
+    "n02085782-Japanese spaniel",
+    "n02085936-Maltese dog, Maltese terrier",
+    "automobile",
+]
+
+
+@pytest.fixture(scope="module")
+def named():
+    """A classifier of long names, and the names of its training images."""
+    labels = np.array(NAMES)[LABELS]
+    return classifier().fit(IMAGES, labels), labels
+
+
+def test_neighbors_have_titles_apart(named):
+    model, labels = named
+    display = NeighborsDisplay.from_estimator(model, IMAGES[:4], y=labels[:4])
+    display.figure_.canvas.draw()
+    for row in display.axes_:
+        boxes = [ax.title.get_window_extent() for ax in row]
+        assert boxes[0].x0 >= 0
+        assert boxes[-1].x1 <= display.figure_.bbox.x1
+        for left, right in pairwise(boxes):
+            assert left.x1 < right.x0
+    np.testing.assert_array_equal(display.labels, labels[:4])
+    np.testing.assert_array_equal(display.neighbor_labels, labels[display.neighbors])
+
+
+def test_gram_keeps_its_size(named):
+    def width(y):
+        display = GramDisplay.from_estimator(named[0], IMAGES, y)
+        display.figure_.canvas.draw()
+        return display, display.ax_.get_window_extent().width
+
+    display, long = width(named[1])
+    assert long > 0.7 * width(LABELS)[1]
+    np.testing.assert_array_equal(display.labels, named[1])
+    ticks = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert len(set(ticks)) == len(NAMES)
+    for tick, name in zip(ticks, sorted(NAMES), strict=True):
+        first, ellipsis, last = tick.partition("…")
+        assert name.startswith(first)
+        assert name.endswith(last)
+        assert bool(ellipsis) == (name != "automobile")

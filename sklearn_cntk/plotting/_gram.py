@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from ._fitted import training_targets, unwrap
-from ._matplotlib import COLORS, import_pyplot, merged
+from ._matplotlib import COLORS, import_pyplot, merged, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ class GramDisplay:
     gram : array-like (n, n)
         Symmetric.
     labels : array-like (n,), default=None
-        Classes, by which rows and columns are ordered; or continuous targets, which order them
-        without boundaries.  None keeps the order.
+        Classes, by which rows and columns are ordered, and whose names are drawn shortened; or
+        continuous targets, which order them without boundaries.  None keeps the order.
     eigenvalues : array-like (n,), default=None
         Descending.  None computes them.
 
@@ -143,7 +143,7 @@ class GramDisplay:
             for line in (ax.axhline, ax.axvline):
                 line(start - 0.5, color="white", linewidth=0.8)
         centres = (starts + np.append(starts[1:], n)) / 2 - 0.5
-        names = [str(name) for name in classes]
+        names = [short(name) for name in classes]
         ax.set_xticks(centres, names, rotation=90 if max(map(len, names)) > 2 else 0)
         ax.set_yticks(centres, names)
         ax.tick_params(length=0, labelsize="small" if len(names) <= 20 else "xx-small")

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._architecture import check_integer
 from ._fitted import training_targets, unwrap
-from ._matplotlib import COLORS, import_pyplot
+from ._matplotlib import COLORS, import_pyplot, short
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -54,7 +54,7 @@ class NeighborsDisplay:
     Notes
     -----
     Each image is scaled for display by its own smallest and largest value.  In a pipeline, images
-    are shown as the last step sees them.
+    are shown as the last step sees them.  Long names of classes are drawn shortened.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class NeighborsDisplay:
         m, k = np.shape(self.contributions)
         shape = (m, 1 + k)
         if ax is None:
-            size = (1.35 * shape[1], 1.75 * m + 0.2)
+            size = (self._column_width() * shape[1], 1.75 * m + 0.2)
             _, ax = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
         elif np.shape(ax) != shape:
             raise ValueError(
@@ -125,6 +125,15 @@ class NeighborsDisplay:
             for column in range(k):
                 self._draw_neighbor(self.axes_[row, 1 + column], row, column)
         return self
+
+    def _column_width(self):
+        """Inches that hold the titles: "predicted" and the longest label of a line."""
+        longest = max(len(_text(label)) for label in self._shown_labels())
+        return max(1.35, 0.075 * (len("predicted ") + longest))
+
+    def _shown_labels(self):
+        for labels in (self.predictions, self.labels, self.neighbor_labels):
+            yield from () if labels is None else np.ravel(labels)
 
     def _draw_image(self, ax, image, color=None):
         ax.imshow(to_display(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -264,7 +273,7 @@ def to_display(image):
 def _text(value, sign="-"):
     """A class or a target, short; `sign` is "+" where positive numbers show theirs."""
     if not isinstance(value, (float, np.floating)):
-        return str(value)
+        return short(value)
     # As many digits as fit above an image: 0.123, 12.3, 12345, 1.23e+07.
     digits = ".0f" if 1e3 <= abs(float(value)) < 1e6 else ".3g"
     return f"{value:{sign}{digits}}".replace("-", "\N{MINUS SIGN}")
