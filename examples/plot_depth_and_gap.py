@@ -17,11 +17,11 @@ layer (global average pooling, GAP) or flatten them? One pass of
 import time
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
 
 from sklearn_cntk import CNTKClassifierCV
+from sklearn_cntk.plotting import DepthDisplay
 
 images, labels = load_digits().images, load_digits().target
 images, _, labels, _ = train_test_split(
@@ -41,19 +41,10 @@ print("best:", search.best_params_)
 # %%
 # The picture
 # -----------
-# Lines are means over the five folds, bands their standard deviation. Pooling is ahead at every
+# :class:`~sklearn_cntk.plotting.DepthDisplay` draws any search over depth. Lines are means over the
+# five folds, bands their standard deviation. Pooling is ahead at every
 # depth; depth itself matters less.
 
-results = search.cv_results_
-figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
-for gap, name in ((True, "global average pooling"), (False, "flattening")):
-    rows = np.asarray(results["param_gap"] == gap)
-    depth = results["param_depth"][rows].astype(int)
-    mean = 100 * results["mean_test_score"][rows]
-    std = 100 * results["std_test_score"][rows]
-    ax.plot(depth, mean, "o-", label=name)
-    ax.fill_between(depth, mean - std, mean + std, alpha=0.2)
-ax.set(xlabel="depth (layers)", ylabel="cross-validated accuracy (%)", xticks=depth)
-ax.set_title("Infinitely wide networks, trained on 100 digits")
-ax.legend()
+display = DepthDisplay.from_estimator(search)
+display.ax_.set_title("Infinitely wide networks, trained on 100 digits")
 plt.show()

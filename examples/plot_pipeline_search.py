@@ -17,11 +17,13 @@ import tempfile
 import time
 
 import matplotlib.pyplot as plt
+import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 from sklearn.pipeline import Pipeline
 
 from sklearn_cntk import CNTKClassifier
+from sklearn_cntk.plotting import TrainSizeDisplay
 from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening
 
 images, labels = load_digits().images, load_digits().target
@@ -47,31 +49,20 @@ print("best:", search.best_params_)
 # %%
 # What the search saw
 # -------------------
-# Accuracy against the number of training images, as mean and standard deviation over the folds.
-# More images help every network. Whitening, a step for natural images, hurts here: it raises what
-# hardly varies, such as pixels at the rim of a digit, towards the level of the rest.
-
-results = search.cv_results_
-mean, std = 100 * results["mean_test_score"], 100 * results["std_test_score"]
-lines = {}  # (preprocessing, depth, GAP) to the rows of results with these
-for row, candidate in enumerate(results["params"]):
-    prepare = type(candidate["prepare"]).__name__
-    key = prepare, candidate["cntk__depth"], candidate["cntk__gap"]
-    lines.setdefault(key, []).append(row)
+# Accuracy against the number of training images, as mean and standard deviation over the folds:
+# :class:`~sklearn_cntk.plotting.TrainSizeDisplay` draws a line for each architecture. More images
+# help every network. Whitening, a step for natural images, hurts here: it raises what hardly
+# varies, such as pixels at the rim of a digit, towards the level of the rest.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
-panels = dict(zip(("ImageStandardizer", "ZCAWhitening"), axes, strict=True))
-for (prepare, depth, gap), rows in sorted(lines.items()):
-    panels[prepare].errorbar(
-        results["param_cntk__train_size"][rows].astype(int),
-        mean[rows],
-        std[rows],
-        fmt="o-" if gap else "s--",
-        color={3: "C0", 4: "C1", 6: "C2"}[depth],
-        label=f"depth {depth}, {'GAP' if gap else 'flattening'}",
+for ax, step in zip(axes, (ImageStandardizer, ZCAWhitening), strict=True):
+    rows = [isinstance(candidate["prepare"], step) for candidate in search.cv_results_["params"]]
+    results = {name: np.asarray(column)[rows] for name, column in search.cv_results_.items()}
+    TrainSizeDisplay.from_cv_results(
+        results, ax=ax, scorer_name="accuracy", std_display_style="errorbar"
     )
-for prepare, ax in panels.items():
-    ax.set(title=prepare, xlabel="training images", xticks=[25, 50, 100])
-axes[0].set_ylabel("cross-validated accuracy (%)")
+    ax.set_title(step.__name__)
+axes[0].get_legend().remove()  # one for both
+axes[1].set_ylabel("")
 axes[1].legend(fontsize="small", loc="lower right")
 plt.show()

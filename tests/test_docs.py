@@ -13,13 +13,19 @@ from pathlib import Path
 import pytest
 
 import sklearn_cntk
+import sklearn_cntk.plotting
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="tests run without the repository's docs")
 
 # Pages whose snippets want an extra; what is skipped says why.
-EXTRAS = {"finite.md": "torch", "large_data.md": "zarr", "planning.md": "zarr"}
+EXTRAS = {
+    "finite.md": "torch",
+    "large_data.md": "zarr",
+    "planning.md": "zarr",
+    "plotting.md": "matplotlib",
+}
 
 # Messages on the page of errors that scikit-learn writes.
 FOREIGN_MESSAGES = {
@@ -59,6 +65,17 @@ def test_snippets(page, tmp_path, monkeypatch):
         if not NOT_RUN.match(snippet):
             exec(compile(snippet, str(page), "exec"), namespace)
     assert namespace, f"{page.name}: no snippet was run"
+
+
+def test_every_display_is_on_its_page_and_in_the_gallery():
+    page = (DOCS / "plotting.md").read_text(encoding="utf-8")
+    scripts = [path.read_text(encoding="utf-8") for path in DOCS.parent.glob("examples/plot_*.py")]
+    displays = sklearn_cntk.plotting.__all__
+    assert displays
+    for name in displays:
+        call = re.compile(rf"\b{name}\.from_\w+\(")
+        assert call.search(page), name
+        assert any(call.search(script) for script in scripts), name
 
 
 def public_modules():

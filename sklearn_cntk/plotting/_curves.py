@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._matplotlib import import_pyplot, line_style
+from ._matplotlib import import_pyplot, line_style, merged
 from ._results import axis_label
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class CurveDisplay:
                 f"std_display_style={std_display_style!r} is unknown: use one of {_SPREADS}."
             )
         plt = import_pyplot(f"{type(self).__name__}.plot")
+        from matplotlib.collections import Collection
+        from matplotlib.lines import Line2D
+
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
         points = np.asarray(self._points())
@@ -53,17 +56,18 @@ class CurveDisplay:
             mean, std = scores.mean(axis=1), scores.std(axis=1)
             known = ~np.isnan(mean)  # a pooling need not have every depth
             x, mean, std = points[known], mean[known], std[known]
-            options = {**line_style(k), "label": label, **(line_kw or {})}
+            options = merged({**line_style(k), "label": label}, line_kw, Line2D)
             (line,) = ax.plot(x, mean, **options)
             self.lines_.append(line)
             if scores.shape[1] == 1 or std_display_style is None:
                 continue  # one split has no spread
             color = line.get_color()
             if std_display_style == "fill_between":
-                look = {"alpha": 0.2, "color": color, "linewidth": 0, **(spread_kw or {})}
+                look = {"alpha": 0.2, "color": color, "linewidth": 0}
+                look = merged(look, spread_kw, Collection)
                 spreads.append(ax.fill_between(x, mean - std, mean + std, **look))
             else:
-                look = {"color": color, "capsize": 3, "fmt": "none", **(spread_kw or {})}
+                look = merged({"color": color, "capsize": 3, "fmt": "none"}, spread_kw, Line2D)
                 spreads.append(ax.errorbar(x, mean, std, **look))
         filled = spreads and std_display_style == "fill_between"
         self.fill_between_ = spreads if filled else None

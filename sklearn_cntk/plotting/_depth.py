@@ -143,6 +143,8 @@ class DepthDisplay(CurveDisplay):
 
         Raises
         ------
+        TypeError
+            ``cv_results["params"]`` holds no dicts, as in a table that was read from a file.
         ValueError
             `depth` was not searched, or `scorer_name` is missing.
         ImportError

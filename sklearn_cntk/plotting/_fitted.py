@@ -28,6 +28,12 @@ def unwrap(estimator, X=None):
         else:
             if isinstance(model, (MetaEstimatorMixin, CNTKClassifierCV, CNTKRegressorCV)):
                 check_is_fitted(model)
+            if getattr(model, "refit", True) is False:
+                raise ValueError(
+                    f"{type(model).__name__} was fitted with refit=False, so it has no estimator "
+                    "to show: fit it with refit=True (with several scores, the name of one), or "
+                    "give an estimator that was fitted with the parameters that you choose."
+                )
             raise TypeError(
                 f"{type(model).__name__} is no CNTK estimator: give a fitted CNTKClassifier or "
                 "CNTKRegressor, a search over one (with refit=True), or a pipeline that ends in "

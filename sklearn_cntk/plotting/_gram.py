@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from ._fitted import training_targets, unwrap
-from ._matplotlib import COLORS, import_pyplot
+from ._matplotlib import COLORS, import_pyplot, merged, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ class GramDisplay:
     gram : array-like (n, n)
         Symmetric.
     labels : array-like (n,), default=None
-        Classes, by which rows and columns are ordered; or continuous targets, which order them
-        without boundaries.  None keeps the order.
+        Classes, by which rows and columns are ordered, and whose names are drawn shortened; or
+        continuous targets, which order them without boundaries.  None keeps the order.
     eigenvalues : array-like (n,), default=None
         Descending.  None computes them.
 
@@ -113,7 +113,7 @@ class GramDisplay:
         self.axes_ = np.array(ax, dtype=object)
         self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
         self._draw_matrix(self.axes_[0], image_kw or {})
-        self._draw_spectrum(self.axes_[1], line_kw or {})
+        self._draw_spectrum(self.axes_[1], line_kw)
         return self
 
     def _draw_matrix(self, ax, image_kw):
@@ -143,17 +143,20 @@ class GramDisplay:
             for line in (ax.axhline, ax.axvline):
                 line(start - 0.5, color="white", linewidth=0.8)
         centres = (starts + np.append(starts[1:], n)) / 2 - 0.5
-        names = [str(name) for name in classes]
+        names = [short(name) for name in classes]
         ax.set_xticks(centres, names, rotation=90 if max(map(len, names)) > 2 else 0)
         ax.set_yticks(centres, names)
         ax.tick_params(length=0, labelsize="small" if len(names) <= 20 else "xx-small")
         ax.set(xlabel="Class", ylabel="Class")
 
     def _draw_spectrum(self, ax, line_kw):
+        from matplotlib.lines import Line2D
+
         index = np.arange(1, len(self.eigenvalues) + 1)
         positive, negative = self.eigenvalues > 0, self.eigenvalues < 0
-        options = {"color": COLORS[0], "marker": ".", "linestyle": "-", "linewidth": 0.8}
-        ax.plot(index[positive], self.eigenvalues[positive], **{**options, **line_kw})
+        look = {"color": COLORS[0], "marker": ".", "linestyle": "-", "linewidth": 0.8}
+        look = merged(look, line_kw, Line2D)
+        ax.plot(index[positive], self.eigenvalues[positive], **look)
         if negative.any():
             ax.plot(
                 index[negative],
@@ -254,7 +257,8 @@ class GramDisplay:
             None takes the training images.
         y : array-like (n,), default=None
             Classes, or continuous targets.  For the training images None takes those of fit, if
-            there is one target and they are kept (which ``solver="nystroem"`` does not do).
+            there is one target and they are kept (which ``solver="nystroem"`` does not do).  With
+            a `train_size` the estimator has fewer than fit was given: for all of those, give X.
         ax, **plot_options
             As in :meth:`from_gram`.
 
@@ -266,6 +270,8 @@ class GramDisplay:
         ------
         NotFittedError, TypeError
             The estimator is not fitted, or no CNTK estimator.
+        ValueError
+            `y` has another length than the images, or a search was fitted with ``refit=False``.
         """
         import_pyplot(cls.__name__)
         model, images = unwrap(estimator, X)
@@ -274,7 +280,25 @@ class GramDisplay:
             if y is None:
                 targets = training_targets(model)
                 y = targets if targets is not None and targets.ndim == 1 else None
+            else:
+                _check_length(y, model)
         return cls.from_kernel(model.kernel_, images, y, ax=ax, **plot_options)
+
+
+def _check_length(y, model):
+    """Raise unless y has as many values as the model has training images."""
+    n = len(model.X_fit_)
+    if len(y) == n:
+        return
+    reason = ""
+    if model._fit_targets is None:
+        reason = ' as landmarks (solver="nystroem")'
+    elif model.train_size is not None:
+        reason = f" (train_size={model.train_size!r})"
+    raise ValueError(
+        f"y has {len(y)} values, but the estimator kept {n} rows of those given to fit{reason}: "
+        "give the images of y as X too, or leave y out."
+    )
 
 
 def _check_gram(gram):

@@ -17,6 +17,25 @@ def import_pyplot(user):
     return matplotlib.pyplot
 
 
+def merged(defaults, given, artist):
+    """Keywords of an artist, `given` ones first, also by matplotlib's short names such as "c"."""
+    from matplotlib.cbook import normalize_kwargs
+
+    return {**defaults, **normalize_kwargs(given, artist)}
+
+
+def short(text, length=12):
+    """One line of at most `length` characters; of longer ones the middle becomes an ellipsis.
+
+    The end stays, since classes' names often differ there alone.
+    """
+    text = " ".join(str(text).split())
+    if len(text) <= length:
+        return text
+    end = (length - 1) // 3
+    return f"{text[: length - 1 - end].rstrip()}…{text[-end:].lstrip()}"
+
+
 def line_style(k):
     """Colour, marker and dashes of the k-th line: as many as there may be, all different."""
     cycle = k // len(COLORS)

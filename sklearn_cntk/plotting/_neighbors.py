@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._architecture import check_integer
 from ._fitted import training_targets, unwrap
-from ._matplotlib import COLORS, import_pyplot
+from ._matplotlib import COLORS, import_pyplot, short
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -54,7 +54,7 @@ class NeighborsDisplay:
     Notes
     -----
     Each image is scaled for display by its own smallest and largest value.  In a pipeline, images
-    are shown as the last step sees them.
+    are shown as the last step sees them.  Long names of classes are drawn shortened.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class NeighborsDisplay:
         m, k = np.shape(self.contributions)
         shape = (m, 1 + k)
         if ax is None:
-            size = (1.35 * shape[1], 1.75 * m + 0.2)
+            size = (self._column_width() * shape[1], 1.75 * m + 0.2)
             _, ax = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
         elif np.shape(ax) != shape:
             raise ValueError(
@@ -125,6 +125,15 @@ class NeighborsDisplay:
             for column in range(k):
                 self._draw_neighbor(self.axes_[row, 1 + column], row, column)
         return self
+
+    def _column_width(self):
+        """Inches that hold the titles: "predicted" and the longest label of a line."""
+        longest = max(len(_text(label)) for label in self._shown_labels())
+        return max(1.35, 0.075 * (len("predicted ") + longest))
+
+    def _shown_labels(self):
+        for labels in (self.predictions, self.labels, self.neighbor_labels):
+            yield from () if labels is None else np.ravel(labels)
 
     def _draw_image(self, ax, image, color=None):
         ax.imshow(to_display(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -168,7 +177,7 @@ class NeighborsDisplay:
         y : array-like (m,), default=None
             True classes or targets, to be shown as well.
         target : int, default=0
-            Column of the targets of a regressor with several.
+            Column of the targets of a regressor with several; for all else it stays 0.
         ax : array-like of matplotlib Axes, shape (m, 1 + n_neighbors), default=None
             None makes a figure.
 
@@ -179,7 +188,8 @@ class NeighborsDisplay:
         Raises
         ------
         ValueError
-            Images that cannot be shown: feature vectors, or channels other than 1 or 3.
+            Images that cannot be shown: feature vectors, or channels other than 1 or 3.  No such
+            `target`.  A search that was fitted with ``refit=False``.
         NotFittedError, TypeError
             The estimator is not fitted, or no CNTK estimator.
         ImportError
@@ -189,6 +199,7 @@ class NeighborsDisplay:
         model, images = unwrap(estimator, X)
         check_integer("n_neighbors", n_neighbors, 1, "use 1 or more")
         _check_visible(images)
+        _check_target(model, target)
         terms, predictions, known = _contributions(model, images, target)
         labels = None
         if y is not None:
@@ -222,16 +233,22 @@ def _contributions(model, images, target):
             return K * dual * np.where(decisions > 0, 1, -1)[:, None], predictions, known
         return K * dual.T[decisions.argmax(axis=1)], predictions, known
     if dual.ndim == 2:
-        n_targets = dual.shape[1]
-        if (
-            isinstance(target, bool)
-            or not isinstance(target, Integral)
-            or target not in range(n_targets)
-        ):
-            raise ValueError(f"target={target!r} is no column: use 0 to {n_targets - 1}.")
         dual = dual[:, target]
         known = None if known is None else known[:, target]
     return K * dual, K @ dual, known
+
+
+def _check_target(model, target):
+    n_targets = 1 if is_classifier(model) or model.dual_coef_.ndim == 1 else len(model.dual_coef_.T)
+    if isinstance(target, Integral) and not isinstance(target, bool) and 0 <= target < n_targets:
+        return
+    if is_classifier(model):
+        raise ValueError(
+            f"target={target!r} is for regressors: of a {type(model).__name__} the predicted class "
+            "of each image is shown; leave target out."
+        )
+    numbers = f"0 to {n_targets - 1}" if n_targets > 1 else "0, for there is one target"
+    raise ValueError(f"target={target!r} is no column: use {numbers}.")
 
 
 def _check_visible(images):
@@ -256,7 +273,7 @@ def to_display(image):
 def _text(value, sign="-"):
     """A class or a target, short; `sign` is "+" where positive numbers show theirs."""
     if not isinstance(value, (float, np.floating)):
-        return str(value)
+        return short(value)
     # As many digits as fit above an image: 0.123, 12.3, 12345, 1.23e+07.
     digits = ".0f" if 1e3 <= abs(float(value)) < 1e6 else ".3g"
     return f"{value:{sign}{digits}}".replace("-", "\N{MINUS SIGN}")

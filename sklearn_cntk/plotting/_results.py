@@ -1,6 +1,7 @@
 """What displays of searches read from ``cv_results_``."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,13 @@ def read_candidates(cv_results, scorer_name, fixed=None):
             "cv_results has no 'params': give the cv_results_ of a fitted search, such as "
             "GridSearchCV or CNTKClassifierCV."
         ) from None
+    for own in params:
+        if not isinstance(own, Mapping):
+            raise TypeError(
+                f"cv_results['params'] holds {own!r} ({type(own).__name__}): use dicts, as in "
+                "cv_results_. Of a table from a file, turn texts back into dicts first, such as by "
+                "table['params'] = table['params'].map(ast.literal_eval)."
+            )
     column = _score_column(cv_results, scorer_name)
     pattern = re.compile(rf"split\d+_test_{re.escape(column)}")
     splits = [np.asarray(cv_results[key]) for key in cv_results if pattern.fullmatch(str(key))]

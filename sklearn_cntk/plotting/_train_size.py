@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from ._results import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any, Self
 
     from matplotlib.axes import Axes
@@ -161,6 +162,8 @@ class TrainSizeDisplay(CurveDisplay):
 
         Raises
         ------
+        TypeError
+            ``cv_results["params"]`` holds no dicts, as in a table that was read from a file.
         ValueError
             `train_size` was not searched, or by numbers and fractions at once, or `scorer_name`
             is missing.
@@ -196,7 +199,9 @@ class TrainSizeDisplay(CurveDisplay):
         X : array-like, n images
         y : array-like (n,) or (n, n_targets)
         train_sizes : sequence of int or float, default=(0.125, 0.25, 0.5, 1.0)
-            Numbers of images, or fractions of the smallest training set among the splits.
+            Numbers of images, or fractions of the smallest training set among the splits.  For a
+            search, or whatever else has a `cv` of its own, fractions only: of the rows on which
+            it fits, which are parts of the training set within its `cv` and then all of it.
         cv : int, cross-validation generator, iterable or None, default=None
             As in :class:`~sklearn.model_selection.GridSearchCV`.
         scoring : str, callable or None, default=None
@@ -217,14 +222,19 @@ class TrainSizeDisplay(CurveDisplay):
         Raises
         ------
         ValueError
-            The estimator has no parameter `train_size`, or a size is out of range.
+            The estimator has no parameter `train_size` or is a search over it, or a size is out
+            of range, or a number of images for a search.
         ImportError
             matplotlib is missing.
         """
         import_pyplot(cls.__name__)
         parameter = _train_size_parameter(estimator)
         splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
-        sizes = _numbers(train_sizes, min(len(train) for train, _ in splits))
+        folding = _folding_owner(estimator, parameter)
+        if folding is None:
+            sizes = _numbers(train_sizes, min(len(train) for train, _ in splits))
+        else:
+            sizes = _fractions(train_sizes, folding)
         search = GridSearchCV(
             estimator,
             {parameter: sizes},
@@ -297,9 +307,7 @@ def _common_sizes(sizes):
 def _numbers(train_sizes, n):
     """Different numbers of images, increasing, for numbers or fractions of n."""
     numbers = set()
-    for size in train_sizes:
-        if isinstance(size, bool) or not isinstance(size, Real):
-            raise TypeError(f"train_sizes holds {size!r}: use numbers of images or fractions.")
+    for size in _checked(train_sizes):
         number = int(size) if isinstance(size, Integral) else int(size * n)
         if not 1 <= number <= n or (not isinstance(size, Integral) and float(size) > 1):
             raise ValueError(
@@ -307,9 +315,46 @@ def _numbers(train_sizes, n):
                 "among the splits, or fractions (float) in (0, 1]."
             )
         numbers.add(number)
-    if not numbers:
-        raise ValueError("train_sizes is empty: give at least one size.")
     return sorted(numbers)
+
+
+def _fractions(train_sizes, folding):
+    """Different fractions, increasing, for an estimator that fits on folds of its rows."""
+    for size in _checked(train_sizes):
+        if isinstance(size, Integral):
+            raise ValueError(
+                f"train_sizes holds {size!r}, but {type(folding).__name__} fits on folds of "
+                "different numbers of rows: use fractions (float) of these rows in (0, 1]."
+            )
+        if not 0 < size <= 1:
+            raise ValueError(f"train_sizes holds {size!r}: use fractions (float) in (0, 1].")
+    return sorted({float(size) for size in train_sizes})
+
+
+def _checked(train_sizes):
+    for size in train_sizes:
+        if isinstance(size, bool) or not isinstance(size, Real):
+            raise TypeError(f"train_sizes holds {size!r}: use numbers of images or fractions.")
+    if len(train_sizes) == 0:
+        raise ValueError("train_sizes is empty: give at least one size.")
+    return train_sizes
+
+
+def _folding_owner(estimator, parameter):
+    """What fits the owner of `parameter` on folds of its rows, such as a search, or None."""
+    owner = estimator
+    for part in parameter.split("__")[:-1]:
+        if hasattr(owner, "cv"):
+            grids = getattr(owner, "param_grid", getattr(owner, "param_distributions", ()))
+            grids = [grids] if isinstance(grids, Mapping) else grids
+            if any(last_part(name) == "train_size" for grid in grids for name in grid):
+                raise ValueError(
+                    f"{type(owner).__name__} searches over train_size itself: fit it, and give "
+                    "its cv_results_ to from_cv_results."
+                )
+            return owner
+        owner = owner.get_params()[part]
+    return None
 
 
 def _train_size_parameter(estimator):
