@@ -25,6 +25,7 @@ from sklearn_cntk.finite import (  # noqa: E402
     RandomCNTKFeatures,
     _gradients,
     _kernel,
+    _network,
 )
 from sklearn_cntk.finite._training import largest_stable_rate, train  # noqa: E402
 
@@ -287,6 +288,19 @@ def test_progress(capsys):
     error = capsys.readouterr().err
     assert "CNNRegressor" in error
     assert "loss=" in error
+
+
+def test_progress_in_a_notebook_without_widgets(notebook_without_widgets, capsys):
+    small(CNNRegressor, verbose=1, tol=0.5).fit(IMAGES[:20], LABELS[:20])
+    assert not [str(warning.message) for warning in notebook_without_widgets]
+    assert capsys.readouterr().err.startswith("\rCNNRegressor")
+
+
+def test_the_kernels_bar_names_kernel_and_device(monkeypatch, capsys):
+    EmpiricalCNTK(2, width=4, device="cpu", verbose=1)(IMAGES[:2])
+    assert "EmpiricalCNTK on CPU: 100%" in capsys.readouterr().err
+    monkeypatch.setattr(torch.cuda, "get_device_name", {torch.device("cuda:1"): "A GPU"}.get)
+    assert _network.device_label(torch.device("cuda:1")) == "cuda:1 (A GPU)"
 
 
 # --- divergence, and bad input ----------------------------------------------------------------

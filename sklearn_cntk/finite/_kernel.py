@@ -10,8 +10,8 @@ import torch
 from sklearn.gaussian_process.kernels import Kernel
 
 from .._architecture import check_integer
-from .._gram import progress_bar
 from .._images import as_images, check_same_shape
+from .._progress import progress_bar
 from ._gradients import (
     explicit_gradients,
     gradients,
@@ -19,7 +19,7 @@ from ._gradients import (
     number_of_weights,
     rows_at_a_time,
 )
-from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
+from ._network import ConvolutionalNetwork, device_label, select_device, select_dtype, to_tensor
 
 if TYPE_CHECKING:
     from .._typing import ArrayLike, Dtype, FloatArray, ImageShape, TrainedLayers
@@ -167,7 +167,8 @@ class EmpiricalCNTK(Kernel):
         check_same_shape(X, Y)
         networks, device = self._networks(X)
         K = np.zeros((len(X), len(Y)))
-        with progress_bar(K.size * len(networks), self.verbose) as advance:
+        label = f"{type(self).__name__} on {device_label(device)}"
+        with progress_bar(K.size * len(networks), self.verbose, label) as advance:
             for seed in networks:
                 network = self._network(X, seed, device)
                 for rows, columns, values in self._blocks(network, X, Y, symmetric):

@@ -173,6 +173,13 @@ def select_device(device):
     return torch.device(name)
 
 
+def device_label(device):
+    """What a progress bar calls a torch.device, as it calls the exact kernel's."""
+    if device.type == "cpu":
+        return "CPU"
+    return f"{device} ({torch.cuda.get_device_name(device)})"
+
+
 def select_dtype(dtype):
     """The torch.dtype that "float32" or "float64" names."""
     if dtype not in ("float32", "float64"):
