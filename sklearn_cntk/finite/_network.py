@@ -22,8 +22,11 @@ from torch import nn
 from torch.nn import functional
 
 from .._architecture import Architecture, Readout, check_integer
+from .._images import check_image_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._typing import TrainedLayers
 
 
@@ -32,7 +35,7 @@ class ConvolutionalNetwork(nn.Module):
 
     Parameters
     ----------
-    image_shape : tuple (height, width, channels)
+    image_shape : tuple (height, width, channels) or (height, width)
         Shape of an image.
     depth, gap, trained_layers, filter_size
         As in :class:`~sklearn_cntk.CNTK`.
@@ -42,8 +45,9 @@ class ConvolutionalNetwork(nn.Module):
         Outputs, each with a dense layer of its own.
     seed : int, default=0
         Draws the weights, in float64 on the CPU: the same for every device and precision.
+        From 0 to 2**64 - 1.
     dtype : torch.dtype, default=torch.float32
-        Of the weights.
+        Of the weights: torch.float32 or torch.float64.
 
     Attributes
     ----------
@@ -68,7 +72,7 @@ class ConvolutionalNetwork(nn.Module):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        image_shape: Sequence[int],
         depth: int,
         gap: bool = True,
         *,
@@ -81,8 +85,15 @@ class ConvolutionalNetwork(nn.Module):
     ) -> None:
         super().__init__()
         readout = Readout(depth, gap, trained_layers)
-        architecture = Architecture(tuple(image_shape), filter_size)  # type: ignore[arg-type]
+        shape = check_image_shape(image_shape)
+        if shape is None:
+            raise TypeError("image_shape must be (height, width, channels), got None.")
+        architecture = Architecture(shape, filter_size)
         width = check_integer("width", width, 1, "use 1 or more channels")
+        n_outputs = check_integer("n_outputs", n_outputs, 1, "use 1 or more outputs")
+        seed = check_seed("seed", seed, bits=64)
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype={dtype!r} is unknown: use torch.float32 or torch.float64.")
         self.gap = readout.gap
         self.radius = architecture.radius
         rows, columns, channels = architecture.image_shape
@@ -148,6 +159,14 @@ class ConvolutionalNetwork(nn.Module):
     def trained(self) -> dict[str, nn.Parameter]:
         """Names and values of the weights that are trained."""
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
+
+
+def check_seed(name, seed, bits):
+    """Return `seed` as an int of so many `bits`, or say which `name` was wrong."""
+    seed = check_integer(name, seed, 0, "use an integer of 0 or more")
+    if seed >= 2**bits:
+        raise ValueError(f"{name}={seed} is too large: use an integer up to 2**{bits} - 1.")
+    return seed
 
 
 def to_tensor(images, dtype, device):
