@@ -397,12 +397,31 @@ def test_bad_training_parameters(parameters, error, message):
     [
         ({"n_draws": 0}, ValueError, "n_draws=0 is too small"),
         ({"random_state": None}, TypeError, "random_state must be an integer, got None"),
+        ({"random_state": True}, TypeError, "random_state must be an integer, got True"),
         ({"random_state": -1}, ValueError, "random_state=-1 is too small"),
+        ({"random_state": 2**32}, ValueError, r"random_state=4294967296 is too large: .* 2\*\*32"),
+        ({"width": 10**6}, MemoryError, "A network of width=1000000, .* needs .* smaller width"),
     ],
 )
 def test_bad_kernel_parameters(parameters, error, message):
     with pytest.raises(error, match=message):
         EmpiricalCNTK(**parameters)(IMAGES[:2])
+    if parameters != {"random_state": None}:  # features draw a seed then
+        with pytest.raises(error, match=message):
+            RandomCNTKFeatures(**parameters).fit(IMAGES[:2])
+
+
+@pytest.mark.parametrize(
+    "random_state", [0, 2**32 - 1, np.int64(3), None, np.random.RandomState(1)]
+)
+def test_seeds_of_features(random_state):
+    features = RandomCNTKFeatures(3, width=4, n_draws=3, random_state=random_state).fit(IMAGES[:2])
+    assert len({network.readout[0, 0].item() for network in features.networks_}) == 3
+
+
+def test_more_networks_than_fit():
+    with pytest.raises(MemoryError, match="n_draws=10000000000000 .* needs .* smaller n_draws"):
+        RandomCNTKFeatures(3, width=16, n_draws=10**13).fit(IMAGES[:2])
 
 
 def test_shapes_that_do_not_fit():
@@ -411,9 +430,10 @@ def test_shapes_that_do_not_fit():
 
 
 def test_too_many_features(monkeypatch):
+    features = RandomCNTKFeatures(3, width=64).fit(IMAGES[:5])
     monkeypatch.setattr("sklearn_cntk._memory.available_bytes", lambda: 1000)
     with pytest.raises(MemoryError, match="features of 5 images needs .* EmpiricalCNTK"):
-        RandomCNTKFeatures(3, width=64).fit_transform(IMAGES[:5])
+        features.transform(IMAGES[:5])
 
 
 def test_network_alone():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -19,7 +18,14 @@ from ._gradients import (
     number_of_weights,
     rows_at_a_time,
 )
-from ._network import ConvolutionalNetwork, device_label, select_device, select_dtype, to_tensor
+from ._network import (
+    ConvolutionalNetwork,
+    check_seed,
+    device_label,
+    select_device,
+    select_dtype,
+    to_tensor,
+)
 
 if TYPE_CHECKING:
     from .._typing import ArrayLike, Dtype, FloatArray, ImageShape, TrainedLayers
@@ -64,7 +70,8 @@ class EmpiricalCNTK(Kernel):
         Random networks to average over.
     random_state : int, default=0
         Draws the weights.  An integer, so that every call, and every clone, uses the same
-        networks: blocks of a matrix that are computed one by one fit together.
+        networks: blocks of a matrix that are computed one by one fit together.  From 0 to
+        2**32 - 1, as scikit-learn's seeds.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         Where to compute.
     dtype : {"float32", "float64"}, default="float32"
@@ -220,12 +227,12 @@ class EmpiricalCNTK(Kernel):
 
     def _networks(self, images):
         """Seeds of the networks and their device, all parameters checked."""
-        if isinstance(self.random_state, bool) or not isinstance(self.random_state, Integral):
+        try:
+            seed = check_seed("random_state", self.random_state, bits=32)
+        except TypeError as error:
             raise TypeError(
-                f"random_state must be an integer, got {self.random_state!r}: every call of the "
-                "kernel has to use the same networks."
-            )
-        seed = check_integer("random_state", self.random_state, 0, "use an integer of 0 or more")
+                f"{error} Every call of the kernel has to use the same networks."
+            ) from None
         draws = check_integer("n_draws", self.n_draws, 1, "use 1 or more networks")
         return draw_seeds(seed, draws), select_device(self.device)
 

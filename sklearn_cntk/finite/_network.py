@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from .._architecture import Architecture, Readout, check_integer
 from .._images import check_image_shape
+from .._memory import check_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +61,8 @@ class ConvolutionalNetwork(nn.Module):
     ------
     ValueError, TypeError
         Parameters that cannot be used, by name.
+    MemoryError
+        The weights do not fit; nothing is drawn then.
 
     Examples
     --------
@@ -99,6 +102,17 @@ class ConvolutionalNetwork(nn.Module):
         rows, columns, channels = architecture.image_shape
         q = architecture.filter_size
 
+        layers = [
+            (width, width if layer else channels, q, q) for layer in range(readout.convolutions)
+        ]
+        dense = (n_outputs, width if self.gap else width * rows * columns)
+        sizes = [math.prod(layer) for layer in (*layers, dense)]
+        drawn = 0 if dtype == torch.float64 else 8 * max(sizes)  # in float64, before it is cast
+        check_memory(
+            sum(sizes) * dtype.itemsize + drawn,
+            f"A network of width={width}, with {sum(sizes)} weights,",
+            "use a smaller width",
+        )
         generator = torch.Generator().manual_seed(seed)
 
         def normal(*shape, trained):
@@ -106,11 +120,10 @@ class ConvolutionalNetwork(nn.Module):
             return nn.Parameter(values.to(dtype), requires_grad=trained)
 
         self.filters = nn.ParameterList()
-        for layer in range(readout.convolutions):
+        for layer, shape in enumerate(layers):
             trained = trained_layers == "all" or (trained_layers == "hidden" and layer > 0)
-            self.filters.append(normal(width, width if layer else channels, q, q, trained=trained))
-        read = width if self.gap else width * rows * columns
-        self.readout = normal(n_outputs, read, trained=trained_layers != "hidden")
+            self.filters.append(normal(*shape, trained=trained))
+        self.readout = normal(*dense, trained=trained_layers != "hidden")
         self.factor = math.sqrt(2 / (width * q**2))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
