@@ -165,6 +165,53 @@ def test_blocks_and_calls_fit_together(rng, monkeypatch):
     np.testing.assert_allclose(kernel(images, images.copy()), K, rtol=1e-10)
 
 
+@pytest.mark.parametrize("trained_layers", ["all", "last"])
+@pytest.mark.parametrize("factors", [(1e20, 1e20), (1e-30, 1e-30), (1e20, 1e-30)])
+def test_images_of_any_scale(trained_layers, factors, rng):
+    """Of degree 1 in each image: no factor that float32 could not square makes a difference."""
+    images, others = rng.normal(size=(4, 4, 4)), rng.normal(size=(3, 4, 4))
+    a, b = factors
+    kernel = EmpiricalCNTK(3, trained_layers=trained_layers, width=8)
+    np.testing.assert_allclose(
+        kernel(a * images, b * others) / (a * b), kernel(images, others), 1e-4
+    )
+    np.testing.assert_allclose(kernel(a * images) / a**2, kernel(images), 1e-4)
+    np.testing.assert_allclose(kernel.diag(b * images) / b**2, kernel.diag(images), 1e-4)
+    features = RandomCNTKFeatures(3, trained_layers=trained_layers, width=8, random_state=0)
+    np.testing.assert_allclose(
+        features.fit_transform(a * images) / a, features.transform(images), 1e-3, atol=1e-6
+    )
+
+
+def test_images_of_different_scales_and_dtypes(rng):
+    kernel = EmpiricalCNTK(3, width=8)
+    images = rng.normal(size=(5, 4, 4))
+    factors = np.array([1e25, 1e-25, 0, 1, 1e100])
+    np.testing.assert_allclose(
+        kernel(factors[:, None, None] * images),
+        factors[:, None] * factors * kernel(images),
+        1e-4,
+    )
+    for dtype in (np.int8, np.uint8, np.uint16, np.int64, bool):
+        integers = rng.integers(0, 2, size=(3, 4, 4)) * np.array(np.iinfo("i1").min).astype(dtype)
+        np.testing.assert_allclose(kernel(integers), kernel(integers.astype(float)), 1e-6)
+
+
+def test_values_beyond_the_dtype(rng):
+    images = rng.normal(size=(3, 4, 4))
+    for compute in (EmpiricalCNTK(3, width=8), EmpiricalCNTK(3, width=8).diag):
+        with pytest.raises(ValueError, match="Kernel values .* exceed dtype='float64': divide"):
+            compute(1e200 * images)
+    parameters = {"depth": 3, "width": 8, "random_state": 0, "trained_layers": "all"}
+    single, double = (RandomCNTKFeatures(**parameters, dtype=d) for d in ("float32", "float64"))
+    with pytest.raises(ValueError, match="Features .* exceed dtype='float32': .* dtype='float64'"):
+        single.fit_transform(1e40 * images)
+    assert np.isfinite(single.transform(1e38 * images)).all()
+    np.testing.assert_allclose(
+        double.fit_transform(1e200 * images) / 1e200, double.transform(images), 1e-9, atol=1e-12
+    )
+
+
 def test_first_networks_do_not_depend_on_how_many_follow(rng):
     images = rng.normal(size=(4, 4, 4))
     one, two, three = (

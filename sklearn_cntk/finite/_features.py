@@ -14,7 +14,14 @@ from .._memory import check_memory
 from ..estimators import ImageEstimator
 from ._gradients import explicit_gradients, number_of_weights
 from ._kernel import _BUDGET, draw_seeds
-from ._network import ConvolutionalNetwork, check_seed, select_device, select_dtype
+from ._network import (
+    ConvolutionalNetwork,
+    check_seed,
+    restore_scale,
+    select_device,
+    select_dtype,
+    split_scale,
+)
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -175,6 +182,8 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
         ------
         MemoryError
             The features do not fit; nothing is computed then.
+        ValueError
+            Images so large that their features exceed `dtype`.
         """
         check_is_fitted(self)
         images = self._check_images(X, reset=False)
@@ -183,6 +192,7 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
             f"{self._n_features_out} features of {len(images)} images",
             "use a smaller width or fewer images, or EmpiricalCNTK, which needs no features",
         )
+        images, exponents = split_scale(images, self.networks_[0].readout.dtype)
         features = np.hstack(
             [
                 explicit_gradients(network, images, _BUDGET).cpu().numpy()
@@ -190,7 +200,10 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
             ]
         )
         features /= np.sqrt(len(self.networks_))
-        return features
+        remedy = "divide the images by a number" + ", or use dtype='float64'" * (
+            features.dtype == np.float32
+        )
+        return restore_scale(features, exponents[:, None], "Features", remedy)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -22,8 +22,10 @@ from ._network import (
     ConvolutionalNetwork,
     check_seed,
     device_label,
+    restore_scale,
     select_device,
     select_dtype,
+    split_scale,
     to_tensor,
 )
 
@@ -35,6 +37,8 @@ _BUDGET = 2**28
 
 # Bytes of all images' gradients up to which they are formed once and kept.
 _HELD = 2**30
+
+_EXCEEDED = "Kernel values", "divide the images by a number"
 
 
 def draw_seeds(seed, n_draws):
@@ -164,7 +168,8 @@ class EmpiricalCNTK(Kernel):
         Raises
         ------
         ValueError, TypeError
-            Parameters or data that cannot be used, by name, before anything is computed.
+            Parameters or data that cannot be used, by name, before anything is computed; images
+            so large that their kernel values exceed float64.
         """
         if eval_gradient and Y is not None:
             raise ValueError("Gradient can only be evaluated when Y is None.")
@@ -173,6 +178,9 @@ class EmpiricalCNTK(Kernel):
         Y = X if symmetric else as_images(Y, self.image_shape, name="Y")
         check_same_shape(X, Y)
         networks, device = self._networks(X)
+        dtype = select_dtype(self.dtype)
+        X, row_exponents = split_scale(X, dtype)
+        Y, column_exponents = (X, row_exponents) if symmetric else split_scale(Y, dtype)
         K = np.zeros((len(X), len(Y)))
         label = f"{type(self).__name__} on {device_label(device)}"
         with progress_bar(K.size * len(networks), self.verbose, label) as advance:
@@ -186,6 +194,7 @@ class EmpiricalCNTK(Kernel):
         K /= len(networks)
         if symmetric:  # products of a block with itself are symmetric up to rounding only
             K = (K + K.T) / 2
+        restore_scale(K, row_exponents[:, None] + column_exponents, *_EXCEEDED)
         return (K, np.empty((*K.shape, 0))) if eval_gradient else K
 
     def diag(self, X: ArrayLike) -> FloatArray:
@@ -199,16 +208,22 @@ class EmpiricalCNTK(Kernel):
         Returns
         -------
         ndarray of float64, shape (n,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in :meth:`__call__`.
         """
         images = as_images(X, self.image_shape)
         networks, device = self._networks(images)
+        images, exponents = split_scale(images, select_dtype(self.dtype))
         values = np.zeros(len(images))
         for seed in networks:
             network = self._network(images, seed, device)
             for rows in _slices(len(images), rows_at_a_time(network, images.shape[1:], _BUDGET)):
                 for layer in self._gradients(network, images[rows]):
                     values[rows] += layer.squares().double().cpu().numpy()
-        return values / len(networks)
+        return restore_scale(values / len(networks), 2 * exponents, *_EXCEEDED)
 
     def is_stationary(self) -> bool:
         """Whether the kernel depends on differences of its inputs alone: it does not.

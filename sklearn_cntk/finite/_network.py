@@ -182,11 +182,41 @@ def check_seed(name, seed, bits):
     return seed
 
 
+def split_scale(images, dtype):
+    """Images (n, P, Q, C) over 2**exponents, whose largest values are from 1 to 2, and exponents.
+
+    There is no bias, so gradients by the weights are homogeneous of degree 1 in an image: those of
+    images of any scale are 2**exponents times those of these, which overflow in no torch `dtype`.
+    Dividing by powers of two does not round.
+    """
+    axes = (1, 2, 3)
+    largest = images.max(axis=axes).astype(np.float64)
+    largest = np.maximum(largest, -images.min(axis=axes).astype(np.float64))
+    exponents = np.frexp(largest)[1] - 1
+    scaled = np.empty(images.shape, _name(dtype))
+    scales = np.ldexp(1.0, exponents)[:, None, None, None]
+    np.divide(images, scales, out=scaled, casting="same_kind")
+    return scaled, exponents
+
+
+def restore_scale(values, exponents, what, remedy):
+    """Multiply `values` by 2**exponents, in place, or say that `what` exceed their dtype."""
+    with np.errstate(over="ignore"):
+        np.ldexp(values, exponents, out=values)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{what} of these images exceed dtype={values.dtype.name!r}: {remedy}.")
+    return values
+
+
 def to_tensor(images, dtype, device):
     """Images (n, P, Q, C) of any NumPy dtype as a tensor (n, C, P, Q)."""
     # A copy: PyTorch warns about arrays that it may not write to.
-    channels_first = np.array(images.transpose(0, 3, 1, 2), dtype=str(dtype).split(".")[1])
+    channels_first = np.array(images.transpose(0, 3, 1, 2), dtype=_name(dtype))
     return torch.from_numpy(channels_first).to(device)
+
+
+def _name(dtype):
+    return str(dtype).split(".")[1]
 
 
 def select_device(device):
