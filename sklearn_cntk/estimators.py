@@ -303,6 +303,12 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
     CNTKClassifier : Classification.
     CNTK : The kernel alone, for scikit-learn's other kernel methods.
 
+    Notes
+    -----
+    The network has no bias, and the regression no intercept: targets whose mean is much larger
+    than their spread are predicted badly.  Centre them:
+    ``TransformedTargetRegressor(CNTKRegressor(), transformer=StandardScaler())`` of scikit-learn.
+
     References
     ----------
     .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation

@@ -297,6 +297,12 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
     --------
     sklearn_cntk.CNTKRegressor : Infinite width.
 
+    Notes
+    -----
+    The network has no bias, and the regression no intercept: targets whose mean is much larger
+    than their spread are predicted badly.  Centre them:
+    ``TransformedTargetRegressor(CNNRegressor(), transformer=StandardScaler())`` of scikit-learn.
+
     References
     ----------
     .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation
