@@ -1,10 +1,9 @@
-"""Gram matrices from tiles: sizes, symmetry, parallel work and progress.
+"""Gram matrices from tiles: sizes, symmetry and parallel work.
 
 Tiles run wherever ``joblib.parallel_config`` says, see `_parallel`.
 """
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from random import randrange, shuffle
 from typing import NamedTuple
 
@@ -36,22 +35,6 @@ def pair_work(architecture, readouts):
         displacements = np.arange(-displacement, displacement + 1)
         entries *= int(np.sum(size - abs(displacements)))
     return entries * max(readout.convolutions for readout in readouts)
-
-
-@contextmanager
-def progress_bar(total, verbose, advance=None, engine=None):
-    """Yield a function to call with numbers of finished pairs: `advance`, else a bar's, or none.
-
-    The bar says what `engine` runs on.
-    """
-    if advance is not None or not verbose:
-        yield advance or (lambda pairs: None)
-        return
-    from tqdm.auto import tqdm  # not before it is needed: it imports notebook widgets
-
-    label = getattr(engine, "label", "CPU")
-    with tqdm(total=total, desc=f"CNTK on {label}", unit="pair", unit_scale=True) as bar:
-        yield bar.update
 
 
 class Part(NamedTuple):

@@ -7,8 +7,9 @@ import numpy as np
 
 from ._architecture import Architecture, Readout, check_flag
 from ._engines import select_engine
-from ._gram import Part, gram, pairs, progress_bar, tiles
+from ._gram import Part, gram, pairs, tiles
 from ._images import check_same_shape, flipped
+from ._progress import progress_bar
 from ._store import KernelStore
 from ._stored_gram import stored_diagonals, stored_gram
 
@@ -70,6 +71,11 @@ class Job:
         """What computes, see `_engines`; found where the job is, so a job may travel."""
         return select_engine(self.device)
 
+    @property
+    def label(self):
+        """What a progress bar says of this job: what the engine runs on."""
+        return f"CNTK on {getattr(self.engine, 'label', 'CPU')}"
+
     def gram(self, X, Y=None, *, y_diagonals=None, advance=None):
         """Kernel values (readouts, n, m) of images X and Y, or of X with itself.
 
@@ -81,7 +87,7 @@ class Job:
         check_same_shape(X, Y)
         n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
         with progress_bar(
-            n_pairs * (1 + self.flip), self.verbose, advance, self.engine
+            n_pairs * (1 + self.flip), self.verbose, self.label, advance
         ) as advance_bar:
             values = self._gram(X, Y, symmetric, advance_bar)
             if self.flip:
@@ -109,7 +115,7 @@ class Job:
         rows = np.arange(len(X))
         root = _root(self.diagonals(X)) if self.normalize else None
         n_pairs = len(X) * (len(X) + 1) // 2 * (1 + self.flip)
-        with progress_bar(n_pairs, self.verbose, None, self.engine) as advance:
+        with progress_bar(n_pairs, self.verbose, self.label) as advance:
             for flip in (False, True)[: 1 + self.flip]:
                 images = flipped(X) if flip else X
                 for tile in tiles(images, X, [Part(rows, rows, symmetric=True)], **self._options()):
@@ -124,7 +130,7 @@ class Job:
 
     def diagonals(self, X):
         """Kernel values (readouts, n) of images with themselves, not normalized."""
-        with progress_bar(len(X) * (1 + self.flip), self.verbose, None, self.engine) as advance:
+        with progress_bar(len(X) * (1 + self.flip), self.verbose, self.label) as advance:
             values = self._diagonals(X, advance)
             if self.flip:
                 values += self._diagonals(X, advance, flip=True)

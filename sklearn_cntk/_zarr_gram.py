@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from joblib import effective_n_jobs, parallel_config
 
-from ._gram import pair_work, progress_bar
+from ._gram import pair_work
 from ._images import as_images, check_same_shape
 from ._parallel import run
+from ._progress import progress_bar
 from ._store import VERSION, digests
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def gram_to_zarr(
     _check_manifest(found, manifest, store)
 
     n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
-    with progress_bar(n_pairs, kernel.verbose) as advance:
+    with progress_bar(n_pairs, kernel.verbose, job.label) as advance:
         # Without the engine of this machine: workers choose.  A chunk is one thread's work.
         shared = (_Task(replace(job, n_jobs=1), store, symmetric), X, Y)
         for pairs in run(_fill_chunk, shared, _chunks(array, symmetric), kernel.n_jobs):

@@ -12,9 +12,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ._blas import threads_for
 from ._doc_links import DocumentationLink
 from ._dynamics import GradientFlow, StagedClassification, StagedRegression, check_training_time
-from ._gram import progress_bar
 from ._images import as_images, on_host
 from ._posterior import Posterior
+from ._progress import progress_bar
 from ._solver_choice import Solver
 from ._solvers import ridge_dual
 from ._tasks import ClassificationTask, RegressionTask
@@ -204,9 +204,7 @@ class _CNTKEstimator(ImageEstimator):
         n_fit = len(self.X_fit_)
         predicted = np.empty((len(images), *dual_coef.shape[1:]))
         block = max(1, _PREDICTED_VALUES // n_fit)
-        with progress_bar(
-            len(images) * n_fit * (1 + job.flip), job.verbose, None, job.engine
-        ) as advance:
+        with progress_bar(len(images) * n_fit * (1 + job.flip), job.verbose, job.label) as advance:
             for start in range(0, len(images), block):
                 rows = slice(start, start + block)
                 (K,) = job.gram(
@@ -304,6 +302,12 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKEstimator)
     --------
     CNTKClassifier : Classification.
     CNTK : The kernel alone, for scikit-learn's other kernel methods.
+
+    Notes
+    -----
+    The network has no bias, and the regression no intercept: targets whose mean is much larger
+    than their spread are predicted badly.  Centre them:
+    ``TransformedTargetRegressor(CNTKRegressor(), transformer=StandardScaler())`` of scikit-learn.
 
     References
     ----------

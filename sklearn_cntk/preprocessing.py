@@ -176,6 +176,12 @@ class ZCAWhitening(_ImageTransformer):
 def _centred_unit_rows(images):
     """Rows (n, n_features) of mean 0 and norm 1; constant images become 0."""
     rows = images.reshape(len(images), -1)
-    rows = rows - rows.mean(axis=1, keepdims=True)
+    # Largest values of 1: no square overflows, and rounding has one size.
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    rows = rows / np.where(largest > 0, largest, 1.0)
+    rows -= rows.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1.0)
+    # Centring leaves rounding in each of a constant image's pixels, so √n_features times as much
+    # in their norm.
+    tiny = 10 * np.finfo(np.float64).eps * np.sqrt(rows.shape[1])
+    return np.where(norms > tiny, rows / np.where(norms > tiny, norms, 1.0), 0.0)

@@ -1,7 +1,10 @@
 """What several test files share."""
 
 import os
+import sys
+import warnings
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import cuda_host
 import numpy as np
@@ -41,6 +44,24 @@ def engine(request):
     if request.param == "cuda":
         return cuda.Engine([request.getfixturevalue("host_device")()])
     return {"reference": reference, "cpu": cpu}[request.param]
+
+
+@pytest.fixture
+def notebook_without_widgets(monkeypatch):
+    """What tqdm takes for a notebook where ipywidgets is not installed; the warnings shown there.
+
+    They are recorded: as an error tqdm would catch its own.
+    """
+    IPython = ModuleType("IPython")
+    IPython.get_ipython = lambda: SimpleNamespace(config={"IPKernelApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", IPython)
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", ModuleType("ipykernel.zmqshell"))
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    for name in ("auto", "autonotebook", "notebook"):
+        monkeypatch.delitem(sys.modules, f"tqdm.{name}", raising=False)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        yield shown
 
 
 @pytest.fixture(scope="session")

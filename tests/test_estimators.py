@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy.linalg import LinAlgError, LinAlgWarning
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.kernel_ridge import KernelRidge
@@ -121,6 +122,19 @@ def test_flip_is_training_on_mirror_images_too():
     np.testing.assert_allclose(
         model.predict(TEST), expected.predict(doubled(TEST, both)), rtol=1e-8
     )
+
+
+def test_targets_far_from_zero():
+    """No bias, no intercept: what the documentation says of them, and that its remedy is one."""
+    spread = (INK - INK.mean()) / INK.std()
+    truth = (TEST.sum(axis=(1, 2)) - INK.mean()) / INK.std()
+    model = CNTKRegressor(depth=3)
+    near = clone(model).fit(IMAGES, spread).score(TEST, truth)
+    assert near > 0.6
+    assert clone(model).fit(IMAGES, 300 + spread).score(TEST, 300 + truth) < 0
+    centred = TransformedTargetRegressor(model, transformer=StandardScaler())
+    score = centred.fit(IMAGES, 300 + spread).score(TEST, 300 + truth)
+    assert score == pytest.approx(near, abs=1e-6)
 
 
 def test_no_ridge_interpolates():

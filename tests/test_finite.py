@@ -25,6 +25,7 @@ from sklearn_cntk.finite import (  # noqa: E402
     RandomCNTKFeatures,
     _gradients,
     _kernel,
+    _network,
 )
 from sklearn_cntk.finite._training import largest_stable_rate, train  # noqa: E402
 
@@ -164,6 +165,53 @@ def test_blocks_and_calls_fit_together(rng, monkeypatch):
     np.testing.assert_allclose(kernel(images, images.copy()), K, rtol=1e-10)
 
 
+@pytest.mark.parametrize("trained_layers", ["all", "last"])
+@pytest.mark.parametrize("factors", [(1e20, 1e20), (1e-30, 1e-30), (1e20, 1e-30)])
+def test_images_of_any_scale(trained_layers, factors, rng):
+    """Of degree 1 in each image: no factor that float32 could not square makes a difference."""
+    images, others = rng.normal(size=(4, 4, 4)), rng.normal(size=(3, 4, 4))
+    a, b = factors
+    kernel = EmpiricalCNTK(3, trained_layers=trained_layers, width=8)
+    np.testing.assert_allclose(
+        kernel(a * images, b * others) / (a * b), kernel(images, others), 1e-4
+    )
+    np.testing.assert_allclose(kernel(a * images) / a**2, kernel(images), 1e-4)
+    np.testing.assert_allclose(kernel.diag(b * images) / b**2, kernel.diag(images), 1e-4)
+    features = RandomCNTKFeatures(3, trained_layers=trained_layers, width=8, random_state=0)
+    np.testing.assert_allclose(
+        features.fit_transform(a * images) / a, features.transform(images), 1e-3, atol=1e-6
+    )
+
+
+def test_images_of_different_scales_and_dtypes(rng):
+    kernel = EmpiricalCNTK(3, width=8)
+    images = rng.normal(size=(5, 4, 4))
+    factors = np.array([1e25, 1e-25, 0, 1, 1e100])
+    np.testing.assert_allclose(
+        kernel(factors[:, None, None] * images),
+        factors[:, None] * factors * kernel(images),
+        1e-4,
+    )
+    for dtype in (np.int8, np.uint8, np.uint16, np.int64, bool):
+        integers = rng.integers(0, 2, size=(3, 4, 4)) * np.array(np.iinfo("i1").min).astype(dtype)
+        np.testing.assert_allclose(kernel(integers), kernel(integers.astype(float)), 1e-6)
+
+
+def test_values_beyond_the_dtype(rng):
+    images = rng.normal(size=(3, 4, 4))
+    for compute in (EmpiricalCNTK(3, width=8), EmpiricalCNTK(3, width=8).diag):
+        with pytest.raises(ValueError, match="Kernel values .* exceed dtype='float64': divide"):
+            compute(1e200 * images)
+    parameters = {"depth": 3, "width": 8, "random_state": 0, "trained_layers": "all"}
+    single, double = (RandomCNTKFeatures(**parameters, dtype=d) for d in ("float32", "float64"))
+    with pytest.raises(ValueError, match="Features .* exceed dtype='float32': .* dtype='float64'"):
+        single.fit_transform(1e40 * images)
+    assert np.isfinite(single.transform(1e38 * images)).all()
+    np.testing.assert_allclose(
+        double.fit_transform(1e200 * images) / 1e200, double.transform(images), 1e-9, atol=1e-12
+    )
+
+
 def test_first_networks_do_not_depend_on_how_many_follow(rng):
     images = rng.normal(size=(4, 4, 4))
     one, two, three = (
@@ -289,6 +337,19 @@ def test_progress(capsys):
     assert "loss=" in error
 
 
+def test_progress_in_a_notebook_without_widgets(notebook_without_widgets, capsys):
+    small(CNNRegressor, verbose=1, tol=0.5).fit(IMAGES[:20], LABELS[:20])
+    assert not [str(warning.message) for warning in notebook_without_widgets]
+    assert capsys.readouterr().err.startswith("\rCNNRegressor")
+
+
+def test_the_kernels_bar_names_kernel_and_device(monkeypatch, capsys):
+    EmpiricalCNTK(2, width=4, device="cpu", verbose=1)(IMAGES[:2])
+    assert "EmpiricalCNTK on CPU: 100%" in capsys.readouterr().err
+    monkeypatch.setattr(torch.cuda, "get_device_name", {torch.device("cuda:1"): "A GPU"}.get)
+    assert _network.device_label(torch.device("cuda:1")) == "cuda:1 (A GPU)"
+
+
 # --- divergence, and bad input ----------------------------------------------------------------
 
 
@@ -383,12 +444,31 @@ def test_bad_training_parameters(parameters, error, message):
     [
         ({"n_draws": 0}, ValueError, "n_draws=0 is too small"),
         ({"random_state": None}, TypeError, "random_state must be an integer, got None"),
+        ({"random_state": True}, TypeError, "random_state must be an integer, got True"),
         ({"random_state": -1}, ValueError, "random_state=-1 is too small"),
+        ({"random_state": 2**32}, ValueError, r"random_state=4294967296 is too large: .* 2\*\*32"),
+        ({"width": 10**6}, MemoryError, "A network of width=1000000, .* needs .* smaller width"),
     ],
 )
 def test_bad_kernel_parameters(parameters, error, message):
     with pytest.raises(error, match=message):
         EmpiricalCNTK(**parameters)(IMAGES[:2])
+    if parameters != {"random_state": None}:  # features draw a seed then
+        with pytest.raises(error, match=message):
+            RandomCNTKFeatures(**parameters).fit(IMAGES[:2])
+
+
+@pytest.mark.parametrize(
+    "random_state", [0, 2**32 - 1, np.int64(3), None, np.random.RandomState(1)]
+)
+def test_seeds_of_features(random_state):
+    features = RandomCNTKFeatures(3, width=4, n_draws=3, random_state=random_state).fit(IMAGES[:2])
+    assert len({network.readout[0, 0].item() for network in features.networks_}) == 3
+
+
+def test_more_networks_than_fit():
+    with pytest.raises(MemoryError, match="n_draws=10000000000000 .* needs .* smaller n_draws"):
+        RandomCNTKFeatures(3, width=16, n_draws=10**13).fit(IMAGES[:2])
 
 
 def test_shapes_that_do_not_fit():
@@ -397,9 +477,10 @@ def test_shapes_that_do_not_fit():
 
 
 def test_too_many_features(monkeypatch):
+    features = RandomCNTKFeatures(3, width=64).fit(IMAGES[:5])
     monkeypatch.setattr("sklearn_cntk._memory.available_bytes", lambda: 1000)
     with pytest.raises(MemoryError, match="features of 5 images needs .* EmpiricalCNTK"):
-        RandomCNTKFeatures(3, width=64).fit_transform(IMAGES[:5])
+        features.transform(IMAGES[:5])
 
 
 def test_network_alone():
@@ -410,6 +491,32 @@ def test_network_alone():
         (7, 7, 3, 3),
         (7, 7, 3, 3),
     ]
+
+
+def test_network_of_two_dimensional_images():
+    network = ConvolutionalNetwork((8, 8), depth=3, width=4)
+    assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"image_shape": None}, TypeError, "image_shape must be .* got None"),
+        ({"image_shape": 8}, ValueError, "image_shape=8 is not a shape"),
+        ({"image_shape": (8, 0, 1)}, ValueError, r"image_shape=\(8, 0, 1\) is not a shape"),
+        ({"image_shape": (8, 8, 1, 1)}, ValueError, "image_shape=.* is not a shape"),
+        ({"n_outputs": 0}, ValueError, "n_outputs=0 is too small"),
+        ({"n_outputs": 1.0}, TypeError, "n_outputs must be an integer"),
+        ({"seed": -1}, ValueError, "seed=-1 is too small"),
+        ({"seed": True}, TypeError, "seed must be an integer"),
+        ({"seed": 2**64}, ValueError, r"seed=18446744073709551616 is too large: .* 2\*\*64 - 1"),
+        ({"dtype": "float32"}, ValueError, "dtype='float32' is unknown: use torch.float32"),
+        ({"dtype": torch.int32}, ValueError, "dtype=torch.int32 is unknown"),
+    ],
+)
+def test_bad_parameters_of_a_network(parameters, error, message):
+    with pytest.raises(error, match=message):
+        ConvolutionalNetwork(**{"image_shape": (8, 8, 1), "depth": 3, "width": 4, **parameters})
 
 
 def test_without_torch(tmp_path):

@@ -283,6 +283,12 @@ def test_progress(kernel, capsys):
     assert f"{N * (N + 1) // 2}/{N * (N + 1) // 2}" in error
 
 
+def test_progress_in_a_notebook_without_widgets(kernel, notebook_without_widgets, capsys):
+    clone(kernel).set_params(verbose=1)(X)
+    assert not [str(warning.message) for warning in notebook_without_widgets]
+    assert capsys.readouterr().err.startswith("\rCNTK on ")
+
+
 def test_import_is_light():
     code = (
         "import sys, sklearn_cntk; heavy = {'numba', 'cupy', 'torch', 'dask', 'tqdm', 'matplotlib'}"

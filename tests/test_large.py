@@ -335,6 +335,12 @@ def test_chunks_are_the_parallel_part(tmp_path, gram_to_zarr, n_jobs, monkeypatc
     assert largest == n_jobs
 
 
+def test_progress_names_the_engine(tmp_path, gram_to_zarr, monkeypatch, capsys):
+    monkeypatch.setattr(cpu, "label", "some device", raising=False)
+    gram_to_zarr(CNTK(2, device="cpu", verbose=1), IMAGES[:4], store=tmp_path / "gram")
+    assert "CNTK on some device: 100%" in capsys.readouterr().err
+
+
 def test_other_kernel_or_images_are_refused(tmp_path, gram_to_zarr):
     import zarr
 

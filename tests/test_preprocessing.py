@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening
+from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening, _centred_unit_rows
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
@@ -75,3 +75,21 @@ def test_regularization(images):
     for bad in (-1, np.nan, np.inf, "0.1", True):
         with pytest.raises(ValueError, match="regularization=.* should be a finite number"):
             ZCAWhitening(regularization=bad).fit(images)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3)])
+def test_whitening_makes_constant_images_zero(shape, rng):
+    """Whatever the grey level: what centring leaves of it is rounding."""
+    grey = np.arange(256) / 255
+    constant = np.broadcast_to(grey[:, None, None, None], (256, *shape))
+    np.testing.assert_array_equal(_centred_unit_rows(constant), 0)
+    # An image that varies by little is no constant one.
+    faint = _centred_unit_rows(constant + 1e-6 * rng.random((256, *shape)))
+    np.testing.assert_allclose(np.linalg.norm(faint, axis=1), 1)
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e200])
+def test_whitening_at_any_scale(factor, images):
+    np.testing.assert_allclose(
+        ZCAWhitening().fit_transform(factor * images), ZCAWhitening().fit_transform(images)
+    )

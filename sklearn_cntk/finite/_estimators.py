@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._architecture import check_integer
+from .._progress import bar_class
 from .._tasks import ClassificationTask, RegressionTask
 from ..estimators import ImageEstimator
 from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
@@ -206,9 +207,9 @@ def _progress(estimator):
     if not estimator.verbose:
         yield lambda loss: None
         return
-    from tqdm.auto import tqdm  # not before it is needed: it imports notebook widgets
-
-    with tqdm(total=estimator.max_epochs, desc=type(estimator).__name__, unit="epoch") as bar:
+    with bar_class()(
+        total=estimator.max_epochs, desc=type(estimator).__name__, unit="epoch"
+    ) as bar:
 
         def show(loss):
             bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
@@ -295,6 +296,12 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
     See Also
     --------
     sklearn_cntk.CNTKRegressor : Infinite width.
+
+    Notes
+    -----
+    The network has no bias, and the regression no intercept: targets whose mean is much larger
+    than their spread are predicted badly.  Centre them:
+    ``TransformedTargetRegressor(CNNRegressor(), transformer=StandardScaler())`` of scikit-learn.
 
     References
     ----------

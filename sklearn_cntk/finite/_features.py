@@ -14,7 +14,14 @@ from .._memory import check_memory
 from ..estimators import ImageEstimator
 from ._gradients import explicit_gradients, number_of_weights
 from ._kernel import _BUDGET, draw_seeds
-from ._network import ConvolutionalNetwork, select_device, select_dtype
+from ._network import (
+    ConvolutionalNetwork,
+    check_seed,
+    restore_scale,
+    select_device,
+    select_dtype,
+    split_scale,
+)
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -47,7 +54,7 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
     n_draws : int, default=1
         Random networks, whose features are concatenated.
     random_state : int, RandomState instance or None, default=None
-        Draws the weights, in :meth:`fit`.
+        Draws the weights, in :meth:`fit`.  Integers from 0 to 2**32 - 1.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         Where to compute.
     dtype : {"float32", "float64"}, default="float32"
@@ -121,15 +128,23 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
         ------
         ValueError, TypeError
             Parameters or data that cannot be used, by name.
+        MemoryError
+            The networks do not fit.
         """
         images = self._check_images(X, reset=True)
         draws = check_integer("n_draws", self.n_draws, 1, "use 1 or more networks")
         device, dtype = select_device(self.device), select_dtype(self.dtype)
         seed = self.random_state
-        if not isinstance(seed, (int, np.integer)):
-            seed = check_random_state(seed).randint(2**31)
-        self.networks_ = [
-            ConvolutionalNetwork(
+        if seed is None or isinstance(seed, np.random.RandomState):
+            seed = int(check_random_state(seed).randint(2**31))
+        else:
+            try:
+                seed = check_seed("random_state", seed, bits=32)
+            except TypeError as error:
+                raise TypeError(f"{error} A RandomState instance or None works too.") from None
+
+        def network(draw):
+            return ConvolutionalNetwork(
                 images.shape[1:],
                 self.depth,
                 self.gap,
@@ -139,8 +154,17 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
                 seed=draw,
                 dtype=dtype,
             ).to(device)
-            for draw in draw_seeds(int(seed), draws)
-        ]
+
+        networks = [network(draw) for draw in draw_seeds(seed, 1)]
+        if device.type == "cpu":  # elsewhere PyTorch says what does not fit
+            weights = sum(weights.nbytes for weights in networks[0].parameters())
+            check_memory(
+                (draws - 1) * weights,
+                f"n_draws={draws} with width={self.width}",
+                "use a smaller n_draws or width",
+            )
+        networks += [network(draw) for draw in draw_seeds(seed, draws)[1:]]
+        self.networks_ = networks
         return self
 
     def transform(self, X: ArrayLike) -> Array:
@@ -158,6 +182,8 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
         ------
         MemoryError
             The features do not fit; nothing is computed then.
+        ValueError
+            Images so large that their features exceed `dtype`.
         """
         check_is_fitted(self)
         images = self._check_images(X, reset=False)
@@ -166,6 +192,7 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
             f"{self._n_features_out} features of {len(images)} images",
             "use a smaller width or fewer images, or EmpiricalCNTK, which needs no features",
         )
+        images, exponents = split_scale(images, self.networks_[0].readout.dtype)
         features = np.hstack(
             [
                 explicit_gradients(network, images, _BUDGET).cpu().numpy()
@@ -173,7 +200,10 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
             ]
         )
         features /= np.sqrt(len(self.networks_))
-        return features
+        remedy = "divide the images by a number" + ", or use dtype='float64'" * (
+            features.dtype == np.float32
+        )
+        return restore_scale(features, exponents[:, None], "Features", remedy)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

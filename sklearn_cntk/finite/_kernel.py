@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 from sklearn.gaussian_process.kernels import Kernel
 
 from .._architecture import check_integer
-from .._gram import progress_bar
 from .._images import as_images, check_same_shape
+from .._progress import progress_bar
 from ._gradients import (
     explicit_gradients,
     gradients,
@@ -19,7 +18,16 @@ from ._gradients import (
     number_of_weights,
     rows_at_a_time,
 )
-from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
+from ._network import (
+    ConvolutionalNetwork,
+    check_seed,
+    device_label,
+    restore_scale,
+    select_device,
+    select_dtype,
+    split_scale,
+    to_tensor,
+)
 
 if TYPE_CHECKING:
     from .._typing import ArrayLike, Dtype, FloatArray, ImageShape, TrainedLayers
@@ -29,6 +37,8 @@ _BUDGET = 2**28
 
 # Bytes of all images' gradients up to which they are formed once and kept.
 _HELD = 2**30
+
+_EXCEEDED = "Kernel values", "divide the images by a number"
 
 
 def draw_seeds(seed, n_draws):
@@ -64,7 +74,8 @@ class EmpiricalCNTK(Kernel):
         Random networks to average over.
     random_state : int, default=0
         Draws the weights.  An integer, so that every call, and every clone, uses the same
-        networks: blocks of a matrix that are computed one by one fit together.
+        networks: blocks of a matrix that are computed one by one fit together.  From 0 to
+        2**32 - 1, as scikit-learn's seeds.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         Where to compute.
     dtype : {"float32", "float64"}, default="float32"
@@ -157,7 +168,8 @@ class EmpiricalCNTK(Kernel):
         Raises
         ------
         ValueError, TypeError
-            Parameters or data that cannot be used, by name, before anything is computed.
+            Parameters or data that cannot be used, by name, before anything is computed; images
+            so large that their kernel values exceed float64.
         """
         if eval_gradient and Y is not None:
             raise ValueError("Gradient can only be evaluated when Y is None.")
@@ -166,8 +178,12 @@ class EmpiricalCNTK(Kernel):
         Y = X if symmetric else as_images(Y, self.image_shape, name="Y")
         check_same_shape(X, Y)
         networks, device = self._networks(X)
+        dtype = select_dtype(self.dtype)
+        X, row_exponents = split_scale(X, dtype)
+        Y, column_exponents = (X, row_exponents) if symmetric else split_scale(Y, dtype)
         K = np.zeros((len(X), len(Y)))
-        with progress_bar(K.size * len(networks), self.verbose) as advance:
+        label = f"{type(self).__name__} on {device_label(device)}"
+        with progress_bar(K.size * len(networks), self.verbose, label) as advance:
             for seed in networks:
                 network = self._network(X, seed, device)
                 for rows, columns, values in self._blocks(network, X, Y, symmetric):
@@ -178,6 +194,7 @@ class EmpiricalCNTK(Kernel):
         K /= len(networks)
         if symmetric:  # products of a block with itself are symmetric up to rounding only
             K = (K + K.T) / 2
+        restore_scale(K, row_exponents[:, None] + column_exponents, *_EXCEEDED)
         return (K, np.empty((*K.shape, 0))) if eval_gradient else K
 
     def diag(self, X: ArrayLike) -> FloatArray:
@@ -191,16 +208,22 @@ class EmpiricalCNTK(Kernel):
         Returns
         -------
         ndarray of float64, shape (n,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in :meth:`__call__`.
         """
         images = as_images(X, self.image_shape)
         networks, device = self._networks(images)
+        images, exponents = split_scale(images, select_dtype(self.dtype))
         values = np.zeros(len(images))
         for seed in networks:
             network = self._network(images, seed, device)
             for rows in _slices(len(images), rows_at_a_time(network, images.shape[1:], _BUDGET)):
                 for layer in self._gradients(network, images[rows]):
                     values[rows] += layer.squares().double().cpu().numpy()
-        return values / len(networks)
+        return restore_scale(values / len(networks), 2 * exponents, *_EXCEEDED)
 
     def is_stationary(self) -> bool:
         """Whether the kernel depends on differences of its inputs alone: it does not.
@@ -219,12 +242,12 @@ class EmpiricalCNTK(Kernel):
 
     def _networks(self, images):
         """Seeds of the networks and their device, all parameters checked."""
-        if isinstance(self.random_state, bool) or not isinstance(self.random_state, Integral):
+        try:
+            seed = check_seed("random_state", self.random_state, bits=32)
+        except TypeError as error:
             raise TypeError(
-                f"random_state must be an integer, got {self.random_state!r}: every call of the "
-                "kernel has to use the same networks."
-            )
-        seed = check_integer("random_state", self.random_state, 0, "use an integer of 0 or more")
+                f"{error} Every call of the kernel has to use the same networks."
+            ) from None
         draws = check_integer("n_draws", self.n_draws, 1, "use 1 or more networks")
         return draw_seeds(seed, draws), select_device(self.device)
 

@@ -22,8 +22,12 @@ from torch import nn
 from torch.nn import functional
 
 from .._architecture import Architecture, Readout, check_integer
+from .._images import check_image_shape
+from .._memory import check_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._typing import TrainedLayers
 
 
@@ -32,7 +36,7 @@ class ConvolutionalNetwork(nn.Module):
 
     Parameters
     ----------
-    image_shape : tuple (height, width, channels)
+    image_shape : tuple (height, width, channels) or (height, width)
         Shape of an image.
     depth, gap, trained_layers, filter_size
         As in :class:`~sklearn_cntk.CNTK`.
@@ -42,8 +46,9 @@ class ConvolutionalNetwork(nn.Module):
         Outputs, each with a dense layer of its own.
     seed : int, default=0
         Draws the weights, in float64 on the CPU: the same for every device and precision.
+        From 0 to 2**64 - 1.
     dtype : torch.dtype, default=torch.float32
-        Of the weights.
+        Of the weights: torch.float32 or torch.float64.
 
     Attributes
     ----------
@@ -56,6 +61,8 @@ class ConvolutionalNetwork(nn.Module):
     ------
     ValueError, TypeError
         Parameters that cannot be used, by name.
+    MemoryError
+        The weights do not fit; nothing is drawn then.
 
     Examples
     --------
@@ -68,7 +75,7 @@ class ConvolutionalNetwork(nn.Module):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        image_shape: Sequence[int],
         depth: int,
         gap: bool = True,
         *,
@@ -81,13 +88,31 @@ class ConvolutionalNetwork(nn.Module):
     ) -> None:
         super().__init__()
         readout = Readout(depth, gap, trained_layers)
-        architecture = Architecture(tuple(image_shape), filter_size)  # type: ignore[arg-type]
+        shape = check_image_shape(image_shape)
+        if shape is None:
+            raise TypeError("image_shape must be (height, width, channels), got None.")
+        architecture = Architecture(shape, filter_size)
         width = check_integer("width", width, 1, "use 1 or more channels")
+        n_outputs = check_integer("n_outputs", n_outputs, 1, "use 1 or more outputs")
+        seed = check_seed("seed", seed, bits=64)
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype={dtype!r} is unknown: use torch.float32 or torch.float64.")
         self.gap = readout.gap
         self.radius = architecture.radius
         rows, columns, channels = architecture.image_shape
         q = architecture.filter_size
 
+        layers = [
+            (width, width if layer else channels, q, q) for layer in range(readout.convolutions)
+        ]
+        dense = (n_outputs, width if self.gap else width * rows * columns)
+        sizes = [math.prod(layer) for layer in (*layers, dense)]
+        drawn = 0 if dtype == torch.float64 else 8 * max(sizes)  # in float64, before it is cast
+        check_memory(
+            sum(sizes) * dtype.itemsize + drawn,
+            f"A network of width={width}, with {sum(sizes)} weights,",
+            "use a smaller width",
+        )
         generator = torch.Generator().manual_seed(seed)
 
         def normal(*shape, trained):
@@ -95,11 +120,10 @@ class ConvolutionalNetwork(nn.Module):
             return nn.Parameter(values.to(dtype), requires_grad=trained)
 
         self.filters = nn.ParameterList()
-        for layer in range(readout.convolutions):
+        for layer, shape in enumerate(layers):
             trained = trained_layers == "all" or (trained_layers == "hidden" and layer > 0)
-            self.filters.append(normal(width, width if layer else channels, q, q, trained=trained))
-        read = width if self.gap else width * rows * columns
-        self.readout = normal(n_outputs, read, trained=trained_layers != "hidden")
+            self.filters.append(normal(*shape, trained=trained))
+        self.readout = normal(*dense, trained=trained_layers != "hidden")
         self.factor = math.sqrt(2 / (width * q**2))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -150,11 +174,49 @@ class ConvolutionalNetwork(nn.Module):
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 
 
+def check_seed(name, seed, bits):
+    """Return `seed` as an int of so many `bits`, or say which `name` was wrong."""
+    seed = check_integer(name, seed, 0, "use an integer of 0 or more")
+    if seed >= 2**bits:
+        raise ValueError(f"{name}={seed} is too large: use an integer up to 2**{bits} - 1.")
+    return seed
+
+
+def split_scale(images, dtype):
+    """Images (n, P, Q, C) over 2**exponents, whose largest values are from 1 to 2, and exponents.
+
+    There is no bias, so gradients by the weights are homogeneous of degree 1 in an image: those of
+    images of any scale are 2**exponents times those of these, which overflow in no torch `dtype`.
+    Dividing by powers of two does not round.
+    """
+    axes = (1, 2, 3)
+    largest = images.max(axis=axes).astype(np.float64)
+    largest = np.maximum(largest, -images.min(axis=axes).astype(np.float64))
+    exponents = np.frexp(largest)[1] - 1
+    scaled = np.empty(images.shape, _name(dtype))
+    scales = np.ldexp(1.0, exponents)[:, None, None, None]
+    np.divide(images, scales, out=scaled, casting="same_kind")
+    return scaled, exponents
+
+
+def restore_scale(values, exponents, what, remedy):
+    """Multiply `values` by 2**exponents, in place, or say that `what` exceed their dtype."""
+    with np.errstate(over="ignore"):
+        np.ldexp(values, exponents, out=values)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{what} of these images exceed dtype={values.dtype.name!r}: {remedy}.")
+    return values
+
+
 def to_tensor(images, dtype, device):
     """Images (n, P, Q, C) of any NumPy dtype as a tensor (n, C, P, Q)."""
     # A copy: PyTorch warns about arrays that it may not write to.
-    channels_first = np.array(images.transpose(0, 3, 1, 2), dtype=str(dtype).split(".")[1])
+    channels_first = np.array(images.transpose(0, 3, 1, 2), dtype=_name(dtype))
     return torch.from_numpy(channels_first).to(device)
+
+
+def _name(dtype):
+    return str(dtype).split(".")[1]
 
 
 def select_device(device):
@@ -171,6 +233,13 @@ def select_device(device):
             f"device={device!r} is not available: PyTorch sees {count} CUDA devices. Use 'cpu'."
         )
     return torch.device(name)
+
+
+def device_label(device):
+    """What a progress bar calls a torch.device, as it calls the exact kernel's."""
+    if device.type == "cpu":
+        return "CPU"
+    return f"{device} ({torch.cuda.get_device_name(device)})"
 
 
 def select_dtype(dtype):
