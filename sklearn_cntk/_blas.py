@@ -1,6 +1,8 @@
 """Threads of the linear algebra library."""
 
-from contextlib import nullcontext
+import os
+import threading
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 
 from threadpoolctl import ThreadpoolController
@@ -18,12 +20,99 @@ def threads_for(n):
     return one_thread() if n <= _SMALL else nullcontext()
 
 
+@contextmanager
 def one_thread():
     """A context in which linear algebra takes one thread, where callers are parallel."""
-    return _libraries().limit(limits=1, user_api="blas")
+    _, of_each_thread = _libraries()
+    entry = _limit.enter()
+    try:
+        with of_each_thread.limit(limits=1):
+            yield
+    finally:
+        _limit.leave(entry)
+
+
+class _Limit:
+    """The limit of libraries with one number of threads a process, lifted by who leaves last.
+
+    If every context recorded and restored the number, one that begins inside of another thread's
+    would record the limit, and restore it for good.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self._inside = {}  # the thread of each entry
+        self._before = []  # libraries that were limited, and their threads before
+
+    def enter(self):
+        """Limit the libraries if this is the first entry; return what names it."""
+        entry = object()
+        with self.lock:
+            if not self._inside:
+                shared, _ = _libraries()
+                self._before = [(library, n) for library in shared if (n := _restrict(library))]
+            self._inside[entry] = threading.get_ident()
+        return entry
+
+    def leave(self, entry):
+        """End an entry, and the limit with the last one."""
+        with self.lock:
+            self._forget([entry])
+
+    def after_fork(self):
+        """Forget the entries of threads that a forked process lacks; the lock is held."""
+        here = threading.get_ident()
+        self._forget([entry for entry, thread in self._inside.items() if thread != here])
+        self.lock.release()
+
+    def _forget(self, entries):
+        for entry in entries:
+            self._inside.pop(entry, None)
+        if not self._inside:
+            while self._before:
+                _release(*self._before.pop())
+
+
+def _restrict(library):
+    """Give a library one thread; return how many it had, or None if nothing was changed."""
+    before = library.num_threads
+    if before is None or before == 1:
+        return None
+    library.set_num_threads(1)
+    # threadpoolctl ignores this where another thread has set a number that is still in force.
+    return before if library.num_threads == 1 else None
+
+
+def _release(library, n):
+    """Give a library n threads again, whichever thread limited it."""
+    clear = getattr(library, "clear_controlling_thread", lambda force=False: None)
+    clear(force=True)
+    library.set_num_threads(n)
+    clear()
 
 
 @lru_cache
 def _libraries():
-    # Finding the loaded libraries takes a millisecond: once.  SciPy's and NumPy's are loaded.
-    return ThreadpoolController()
+    """Libraries with one number of threads a process, and a controller of those with one a thread.
+
+    Finding the loaded libraries takes a millisecond: once.  SciPy's and NumPy's are loaded.
+    """
+    blas = ThreadpoolController().select(user_api="blas")
+    # Newer versions of threadpoolctl limit OpenBLAS on OpenMP by OpenMP, in the calling thread.
+    of_each_thread = [
+        library.filepath
+        for library in blas.lib_controllers
+        if getattr(library, "threading_layer", None) == "openmp"
+        and hasattr(library, "clear_controlling_thread")
+    ]
+    shared = [k for k in blas.lib_controllers if k.filepath not in of_each_thread]
+    return shared, blas.select(filepath=of_each_thread)
+
+
+_limit = _Limit()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_limit.lock.acquire,
+        after_in_parent=_limit.lock.release,
+        after_in_child=_limit.after_fork,
+    )

@@ -113,16 +113,23 @@ def as_slice(index):
     return slice(int(index[0]), int(index[-1]) + 1)
 
 
-def gram(X, Y, *, symmetric, advance, **options):
+def gram(X, Y, *, symmetric, advance, average_with=None, **options):
     """Stack of Gram matrices (readout, n, m) in float64 of images X with images Y.
 
     If they are `symmetric`, only the pairs i <= j are computed, and mirrored.  `advance` is
     called with the number of pairs that have just been finished; `options` are those of `tiles`.
+    A stack to `average_with` is overwritten by the mean of both, without a second one in memory.
     """
-    values = np.empty((len(options["readouts"]), len(X), len(Y)))
+    values = average_with
+    if values is None:
+        values = np.empty((len(options["readouts"]), len(X), len(Y)))
     rows, columns = np.arange(len(X)), np.arange(len(Y))
     whole = Part(rows, columns, symmetric, (rows, columns) if symmetric else None)
     for tile in tiles(X, Y, [whole], **options):
+        if average_with is not None:
+            # Pairs are computed once, so these entries are still those of the first stack.
+            first = values[(slice(None), *block_index(tile.rows, tile.columns))]
+            tile = tile._replace(values=(first + tile.values) / 2)
         advance(tile.place(values))
     return values
 

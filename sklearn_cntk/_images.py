@@ -36,7 +36,12 @@ def on_host(array: Any) -> Any:
 
 
 def as_images(
-    X: Any, image_shape: ImageShape = None, *, name: str = "X", estimator: object = None
+    X: Any,
+    image_shape: ImageShape = None,
+    *,
+    name: str = "X",
+    estimator: object = None,
+    fitted: bool = False,
 ) -> Array:
     """Validate `X` and view it as images.
 
@@ -51,6 +56,8 @@ def as_images(
         What error messages call `X`.
     estimator : object or None
         Named in scikit-learn's error messages.
+    fitted : bool
+        Whether `image_shape` is that of the images seen by fit, and no parameter.
 
     Returns
     -------
@@ -89,6 +96,11 @@ def as_images(
     if 0 in X.shape:
         raise ValueError(f"{name} has shape {X.shape}: at least one pixel and channel is required.")
     if image_shape is not None and X.shape[1:] != image_shape:
+        if fitted:
+            raise ValueError(
+                f"{name} holds images of shape {X.shape[1:]}, but fit has seen images of shape "
+                f"{image_shape}: give images of that shape, or fit again."
+            )
         raise ValueError(
             f"{name} holds images of shape {X.shape[1:]}, but image_shape={image_shape}: they must "
             "be equal (image_shape is only needed for flattened rows)."

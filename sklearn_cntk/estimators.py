@@ -14,7 +14,6 @@ from ._doc_links import DocumentationLink
 from ._dynamics import GradientFlow, StagedClassification, StagedRegression, check_training_time
 from ._images import as_images, on_host
 from ._posterior import Posterior
-from ._progress import progress_bar
 from ._solver_choice import Solver
 from ._solvers import ridge_dual
 from ._tasks import ClassificationTask, RegressionTask
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
         SolverName,
         TrainedLayers,
     )
-
-# Float64 kernel values that a prediction holds at a time: 64 MB.
-_PREDICTED_VALUES = 2**23
 
 
 def check_alpha(alpha):
@@ -66,7 +62,7 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
         n_dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
         if not reset and n_dimensions == 2:  # scikit-learn's message where only the width differs
             validate_data(self, X, reset=False, skip_check_array=True)
-        images = as_images(X, shape, estimator=self)
+        images = as_images(X, shape, estimator=self, fitted=not reset)
         if reset:
             flat = X if n_dimensions == 2 else images.reshape(len(images), -1)
             validate_data(self, flat, skip_check_array=True)
@@ -200,18 +196,13 @@ class _CNTKEstimator(ImageEstimator):
     def _predict_images(self, images, dual_coef=None):
         """Predicted targets; by blocks of rows, so memory does not grow with their number."""
         dual_coef = self.dual_coef_ if dual_coef is None else dual_coef
-        job = self.kernel_._job(images)
-        n_fit = len(self.X_fit_)
         predicted = np.empty((len(images), *dual_coef.shape[1:]))
-        block = max(1, _PREDICTED_VALUES // n_fit)
-        with progress_bar(len(images) * n_fit * (1 + job.flip), job.verbose, job.label) as advance:
-            for start in range(0, len(images), block):
-                rows = slice(start, start + block)
-                (K,) = job.gram(
-                    images[rows], self.X_fit_, y_diagonals=self._fit_diagonals, advance=advance
-                )
-                with threads_for(n_fit):
-                    predicted[rows] = K @ dual_coef
+        blocks = self.kernel_._job(images).blocks(
+            images, self.X_fit_, y_diagonals=self._fit_diagonals
+        )
+        for rows, (K,) in blocks:
+            with threads_for(len(self.X_fit_)):
+                predicted[rows] = K @ dual_coef
         return predicted
 
 

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor, _job, estimators
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor, _gram, _job, _stored_gram
 from sklearn_cntk._solvers import ridge_dual
 from sklearn_cntk._training_rows import choose_rows
 
@@ -146,12 +146,54 @@ def test_no_ridge_interpolates():
 def test_blocks_of_predictions(normalize, monkeypatch):
     model = small(CNTKClassifier, normalize=normalize).fit(IMAGES, LABELS)
     expected = model.decision_function(TEST)
-    monkeypatch.setattr(estimators, "_PREDICTED_VALUES", 7 * N)
+    monkeypatch.setattr(_job, "_BLOCK_VALUES", 7 * N)
     np.testing.assert_allclose(model.decision_function(TEST), expected, rtol=1e-12, atol=1e-13)
     kernel = CNTK(depth=3, gap=False, normalize=normalize)
     np.testing.assert_allclose(
         expected, kernel(TEST, IMAGES) @ model.dual_coef_, rtol=1e-6, atol=1e-8
     )
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": True, "normalize": True}])
+def test_training_images_are_prepared_once(options, monkeypatch, tmp_path):
+    """And not once a block; memory is that of blocks."""
+
+    def run(function, shared, arguments, n_jobs):
+        prepared.append([len(images) for images in shared])
+        return original(function, shared, arguments, n_jobs)
+
+    def tiles(X, Y, parts, **options):
+        largest.append(max(len(part.rows) for part in parts))
+        return original_tiles(X, Y, parts, **options)
+
+    prepared, largest = [], []
+    original, original_tiles = _gram.run, _job.tiles
+    model = small(CNTKClassifier, **options).fit(IMAGES, LABELS)
+    stored = small(CNTKClassifier, memory=tmp_path, **options).fit(IMAGES, LABELS)
+    expected = model.decision_function(TEST)
+    monkeypatch.setattr(_job, "_BLOCK_VALUES", 7 * N)
+    blocks = model.decision_function(TEST)
+    monkeypatch.setattr(_gram, "run", run)
+    monkeypatch.setattr(_job, "tiles", tiles)
+    np.testing.assert_array_equal(model.decision_function(TEST), blocks)
+    np.testing.assert_allclose(blocks, expected, rtol=1e-12, atol=1e-13)
+    # The tiles that normalize needs are those of the test images with themselves.
+    n_images = len(TEST) * (2 if options else 1)
+    assert [shape for shape in prepared if shape[1] == N and shape[0] == n_images] == [
+        [n_images, N]
+    ]
+    assert largest == [7]
+
+    counted = []
+    digests = _stored_gram.digests
+    monkeypatch.setattr(
+        _stored_gram, "digests", lambda images: counted.append(len(images)) or digests(images)
+    )
+    np.testing.assert_array_equal(stored.decision_function(TEST), blocks)
+    looked_up = len(counted)
+    monkeypatch.setattr(_job, "_STORED_VALUES", 14 * N)
+    np.testing.assert_array_equal(stored.decision_function(TEST), blocks)
+    assert len(counted) > 2 * looked_up  # blocks by twos, where all were looked up at once
 
 
 def test_all_zero_images():
@@ -264,7 +306,9 @@ def test_one_class_only():
 def test_images_of_another_shape(cls):
     model = small(cls).fit(IMAGES, targets_for(cls))
     for other in (np.ones((2, 4, 16)), np.ones((2, 8, 8, 3)), np.ones((2, 8, 7))):
-        with pytest.raises(ValueError, match="images of shape .* but image_shape="):
+        with pytest.raises(
+            ValueError, match=r"images of shape .*, but fit has seen images of shape \(8, 8, 1\)"
+        ):
             model.predict(other)
     with pytest.raises(ValueError, match="63 features"):
         model.predict(np.ones((2, 63)))

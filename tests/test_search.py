@@ -12,6 +12,7 @@ from sklearn_cntk import (
     CNTKClassifierCV,
     CNTKRegressor,
     CNTKRegressorCV,
+    _gram,
     _job,
     _memory,
 )
@@ -82,12 +83,13 @@ def test_same_as_grid_search(search, model, y, scoring, cv):
 def test_one_pass_and_one_architecture_in_predictions(monkeypatch):
     passes = []
 
-    def gram(X, Y, *, symmetric, readouts, **options):
-        passes.append((len(X), None if symmetric else len(Y), len(readouts)))
-        return original(X, Y, symmetric=symmetric, readouts=readouts, **options)
+    def tiles(X, Y, parts, *, readouts, **options):
+        passes.append((len(X), None if parts[0].symmetric else len(Y), len(readouts)))
+        return original(X, Y, parts, readouts=readouts, **options)
 
-    original = _job.gram
-    monkeypatch.setattr(_job, "gram", gram)
+    original = _gram.tiles
+    monkeypatch.setattr(_gram, "tiles", tiles)
+    monkeypatch.setattr(_job, "tiles", tiles)
     search = CNTKClassifierCV(depths=(2, 3, 4), laps=(1,)).fit(IMAGES, LABELS)
     search.predict(TEST)
     assert passes == [(N, None, 9), (20, N, 1)]

@@ -140,10 +140,11 @@ class Work:
 
     def scale(self, values, x_scales, y_scales):
         """Multiply values (readout, pair) by the scales of the images."""
-        if self.pairs is None:
-            values = values.reshape(-1, len(self.x), len(self.y))
-            values *= x_scales[:, None]
-            values *= y_scales
-        else:
-            values *= x_scales[self.pairs[:, 0]]
-            values *= y_scales[self.pairs[:, 1]]
+        with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
+            if self.pairs is None:
+                values = values.reshape(-1, len(self.x), len(self.y))
+                values *= x_scales[:, None]
+                values *= y_scales
+            else:
+                values *= x_scales[self.pairs[:, 0]]
+                values *= y_scales[self.pairs[:, 1]]

@@ -163,7 +163,8 @@ class _Plan:
             self.architecture.image_shape,
         )
         values = self._read(sums[:size].reshape(shape))[:, :, : len(Y)]
-        return values * (y_scales * (x_scales if paired else x_scales[:, None]))
+        with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
+            return values * (y_scales * (x_scales if paired else x_scales[:, None]))
 
     def self_values(self, X):
         """The share of the (0, 0) plane in the kernel values of images with themselves."""
@@ -178,7 +179,8 @@ class _Plan:
         sums = np.empty((len(X), len(self.pools), self.n_layers, 3))
         self_sums(pixels, radius, self.gauge.factors, weights, sums)
         states = [STATES.index(state) for state in self.states]
-        return self._read(sums[:, None, ..., states, None])[:, :, 0] * scales**2
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._read(sums[:, None, ..., states, None])[:, :, 0] * scales**2
 
     def _read(self, sums):
         """Readouts (readout, x, y) of sums (x, vector, pool, layer, state, lane)."""

@@ -1,0 +1,48 @@
+"""Kernel values beyond the range of float64: nobody should compute with them unawares."""
+
+import warnings
+
+import numpy as np
+
+
+def check_range(diagonals, images, readouts):
+    """Look at kernel values (readouts, n) of images with themselves.
+
+    Raises
+    ------
+    ValueError
+        Some are not finite.
+
+    Warns
+    -----
+    RuntimeWarning
+        Some are 0, or have lost digits on their way there, though the image is not.
+    """
+    bad = ~np.isfinite(diagonals)
+    if bad.any():
+        raise ValueError(
+            "Kernel values are beyond the range of float64, 1.8e+308, "
+            f"{_where(bad, images, readouts)}: divide the pixels by a constant. Pixels divided by "
+            "a give kernel values divided by a², which relative ridges do not see."
+        )
+    low = diagonals < np.finfo(np.float64).tiny
+    if low.any():
+        low &= images.any(axis=(1, 2, 3))
+    if low.any():
+        warnings.warn(
+            "Kernel values of images that are not 0 are below the range of float64, 2.2e-308, "
+            f"{_where(low, images, readouts)}: they are 0, or inaccurate, and so are predictions. "
+            "Every convolution divides by filter_size², of which images of few pixels get little "
+            "back from zero padding: use a smaller depth or filter_size (1 for feature vectors); "
+            "or multiply the pixels by a constant.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _where(bad, images, readouts):
+    depth = min(
+        readout.depth for readout, some in zip(readouts, bad.any(axis=1), strict=True) if some
+    )
+    largest = np.abs(images[bad.any(axis=0)].astype(np.float64)).max()
+    return f"at depth={depth} with pixels of up to {largest:.1e}"
