@@ -58,21 +58,22 @@ def run(function, shared, arguments, n_jobs):
     return_as = "generator_unordered" if streams else "list"
     with context:
         parallel = Parallel(n_jobs, prefer="threads", return_as=return_as)
-    pending = 0
+    # Two counts, since joblib asks for calls in a thread of its own while results are taken here.
+    begun = ended = 0
 
     def calls():
-        nonlocal pending
+        nonlocal begun
         for args in arguments:
-            pending += 1
+            begun += 1
             yield delayed(_call)(function, *shared, args=args)
 
     for result in parallel(calls()) if streams else _waves(parallel, calls(), n_jobs):
-        pending -= 1
+        ended += 1
         yield result
-    if pending:  # a cluster whose scheduler is gone may end its results without an error
+    if begun != ended:  # a cluster whose scheduler is gone may end its results without an error
         raise RuntimeError(
-            f"joblib's backend {name} returned without the results of {pending} calls: is its "
-            "cluster still there?"
+            f"joblib's backend {name} returned without the results of {begun - ended} calls: is "
+            "its cluster still there?"
         )
 
 
