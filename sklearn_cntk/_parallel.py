@@ -78,14 +78,22 @@ def run(function, shared, arguments, n_jobs):
 
 
 def _on_workers(backend, shared):
-    """Dask's backend with `shared` on all workers, which one worker alone does not change."""
+    """Dask's backend with `shared` on all workers, which one worker alone does not change.
+
+    The user's options are kept, such as the resources that a call needs.
+    """
 
     class DaskDistributedBackend(type(backend)):
         def effective_n_jobs(self, n_jobs):
             # joblib computes in this process what has one job only, be the worker a GPU's.
             return max(2, super().effective_n_jobs(n_jobs))
 
-    return DaskDistributedBackend(client=backend.client, scatter=list(shared))
+    return DaskDistributedBackend(
+        client=backend.client,
+        scatter=list(shared),
+        wait_for_workers_timeout=backend.wait_for_workers_timeout,
+        **backend.submit_kwargs,
+    )
 
 
 def _waves(parallel, calls, n_jobs):
