@@ -5,6 +5,7 @@ Threads of this process by default, since the engines hold no interpreter lock. 
 them share is sent there once.
 """
 
+import sys
 import uuid
 from contextlib import nullcontext
 from itertools import islice
@@ -129,6 +130,11 @@ class _DaskObject:
 
     def __dask_tokenize__(self):
         return self.token
+
+    def __sizeof__(self):
+        # By which Dask's workers know when their memory is full.
+        n_bytes = getattr(self.value, "nbytes", None)
+        return super().__sizeof__() + (sys.getsizeof(self.value) if n_bytes is None else n_bytes)
 
     def get(self):
         return self.value

@@ -108,6 +108,13 @@ def test_options_of_dask_are_kept(cluster):
     assert computed == {address: True, other: False}
 
 
+def test_dask_knows_the_size_of_images(dask):
+    from dask.sizeof import sizeof
+
+    assert 0 <= sizeof(_parallel._DaskObject(LARGE)) - LARGE.nbytes < 200
+    assert sizeof(_parallel._DaskObject("a" * 1000)) >= 1000
+
+
 def test_one_dask_worker_computes(dask):
     """And not this process, as joblib would have it."""
     with (
