@@ -1,7 +1,7 @@
 """How much memory there is, before work starts that would not fit."""
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 
 def available_bytes():
@@ -14,19 +14,60 @@ def available_bytes():
                 limits.append(int(line.split()[1]) * 1024)
     elif "SC_AVPHYS_PAGES" in os.sysconf_names:
         limits.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    limits.extend(_container_bytes())
+    limits.extend(control_group_bytes())
     return min(limits, default=None)
 
 
-def _container_bytes():
-    """What a container's limit leaves, if there is one (cgroup v2)."""
-    group = Path("/sys/fs/cgroup")
+def control_group_bytes(groups=Path("/proc/self/cgroup"), mount=Path("/sys/fs/cgroup")):
+    """What the limits of this process's control groups leave, a container's among them.
+
+    Parameters
+    ----------
+    groups : Path
+        Names the process's group of each hierarchy.
+    mount : Path
+        Where version 2 is mounted, and version 1 one folder a controller.
+
+    Returns
+    -------
+    list of int
+        Bytes, one for each group from the process's own to the root that has a limit.
+    """
     try:
-        limit = (group / "memory.max").read_text().strip()
-        used = int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no such group, or another version of the interface
+        lines = groups.read_text().splitlines()
+    except OSError:  # another system
         return []
-    return [] if limit == "max" else [int(limit) - used]
+    limits = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, limit, used, prefix = mount, "memory.max", "memory.current", ""
+        elif "memory" in controllers.split(","):
+            root, prefix = mount / "memory", "total_"
+            limit, used = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        # Seen from inside of a container, its group may be the root, whatever the path.
+        parts = PurePosixPath(path).parts[1:]
+        parts = () if ".." in parts else parts
+        for k in range(len(parts) + 1):
+            limits += _left(root.joinpath(*parts[:k]), limit, used, prefix)
+    return limits
+
+
+def _left(group, limit, used, prefix):
+    """[bytes that the group's limit leaves], or [] if it has none."""
+    try:
+        limit = (group / limit).read_text().strip()
+        used = int((group / used).read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such group, or another interface
+        return []
+    if limit == "max":
+        return []
+    # Files that were read or written stay in memory until others want it.
+    cache = sum(int(stat.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
+    return [max(0, int(limit) - max(0, used - cache))]
 
 
 def check_memory(n_bytes, what, remedy):

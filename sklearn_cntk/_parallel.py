@@ -5,6 +5,7 @@ Threads of this process by default, since the engines hold no interpreter lock. 
 them share is sent there once.
 """
 
+import sys
 import uuid
 from contextlib import nullcontext
 from itertools import islice
@@ -58,33 +59,42 @@ def run(function, shared, arguments, n_jobs):
     return_as = "generator_unordered" if streams else "list"
     with context:
         parallel = Parallel(n_jobs, prefer="threads", return_as=return_as)
-    pending = 0
+    # Two counts, since joblib asks for calls in a thread of its own while results are taken here.
+    begun = ended = 0
 
     def calls():
-        nonlocal pending
+        nonlocal begun
         for args in arguments:
-            pending += 1
+            begun += 1
             yield delayed(_call)(function, *shared, args=args)
 
     for result in parallel(calls()) if streams else _waves(parallel, calls(), n_jobs):
-        pending -= 1
+        ended += 1
         yield result
-    if pending:  # a cluster whose scheduler is gone may end its results without an error
+    if begun != ended:  # a cluster whose scheduler is gone may end its results without an error
         raise RuntimeError(
-            f"joblib's backend {name} returned without the results of {pending} calls: is its "
-            "cluster still there?"
+            f"joblib's backend {name} returned without the results of {begun - ended} calls: is "
+            "its cluster still there?"
         )
 
 
 def _on_workers(backend, shared):
-    """Dask's backend with `shared` on all workers, which one worker alone does not change."""
+    """Dask's backend with `shared` on all workers, which one worker alone does not change.
+
+    The user's options are kept, such as the resources that a call needs.
+    """
 
     class DaskDistributedBackend(type(backend)):
         def effective_n_jobs(self, n_jobs):
             # joblib computes in this process what has one job only, be the worker a GPU's.
             return max(2, super().effective_n_jobs(n_jobs))
 
-    return DaskDistributedBackend(client=backend.client, scatter=list(shared))
+    return DaskDistributedBackend(
+        client=backend.client,
+        scatter=list(shared),
+        wait_for_workers_timeout=backend.wait_for_workers_timeout,
+        **backend.submit_kwargs,
+    )
 
 
 def _waves(parallel, calls, n_jobs):
@@ -120,6 +130,11 @@ class _DaskObject:
 
     def __dask_tokenize__(self):
         return self.token
+
+    def __sizeof__(self):
+        # By which Dask's workers know when their memory is full.
+        n_bytes = getattr(self.value, "nbytes", None)
+        return super().__sizeof__() + (sys.getsizeof(self.value) if n_bytes is None else n_bytes)
 
     def get(self):
         return self.value

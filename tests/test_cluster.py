@@ -11,9 +11,10 @@ from contextlib import suppress
 import joblib
 import numpy as np
 import pytest
+from joblib.parallel import get_active_backend
 from sklearn.datasets import load_digits
 
-from sklearn_cntk import CNTK, CNTKClassifier, gram_progress, gram_to_zarr
+from sklearn_cntk import CNTK, CNTKClassifier, _parallel, gram_progress, gram_to_zarr
 
 IMAGES = load_digits().images[:160]
 LABELS = load_digits().target[:160]
@@ -82,6 +83,39 @@ def test_dask_names_the_data_of_each_call_anew(cluster):
             np.testing.assert_array_equal(CNTK(3)(IMAGES), expected)
     assert len(names) == 4  # X and Y of two calls
     assert len(set(names)) == 4
+
+
+def test_options_of_dask_are_kept(cluster):
+    """Calls run where the user says, and as the user says."""
+    expected = CNTK(3)(IMAGES)
+    cluster.restart()  # for workers that have computed nothing
+    address, other = cluster.scheduler_info()["workers"]
+    submit, submitted = cluster.submit, []
+
+    def recorded(*args, **options):
+        submitted.append(options)
+        return submit(*args, **options)
+
+    cluster.submit = recorded
+    try:
+        with joblib.parallel_config(
+            backend="dask", workers=[address], priority=5, wait_for_workers_timeout=7
+        ):
+            np.testing.assert_array_equal(CNTK(3)(IMAGES), expected)
+            backend = _parallel._on_workers(get_active_backend()[0], ())
+    finally:
+        del cluster.submit
+    assert backend.wait_for_workers_timeout == 7
+    assert {options["priority"] for options in submitted} == {5}
+    computed = cluster.run(lambda: "sklearn_cntk._engines.cpu" in sys.modules)
+    assert computed == {address: True, other: False}
+
+
+def test_dask_knows_the_size_of_images(dask):
+    from dask.sizeof import sizeof
+
+    assert 0 <= sizeof(_parallel._DaskObject(LARGE)) - LARGE.nbytes < 200
+    assert sizeof(_parallel._DaskObject("a" * 1000)) >= 1000
 
 
 def test_one_dask_worker_computes(dask):
