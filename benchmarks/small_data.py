@@ -8,7 +8,8 @@ images are the same for all methods.  What is chosen, is chosen on the training 
   images it wants a GPU;
 * RBF SVM: C and gamma by 3-fold cross-validation;
 * small CNN: two 3 × 3 convolutions (16 and 32 channels) with ReLU and 2 × 2 max pooling, a dense
-  layer, cross-entropy, 500 steps of Adam on batches of 32: nothing is chosen, no augmentation;
+  layer, cross-entropy, Adam on batches of 32, no augmentation; 1000 steps, since half of that
+  scored less on held-out training images;
 * CNN-V of width 32, digits only: the CNTK's own network at finite width, depth 4, trained to full
   training accuracy (`sklearn_cntk.finite.CNNClassifier`).
 
@@ -69,7 +70,7 @@ def cntk(gap):
 
 def svm(X, y, X_test, y_test, draw):
     X, X_test = X.reshape(len(X), -1), X_test.reshape(len(X_test), -1)
-    scale = 1 / (X.shape[1] * X.var())
+    scale = 1 / (X.shape[1] * float(X.var()))
     grid = {"C": [1, 10, 100], "gamma": [scale * factor for factor in (0.1, 0.3, 1, 3)]}
     folds = StratifiedKFold(3, shuffle=True, random_state=draw)
     search = GridSearchCV(SVC(), grid, cv=folds, n_jobs=-1).fit(X, y)
@@ -94,7 +95,7 @@ def small_cnn(X, y, X_test, y_test, draw):
     network(X[:1])
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     order = torch.empty(0, dtype=torch.int64)
-    for _ in range(500):
+    for _ in range(1000):
         if len(order) < 32:
             order = torch.cat([order, torch.randperm(len(X))])
         rows, order = order[:32], order[32:]
@@ -170,15 +171,16 @@ def main():
     options = parser.parse_args()
 
     torch.set_num_threads(1)  # threads gain little on networks this small, and wait for each other
-    start, rows = time.perf_counter(), []
+    start, rows, machine = time.perf_counter(), [], describe_machine()
+    machine["versions"]["torch"] = version("torch")
+    results = {"machine": machine, "draws": DRAWS, "rows": rows}
     for name, data in load(options.data).items():
         for row in measure(name, data):
             rows.append(row)
+            results["seconds"] = time.perf_counter() - start
+            # After every row, so that a killed run leaves what it has found.
+            Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
             print("{data}, {training images}: {method} {accuracy:.2f}".format(**row), flush=True)
-    machine = describe_machine()
-    machine["versions"]["torch"] = version("torch")
-    results = {"machine": machine, "draws": DRAWS, "seconds": time.perf_counter() - start}
-    Path(options.json).write_text(json.dumps(results | {"rows": rows}, indent=1) + "\n")
     shown = ("data", "training images", "method", "accuracy", "deviation", "seconds")
     digits = {"accuracy": 2, "deviation": 2, "seconds": 1}
     print_table(
