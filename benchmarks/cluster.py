@@ -39,19 +39,23 @@ CG_DEPTH = 6
 CG_TOL = 1e-6
 
 
-def measure(call):
-    """Seconds, and processor seconds of this process, of one call."""
-    seconds, cpu = time.perf_counter(), time.process_time()
+def measure(call, client=None):
+    """Seconds, and processor seconds of this process and of a client's workers, of one call."""
+
+    def used():
+        return time.process_time() + sum(client.run(time.process_time).values() if client else ())
+
+    cpu, seconds = used(), time.perf_counter()
     call()
-    return time.perf_counter() - seconds, time.process_time() - cpu
+    return time.perf_counter() - seconds, used() - cpu
 
 
-def in_turns(calls, turns):
-    """Medians of the times of named calls that are made by turns."""
+def in_turns(calls, turns, clients=None):
+    """Medians of the times of named calls, some on a client's workers, that are made by turns."""
     times = {name: [] for name in calls}
     for _ in range(turns):
         for name, call in calls.items():
-            times[name].append(measure(call))
+            times[name].append(measure(call, (clients or {}).get(name)))
     return {
         name: [statistics.median(column) for column in zip(*pairs, strict=True)]
         for name, pairs in times.items()
@@ -90,10 +94,12 @@ def scaling(images, options):
                 with joblib.parallel_config(backend="dask", client=client):
                     kernel(X[:32])
             kernel(X[:32])
-            times = {name: seconds for name, (seconds, _) in in_turns(calls, options.turns).items()}
+            medians = in_turns(calls, options.turns, clients)
+            times = {name: seconds for name, (seconds, _) in medians.items()}
             result[case] = {
                 "n": n,
                 "seconds": {name: round(value, 2) for name, value in times.items()},
+                "cpu_seconds": {name: round(cpu, 2) for name, (_, cpu) in medians.items()},
                 "2 workers over 1": round(times["1 worker"] / times["2 workers"], 3),
                 "2 workers over threads": round(times["2 threads"] / times["2 workers"], 3),
             }
