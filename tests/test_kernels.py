@@ -293,7 +293,9 @@ def test_values_below_the_range_of_floats(gap, normalize, rng):
 def test_values_beyond_the_range_of_floats(normalize, rng):
     images = rng.random((3, 4, 4))
     kernel = CNTK(depth=3, normalize=normalize)
-    message = r"beyond the range .* at depth=3 with pixels of up to .*e\+1(69|70): divide the pixels"
+    message = (
+        r"beyond the range .* at depth=3 with pixels of up to .*e\+1(69|70): divide the pixels"
+    )
     for others in (None, images * 1e160):
         with pytest.raises(ValueError, match=message):
             kernel(images * 1e170, others)
