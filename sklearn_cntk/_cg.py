@@ -8,7 +8,7 @@ regression", 2023).
 import warnings
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 
 from ._pivoted_cholesky import randomly_pivoted_cholesky
@@ -48,16 +48,25 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
     dual : ndarray, the shape of `targets`
     n_iter : int
 
+    Raises
+    ------
+    LinAlgError
+        The residual is not finite.
+
     Warns
     -----
     ConvergenceWarning
-        `tol` was not reached in `max_iter` iterations.
+        `tol` was not reached in `max_iter` iterations, or not at all: the matrix is singular.
     """
     diagonal = gram.diagonal()
     mean = np.average(diagonal, weights=sample_weight)
     ridge = alpha * (mean if mean > 0 else 1.0)
     root = np.ones(gram.n) if sample_weight is None else np.sqrt(sample_weight)
     b = (targets.T * root).T.reshape(gram.n, -1)
+    # Squares of targets of 1e200, or 1e-200, would leave the range of numbers.
+    sizes = np.abs(b).max(axis=0)
+    sizes[sizes == 0] = 1.0
+    b = b / sizes
 
     def product(V):
         return root[:, None] * gram.product(root[:, None] * V) + ridge * V
@@ -67,18 +76,27 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
     F = randomly_pivoted_cholesky(gram, diagonal, rank, random_state, block).F
     left = np.average(diagonal - np.sum(F**2, axis=1), weights=sample_weight)
     F *= root[:, None]
-    precondition = _preconditioner(F, max(ridge + _SHARE * left, 1e-8 * mean))
+    precondition = _preconditioner(
+        F, max(ridge + _SHARE * left, 1e-8 * (mean if mean > 0 else 1.0))
+    )
     solution, n_iter, residual = _conjugate_gradients(
         product, b, precondition, tol, max_iter, verbose
     )
-    if residual > tol:
+    if not np.isfinite(residual):
+        raise LinAlgError(
+            f"solver='cg' met a residual of {residual} in iteration {n_iter}: values of the Gram "
+            "matrix, or their products, are beyond the range of float64. Divide the pixels by a "
+            "constant, or use solver='cholesky'."
+        )
+    if not residual <= tol:
         warnings.warn(
-            f"solver='cg' reached a relative residual of {residual:.1e} in max_iter={max_iter} "
-            f"iterations, tol={tol:.1e} was asked for: raise max_iter, tol or alpha={alpha}.",
+            f"solver='cg' reached a relative residual of {residual:.1e} in {n_iter} iterations "
+            f"(max_iter={max_iter}), tol={tol:.1e} was asked for: raise max_iter, tol or "
+            f"alpha={alpha}.",
             ConvergenceWarning,
             stacklevel=4,
         )
-    return (solution.reshape(targets.shape).T * root).T, n_iter
+    return ((solution * sizes).reshape(targets.shape).T * root).T, n_iter
 
 
 def _preconditioner(F, shift):
@@ -103,12 +121,14 @@ def _conjugate_gradients(product, b, precondition, tol, max_iter, verbose):
         curvature = np.sum(p * q, axis=0)
         # A column that is solved exactly stands still.
         step = np.divide(rz, curvature, out=np.zeros_like(rz), where=curvature > 0)
+        if not np.isfinite(curvature).all():
+            return x, n_iter, np.nan
         x += step * p
         r -= step * q
         residual = np.max(np.linalg.norm(r, axis=0) / norms)
         if verbose and (n_iter % 10 == 0 or residual <= tol):
             print(f"conjugate gradients: iteration {n_iter}, relative residual {residual:.1e}")
-        if residual <= tol:
+        if residual <= tol or not np.isfinite(residual) or not step.any():
             break
         z = precondition(r)
         rz, previous = np.sum(r * z, axis=0), rz

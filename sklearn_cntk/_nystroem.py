@@ -1,10 +1,11 @@
 """Kernel ridge regression on landmarks: n × m kernel entries in the place of n²."""
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 
 from ._memory import check_memory
 from ._pivoted_cholesky import randomly_pivoted_cholesky, shifted_cholesky
+from ._solvers import not_positive_definite
 
 #: How landmarks may be chosen.
 LANDMARKS = ("uniform", "pivoted")
@@ -36,7 +37,9 @@ def ridge_nystroem(
         Number m of landmarks.
     landmarks : {"uniform", "pivoted"}
         Drawn uniformly, or as the pivots of a randomly pivoted Cholesky factorisation, which
-        holds the n × m entries: each is computed once either way.
+        holds the n × m entries.  Those entries are computed once, and some of them again: with
+        "uniform" the m × m ones of the landmarks, with "pivoted" the squares of pivots that are
+        drawn together, of which some are rejected.
     sample_weight : ndarray (n,) or None
     random_state : RandomState
 
@@ -45,6 +48,11 @@ def ridge_nystroem(
     rows : ndarray (m,)
         Indices of the landmarks; less than m pivots, where they reproduce the kernel matrix.
     dual : ndarray (m,) or (m, k)
+
+    Raises
+    ------
+    LinAlgError
+        If the normal equations are not positive definite: `alpha` is too small.
     """
     diagonal = job.diagonals(images)[0]
     if job.normalize:
@@ -65,7 +73,11 @@ def ridge_nystroem(
         inner += weighted @ transposed.T
         outer += weighted @ targets_2d[part]
     inner.flat[:: len(L) + 1] += alpha * (mean if mean > 0 else 1.0)
-    coefficients = cho_solve(cho_factor(inner, lower=True, check_finite=False), outer)
+    try:
+        factor = cho_factor(inner, lower=True, check_finite=False)
+    except LinAlgError as error:
+        raise not_positive_definite(alpha) from error
+    coefficients = cho_solve(factor, outer, check_finite=False)
     dual = solve_triangular(L, coefficients, lower=True, trans="T", check_finite=False)
     return rows, dual.reshape(len(rows), *targets.shape[1:])
 

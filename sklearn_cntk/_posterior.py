@@ -17,12 +17,14 @@ for λ = 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._dynamics import GradientFlow, check_whole_training
+from ._memory import check_memory
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator as _Mixin
@@ -68,6 +70,8 @@ class Posterior(_Mixin):
         ValueError
             `return_std` of a kernel with ``normalize=True``, which is not the covariance of any
             network's outputs, unless ``trained_layers="last"``.
+        MemoryError
+            The Gram matrices that `return_std` needs do not fit.
 
         Notes
         -----
@@ -92,22 +96,38 @@ class Posterior(_Mixin):
                 f"trained_layers={kernel.trained_layers!r}: the normalized kernel is no covariance "
                 "of a network's changes. Use normalize=False, or trained_layers='last'."
             )
-        prior = type(kernel)(**{**kernel.get_params(), "trained_layers": "last"})
         time = np.inf if self._fit_time is None else self._fit_time
-        (K,) = kernel._job(rows).gram(rows)
-        flow = GradientFlow(K, self._fit_alpha, self._fit_weight)
-        # A(x)ᵀ for all x: what dual coefficients do to targets, the other way round.
-        (cross,) = kernel._job(images).gram(images, rows)
-        weights = flow.dual(cross.T, time)
-        prior_cross = cross
-        if kernel.trained_layers != "last":
-            (prior_cross,) = prior._job(images).gram(images, rows)
-        variance = prior.diag(images) - np.sum(weights.T * prior_cross, axis=1)
-        if kernel.trained_layers == "last" and self._fit_time is None:
-            return variance
-        (prior_gram,) = prior._job(rows).gram(rows)
-        return (
-            variance
-            - np.sum(weights.T * prior_cross, axis=1)
-            + np.sum(weights * (prior_gram @ weights), axis=0)
+        job = kernel._job(images)
+        with_prior = kernel.trained_layers != "last"
+        if with_prior:  # both kernels come from one pass
+            job = replace(job, readouts=[*job.readouts, *_last(job.readouts)])
+        bayesian = not with_prior and self._fit_time is None
+        n = len(rows)
+        # The matrices, the copy of one that is factored, its eigenvectors, and blocks.
+        check_memory(
+            8 * n**2 * (len(job.readouts) + 2),
+            f"return_std=True with {n} training images",
+            "fit fewer with train_size, or predict without standard deviations",
         )
+        grams = job.gram(rows)
+        prior_gram = None if bayesian else grams[-1].copy()
+        flow = GradientFlow(grams[0], self._fit_alpha, self._fit_weight)
+        del grams
+        variance = job.diagonals(images)[-1]
+        if kernel.normalize:
+            variance = (variance > 0).astype(np.float64)
+        for part, values in job.blocks(images, rows):
+            cross, prior_cross = values[0], values[-1]
+            # A(x)ᵀ for all x: what dual coefficients do to targets, the other way round.
+            weights = flow.dual(cross.T, time)
+            covariance = np.sum(weights.T * prior_cross, axis=1)
+            variance[part] -= covariance
+            if not bayesian:
+                variance[part] -= covariance
+                variance[part] += np.sum(weights * (prior_gram @ weights), axis=0)
+        return variance
+
+
+def _last(readouts):
+    """The readouts of the NNGP kernel."""
+    return [replace(readout, trained_layers="last") for readout in readouts]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+import warnings
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
-from scipy.linalg import eigh
+from scipy.linalg import LinAlgError, eigh
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, is_classifier
+from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
@@ -52,14 +54,20 @@ def leave_one_out(K, targets, alphas):
     Returns
     -------
     ndarray (len(alphas), n) or (len(alphas), n, k)
+        NaN for ridges with which the matrix is singular to working precision.
     """
     mean = np.mean(K.diagonal())
     eigenvalues, Q = eigh(K, check_finite=False)
     projected = Q.T @ targets
     squares = Q**2
-    predictions = np.empty((len(alphas), *targets.shape))
+    predictions = np.full((len(alphas), *targets.shape), np.nan)
+    # What rounding makes of eigenvalues of 0.
+    smallest = np.finfo(np.float64).eps * len(K) * abs(eigenvalues).max()
     for prediction, alpha in zip(predictions, alphas, strict=True):
-        inverse = 1 / (eigenvalues + alpha * (mean if mean > 0 else 1.0))
+        shifted = eigenvalues + alpha * (mean if mean > 0 else 1.0)
+        if not shifted[0] > smallest:
+            continue
+        inverse = 1 / shifted
         dual = Q @ (projected.T * inverse).T
         prediction[...] = targets - (dual.T / (squares @ inverse)).T
     return predictions
@@ -130,6 +138,14 @@ class _CNTKSearch(ImageEstimator):
             Parameters or data that cannot be used, by name.
         MemoryError
             The Gram matrices do not fit; nothing is computed then.
+        LinAlgError
+            No candidate could be fitted.
+
+        Warns
+        -----
+        FitFailedWarning
+            Some candidates could not be fitted, because `alpha` is too small: their score is NaN,
+            and their rank the last.
         """
         images = self._check_images(X, reset=True)
         y = on_host(y)
@@ -174,9 +190,13 @@ class _CNTKSearch(ImageEstimator):
             return scorer(identity, predictions, y_true)
 
         grams = job.gram(images)
-        scores, times = _score(grams, targets, np.asarray(y), alphas, splits, score, self.n_jobs)
+        scores, times, failed = _score(
+            grams, targets, np.asarray(y), alphas, splits, score, self.n_jobs
+        )
+        candidates = list(product(readouts, alphas))
+        _report_failures(candidates, failed)
 
-        self.cv_results_ = _results(list(product(readouts, alphas)), scores, times)
+        self.cv_results_ = _results(candidates, scores, times)
         self.best_index_ = int(self.cv_results_["rank_test_score"].argmin())
         self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
         self.best_params_ = self.cv_results_["params"][self.best_index_]
@@ -202,7 +222,7 @@ class _CNTKSearch(ImageEstimator):
 
 
 def _score(grams, targets, y, alphas, splits, score, n_jobs):
-    """Scores (readout, alpha, split), and seconds of fitting and scoring likewise."""
+    """Scores (readout, alpha, split), seconds of fitting and scoring likewise, and what failed."""
     n_splits = 1 if splits is None else len(splits)
 
     def evaluate(K, split):
@@ -212,25 +232,64 @@ def _score(grams, targets, y, alphas, splits, score, n_jobs):
         else:
             rows, predictions = _hold_out(K, targets, alphas, *splits[split])
         fitted = time.perf_counter()
-        scores = [score(prediction, y[rows]) for prediction in predictions]
+        failed = [not np.isfinite(prediction).all() for prediction in predictions]
+        scores = [
+            np.nan if fails else score(prediction, y[rows])
+            for prediction, fails in zip(predictions, failed, strict=True)
+        ]
         scored = time.perf_counter()
         times = (fitted - start) / len(alphas), (scored - fitted) / len(alphas)
-        return [(value, *times) for value in scores]
+        return [(value, *times, fails) for value, fails in zip(scores, failed, strict=True)]
 
     # Many small systems: one a thread is faster than one after the other on all of them.
     with one_thread():
         evaluated = Parallel(n_jobs, prefer="threads")(
             delayed(evaluate)(K, split) for K in grams for split in range(n_splits)
         )
-    evaluated = np.reshape(evaluated, (len(grams), n_splits, len(alphas), 3))
-    scores, *times = np.moveaxis(evaluated, (3, 2), (0, 2))
-    return scores, np.array(times)
+    evaluated = np.reshape(evaluated, (len(grams), n_splits, len(alphas), 4))
+    scores, *times, failed = np.moveaxis(evaluated, (3, 2), (0, 2))
+    return scores, np.array(times), failed.astype(bool)
 
 
 def _hold_out(K, targets, alphas, train, test):
-    """Test rows, and their predictions by regression on the training rows for every ridge."""
-    dual = [ridge_dual(K[np.ix_(train, train)], targets[train], alpha) for alpha in alphas]
-    return test, [K[np.ix_(test, train)] @ coefficients for coefficients in dual]
+    """Test rows, and their predictions by regression on the training rows for every ridge.
+
+    NaN where the matrix is not positive definite.
+    """
+    cross = K[np.ix_(test, train)]
+    predictions = np.full((len(alphas), len(test), *targets.shape[1:]), np.nan)
+    for prediction, alpha in zip(predictions, alphas, strict=True):
+        try:
+            dual = ridge_dual(K[np.ix_(train, train)], targets[train], alpha)
+        except LinAlgError:
+            continue
+        prediction[...] = cross @ dual
+    return test, predictions
+
+
+def _report_failures(candidates, failed):
+    """Warn of candidates that failed (readout, alpha, split), and raise if all did."""
+    failed = failed.reshape(len(candidates), -1)
+    named = [
+        f"depth={readout.depth}, gap={readout.gap}, lap={readout.lap}, alpha={alpha} "
+        f"({fails.sum()} of {len(fails)} fits)"
+        for (readout, alpha), fails in zip(candidates, failed, strict=True)
+        if fails.any()
+    ]
+    if not named:
+        return
+    message = (
+        "their kernel matrix is not positive definite to working precision, as with images that "
+        "occur twice, or their predictions are not finite: use larger alphas, or "
+        f"dtype='float64'. They are {'; '.join(named)}."
+    )
+    if len(named) == len(candidates):
+        raise LinAlgError(f"All {len(candidates)} candidates failed: {message}")
+    warnings.warn(
+        f"{len(named)} of {len(candidates)} candidates failed, and score NaN: {message}",
+        FitFailedWarning,
+        stacklevel=3,
+    )
 
 
 def _results(candidates, scores, times):

@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, _job, _memory
 
 N = 30
 DIGITS = load_digits()
@@ -200,3 +200,27 @@ def test_std_of_a_normalized_kernel():
         model.predict(TEST, return_std=True)
     model = small(CNTKRegressor, normalize=True, trained_layers="last").fit(IMAGES, INK)
     assert (model.predict(TEST, return_std=True)[1] < 1).all()
+
+
+@pytest.mark.parametrize("trained_layers", ["all", "last"])
+@pytest.mark.parametrize("time", [None, 2.0])
+def test_std_by_blocks(trained_layers, time, monkeypatch):
+    model = small(CNTKRegressor, trained_layers=trained_layers, training_time=time)
+    model.fit(IMAGES, INK)
+    expected = model.predict(TEST, return_std=True)[1]
+    heights = []
+
+    def blocks(job, images, others, **options):
+        for rows, values in original(job, images, others, **options):
+            heights.append(values.shape[1])
+            yield rows, values
+
+    original = _job.Job.blocks
+    monkeypatch.setattr(_job.Job, "blocks", blocks)
+    monkeypatch.setattr(_job, "_BLOCK_VALUES", 14 * N)
+    np.testing.assert_allclose(model.predict(TEST, return_std=True)[1], expected, rtol=1e-6)
+    assert sum(heights) == 2 * N  # means, and standard deviations
+    assert max(heights) == 14
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 10 * N**2)
+    with pytest.raises(MemoryError, match=f"return_std=True with {N} training images"):
+        model.predict(TEST, return_std=True)

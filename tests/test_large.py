@@ -105,6 +105,38 @@ def test_no_convergence_is_said():
     assert model.n_iter_ == 1
 
 
+def test_a_singular_system_is_no_convergence():
+    """All-zero images without a ridge: the matrix is 0."""
+    model = CNTKRegressor(3, solver="cg", alpha=0, gap=False)
+    with pytest.warns(ConvergenceWarning, match="residual of 1.0e.00 in 1 iterations"):
+        model.fit(np.zeros((10, 4, 4)), np.arange(10.0))
+    np.testing.assert_array_equal(model.predict(TEST[:, :4, :4]), 0)
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_targets_of_any_size(size):
+    targets = np.column_stack([LABELS * size, LABELS, np.zeros(150)])
+    model = CNTKRegressor(3, solver="cg", gap=False).fit(IMAGES, targets)
+    predicted = model.predict(TEST)
+    np.testing.assert_allclose(predicted[:, 0] / size, predicted[:, 1], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(predicted[:, 2], 0)
+    exact = CNTKRegressor(3, gap=False).fit(IMAGES, LABELS).predict(TEST)
+    np.testing.assert_allclose(predicted[:, 1], exact, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_residual_that_is_no_number(value):
+    class Gram(ArrayGram):
+        def product(self, V):
+            return super().product(V) * value
+
+    options = {"tol": 1e-6, "max_iter": 5, "random_state": np.random.RandomState(0)}
+    with pytest.raises(np.linalg.LinAlgError, match="solver='cg' met a residual of .*Divide"):
+        ridge_cg(Gram(CNTK(3, gap=False)(IMAGES)), LABELS.astype(float), 1e-3, **options)
+
+
 @pytest.mark.parametrize("train_size", [None, 60])
 def test_solvers_agree(train_size):
     options = {"depth": 3, "gap": False, "train_size": train_size, "random_state": 0}
@@ -193,6 +225,21 @@ def test_repeated_images_are_no_pivots():
     assert 12 <= len(model.X_fit_) < 40
     np.testing.assert_allclose(model.predict(TEST), exact.predict(TEST), atol=1e-4)
     assert len(model.fit(np.zeros((50, 4, 4)), np.arange(50.0)).X_fit_) == 1
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("images", [np.concatenate([IMAGES[:20]] * 2), np.zeros((40, 8, 8))])
+def test_too_small_a_ridge_is_said(landmarks, images):
+    nystroem = {"solver": "nystroem", "n_components": 40, "landmarks": landmarks}
+    zero = not images.any()
+    if landmarks == "pivoted" and not zero:  # the pivots are different images
+        CNTKRegressor(3, False, alpha=0, **nystroem).fit(images, np.arange(40.0))
+        return
+    with pytest.raises(
+        np.linalg.LinAlgError, match="alpha=0 is not positive .* Set alpha to 1e-05"
+    ):
+        CNTKRegressor(3, False, alpha=0, **nystroem).fit(images, np.arange(40.0))
+    CNTKRegressor(3, False, alpha=1e-5, **nystroem).fit(images, np.arange(40.0))
 
 
 def test_pivots_want_memory(monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -93,6 +94,26 @@ def test_one_pass_and_one_architecture_in_predictions(monkeypatch):
     search = CNTKClassifierCV(depths=(2, 3, 4), laps=(1,)).fit(IMAGES, LABELS)
     search.predict(TEST)
     assert passes == [(N, None, 9), (20, N, 1)]
+
+
+@pytest.mark.parametrize("cv", [None, 2])
+def test_candidates_that_fail_do_not_end_the_search(cv):
+    """Images that occur twice have a singular kernel matrix."""
+    images, ink = np.concatenate([IMAGES[:20]] * 2), np.concatenate([INK[:20]] * 2)
+    images[:, 0, 0] = 0.0
+    if cv is not None:
+        cv = KFold(cv, shuffle=True, random_state=0)
+    options = {"depths": (3,), "gaps": (False,), "dtype": "float64", "cv": cv}
+    with pytest.warns(FitFailedWarning, match=r"1 of 2 .* depth=3, gap=False, lap=0, alpha=0.0 "):
+        search = CNTKRegressorCV(alphas=(0, 1e-3), **options).fit(images, ink)
+    alone = CNTKRegressorCV(alphas=(1e-3,), **options).fit(images, ink)
+    assert search.best_params_ == alone.best_params_
+    assert search.best_score_ == alone.best_score_
+    np.testing.assert_array_equal(search.predict(TEST), alone.predict(TEST))
+    assert np.isnan(search.cv_results_["mean_test_score"][0])
+    np.testing.assert_array_equal(search.cv_results_["rank_test_score"], [2, 1])
+    with pytest.raises(np.linalg.LinAlgError, match="All 1 candidates failed: .* larger alphas"):
+        CNTKRegressorCV(alphas=(0,), **options).fit(images, ink)
 
 
 def test_normalized_rows():
