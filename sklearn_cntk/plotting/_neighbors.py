@@ -240,7 +240,7 @@ def _contributions(model, images, target):
 
 def _check_target(model, target):
     n_targets = 1 if is_classifier(model) or model.dual_coef_.ndim == 1 else len(model.dual_coef_.T)
-    if isinstance(target, Integral) and not isinstance(target, bool) and 0 <= target < n_targets:
+    if isinstance(target, Integral) and not isinstance(target, bool) and target in range(n_targets):
         return
     if is_classifier(model):
         raise ValueError(
