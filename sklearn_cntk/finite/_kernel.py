@@ -179,14 +179,14 @@ class EmpiricalCNTK(Kernel):
         check_same_shape(X, Y)
         networks, device = self._networks(X)
         dtype = select_dtype(self.dtype)
-        X, row_exponents = split_scale(X, dtype)
-        Y, column_exponents = (X, row_exponents) if symmetric else split_scale(Y, dtype)
-        K = np.zeros((len(X), len(Y)))
+        images, row_exponents = left = split_scale(X, dtype)
+        others, column_exponents = left if symmetric else split_scale(Y, dtype)
+        K = np.zeros((len(images), len(others)))
         label = f"{type(self).__name__} on {device_label(device)}"
         with progress_bar(K.size * len(networks), self.verbose, label) as advance:
             for seed in networks:
-                network = self._network(X, seed, device)
-                for rows, columns, values in self._blocks(network, X, Y, symmetric):
+                network = self._network(images, seed, device)
+                for rows, columns, values in self._blocks(network, images, others, symmetric):
                     K[rows, columns] += values
                     if symmetric and rows != columns:
                         K[columns, rows] += values.T
