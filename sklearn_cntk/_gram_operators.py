@@ -6,7 +6,7 @@ import numpy as np
 
 from ._blas import one_thread
 from ._parallel import run, runs_here
-from ._zarr_gram import chunk_slices, import_zarr, read_chunk
+from ._zarr_store import absolute_store, chunk_slices, import_zarr, read_chunk
 
 
 class ArrayGram:
@@ -33,9 +33,9 @@ class ZarrGram:
     """A Gram matrix that `gram_to_zarr` wrote, read in chunks; products run where joblib says."""
 
     def __init__(self, store, n_jobs):
-        self.store = store
+        self.store = absolute_store(store)
         self.n_jobs = n_jobs
-        self.array = import_zarr().open_array(store, mode="r")
+        self.array = import_zarr().open_array(self.store, mode="r")
         self.n = self.array.shape[0]
         self.strips, _ = chunk_slices(self.array)
 

@@ -11,36 +11,33 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from joblib import effective_n_jobs, parallel_config
 
+from ._architecture import check_integer
 from ._gram import pair_work
 from ._images import as_images, check_same_shape
 from ._parallel import run
 from ._progress import progress_bar
 from ._store import VERSION, digests
+from ._zarr_store import (
+    MANIFEST,
+    absolute_store,
+    check_complete,
+    check_manifest,
+    chunk_slices,
+    import_zarr,
+    open_or_create,
+    read_chunk,
+    reopen,
+)
+from .kernels import CNTK
 
 if TYPE_CHECKING:
     import zarr
 
     from ._typing import Any, ArrayLike, Dtype
-    from .kernels import CNTK
-
-#: The manifest's name among the array's attributes.
-MANIFEST = "sklearn_cntk"
 
 # Element-layers of a chunk: some seconds of one core, the most that a killed worker loses.
 _CHUNK_WORK = 1e10
 _LARGEST_CHUNK = 1024
-
-# What of a kernel's parameters changes its values.
-_PARAMETERS = (
-    "depth",
-    "gap",
-    "lap",
-    "trained_layers",
-    "filter_size",
-    "flip",
-    "normalize",
-    "dtype",
-)
 
 
 class GramProgress(NamedTuple):
@@ -65,6 +62,8 @@ def gram_to_zarr(
     matrix the upper triangle is computed, and both are written.  Workers are threads, or those of
     the cluster that ``joblib.parallel_config`` names, which must see the same `store`.  A chunk
     that is there already is checked and left, so several calls may work on one store at once.
+    Calls that begin together on a new folder agree which one creates the array; in other stores,
+    such as buckets, let one call create it before others begin.
     Reading needs nothing but zarr: ``zarr.open_array(store)[:1000, :1000]``; what is not computed
     yet is NaN.
 
@@ -82,7 +81,8 @@ def gram_to_zarr(
         Of the array.  None takes that of the array which is there, "float64" for a new one.  The
         kernel's own `dtype` is that of the computation.
     chunk_size : int, default=None
-        Side of the chunks; None takes some seconds' work of one core, at most 1024.
+        Side of the chunks.  None takes that of the array which is there, for a new one some
+        seconds' work of one core, at most 1024.
 
     Returns
     -------
@@ -93,9 +93,13 @@ def gram_to_zarr(
     ------
     ImportError
         zarr is missing.
+    TypeError
+        `kernel` is no CNTK, or `chunk_size` no integer.
     ValueError
-        The store holds a Gram matrix of another kernel or of other images; the message names what
-        differs.
+        The store holds a Gram matrix of another kernel or of other images, or in other chunks;
+        the message names what differs.
+    RuntimeError
+        Another call, or user, has replaced or removed parts of the store meanwhile.
 
     See Also
     --------
@@ -111,49 +115,46 @@ def gram_to_zarr(
     >>> bool(np.all(K == CNTK(depth=4)(images)))
     True
     """
-    zarr = import_zarr()
+    store = absolute_store(store)
+    if not isinstance(kernel, CNTK):
+        raise TypeError(
+            f"kernel must be a CNTK, got {type(kernel).__name__}: scale or combine Gram matrices "
+            "after reading them."
+        )
     if dtype not in (None, "float32", "float64"):
         raise ValueError(f"dtype={dtype!r} is unknown: use 'float64', 'float32' or None.")
+    if chunk_size is not None:
+        chunk_size = check_integer("chunk_size", chunk_size, 1, "use 1 or more, or None")
     symmetric = Y is None or Y is X
     X = as_images(X, kernel.image_shape)
     Y = X if symmetric else as_images(Y, kernel.image_shape, name="Y")
     check_same_shape(X, Y)
     job = kernel._job(X)
-    manifest = {
-        "version": VERSION,
-        "kernel": {name: getattr(kernel, name) for name in _PARAMETERS},
-        "image_shape": list(X.shape[1:]),
-        "X": fingerprint(X),
-        "Y": None if symmetric else fingerprint(Y),
-        "dtype": dtype or "float64",
-    }
-    if isinstance(store, str) and store.startswith("file://"):
-        store = store.removeprefix("file://")  # zarr makes folders by path, not by URL
-    try:
-        array = zarr.open_array(store, mode="r+")
-    except FileNotFoundError:
-        size = chunk_size or _chunk_size(len(X), len(Y), job)
-        array = zarr.create_array(
-            store,
-            shape=(len(X), len(Y)),
-            chunks=(min(size, len(X)), min(size, len(Y))),
-            dtype=manifest["dtype"],
-            fill_value=np.nan,
-            compressors=[zarr.codecs.Crc32cCodec()],
-            config={"write_empty_chunks": True},
-            attributes={MANIFEST: manifest},
-        )
+    manifest = _manifest(kernel, job, X, None if symmetric else Y, dtype)
+
+    def chunks():
+        side = chunk_size or _chunk_size(len(X), len(Y), job)
+        return min(side, len(X)), min(side, len(Y))
+
+    array = open_or_create(store, (len(X), len(Y)), chunks, manifest)
     found = array.attrs.asdict().get(MANIFEST)
     if dtype is None and found is not None:
         manifest["dtype"] = found["dtype"]
-    _check_manifest(found, manifest, store)
+    check_manifest(found, manifest, store)
+    if chunk_size is not None and array.chunks != chunks():
+        raise ValueError(
+            f"chunk_size={chunk_size} makes chunks of {chunks()}, but those in "
+            f"store={str(store)!r} are of {array.chunks}: use chunk_size=None or another store."
+        )
 
     n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
+    # Without the engine of this machine: workers choose.  A chunk is one thread's work.
+    task = _Task(replace(job, n_jobs=1), store, array.chunks, found, symmetric)
     with progress_bar(n_pairs, kernel.verbose, job.label) as advance:
-        # Without the engine of this machine: workers choose.  A chunk is one thread's work.
-        shared = (_Task(replace(job, n_jobs=1), store, symmetric), X, Y)
-        for pairs in run(_fill_chunk, shared, _chunks(array, symmetric), kernel.n_jobs):
+        for pairs in run(_fill_chunk, (task, X, Y), _chunks(array, symmetric), kernel.n_jobs):
             advance(pairs)
+    array = task.open()
+    check_complete(array, store)
     return array
 
 
@@ -177,19 +178,8 @@ def gram_progress(store: Any) -> GramProgress:
     ImportError
         zarr is missing.
     """
-    array = import_zarr().open_array(store, mode="r")
+    array = import_zarr().open_array(absolute_store(store), mode="r")
     return GramProgress(array.nchunks_initialized, array.nchunks)
-
-
-def import_zarr():
-    """The module, or an error that names the extra to install."""
-    try:
-        import zarr
-    except ImportError as error:
-        raise ImportError(
-            "Gram matrices on disk need zarr 3: pip install 'sklearn-cntk[zarr]'."
-        ) from error
-    return zarr
 
 
 def fingerprint(images):
@@ -197,21 +187,26 @@ def fingerprint(images):
     return hashlib.sha256(b"".join(digests(images))).hexdigest()
 
 
-def read_chunk(array, rows, columns):
-    """The values of a chunk, or None if they are not there yet, or damaged."""
-    try:
-        values = array[rows, columns]
-    except ValueError:  # the checksum, or the length
-        return None
-    return None if np.isnan(values).any() else values
-
-
-def chunk_slices(array):
-    """Slices of the rows, and of the columns, of the array's chunks."""
-    return [
-        [slice(i, min(i + size, n)) for i in range(0, n, size)]
-        for n, size in zip(array.shape, array.chunks, strict=True)
-    ]
+def _manifest(kernel, job, X, Y, dtype):
+    """What a store says of its Gram matrix: all that changes values, as JSON has it."""
+    (readout,) = job.readouts
+    return {
+        "version": VERSION,
+        "kernel": {
+            "depth": readout.depth,
+            "gap": readout.gap,
+            "lap": readout.lap,
+            "trained_layers": readout.trained_layers,
+            "filter_size": job.architecture.filter_size,
+            "flip": bool(job.flip),
+            "normalize": bool(job.normalize),
+            "dtype": str(kernel.dtype),
+        },
+        "image_shape": [int(side) for side in X.shape[1:]],
+        "X": fingerprint(X),
+        "Y": None if Y is None else fingerprint(Y),
+        "dtype": "float64" if dtype is None else str(dtype),
+    }
 
 
 class _Task(NamedTuple):
@@ -219,7 +214,12 @@ class _Task(NamedTuple):
 
     job: object
     store: object
+    chunks: tuple
+    manifest: dict
     symmetric: bool
+
+    def open(self):
+        return reopen(self.store, self.chunks, self.manifest)
 
 
 def _chunks(array, symmetric):
@@ -234,7 +234,7 @@ def _chunks(array, symmetric):
 
 def _fill_chunk(task, X, Y, rows, columns):
     """Compute a chunk and its mirror image unless they are there; return the number of pairs."""
-    array = import_zarr().open_array(task.store, mode="r+")
+    array = task.open()
     diagonal = task.symmetric and rows == columns
     places = [(rows, columns)]
     if task.symmetric and not diagonal:
@@ -242,6 +242,7 @@ def _fill_chunk(task, X, Y, rows, columns):
     if any(read_chunk(array, *place) is None for place in places):
         with parallel_config("threading"):  # a worker of a cluster has no tasks for the cluster
             (values,) = task.job.gram(X[rows], None if diagonal else Y[columns], advance=_ignore)
+        array = task.open()  # once more: the computation has taken its time
         for place, block in zip(places, (values, values.T), strict=False):
             array[place] = block
     n, m = rows.stop - rows.start, columns.stop - columns.start
@@ -260,26 +261,3 @@ def _chunk_size(n, m, job):
         n * m / (8 * effective_n_jobs(job.n_jobs)),
     )
     return int(min(_LARGEST_CHUNK, max(16, np.sqrt(pairs) // 16 * 16)))
-
-
-def _check_manifest(found, expected, store):
-    """Raise, naming the differences, unless a store holds what is asked for."""
-    remedy = "Use another store, or remove this one."
-    if found is None:
-        raise ValueError(
-            f"store={str(store)!r} holds an array, but no Gram matrix of CNTK. {remedy}"
-        )
-    differences = [
-        f"{name} is {found.get(name)!r} there and {value!r} here"
-        for name, value in expected.items()
-        if name != "kernel" and found.get(name) != value
-    ]
-    differences += [
-        f"{name}={found['kernel'].get(name)!r} there and {value!r} here"
-        for name, value in expected["kernel"].items()
-        if found["kernel"].get(name) != value
-    ]
-    if differences:
-        raise ValueError(
-            f"store={str(store)!r} holds another Gram matrix: {'; '.join(differences)}. {remedy}"
-        )

@@ -1,10 +1,11 @@
-"""Counting of calls and results, which different threads do."""
+"""What `run` counts, in different threads, and what it says of sizes."""
 
 import sys
 import threading
 import time
 
 import joblib
+import numpy as np
 import pytest
 
 from sklearn_cntk import _parallel
@@ -52,3 +53,10 @@ def test_lost_results_are_an_error(monkeypatch):
     monkeypatch.setattr(_parallel, "Parallel", Lossy)
     with pytest.raises(RuntimeError, match="without the results of 1 calls"):
         list(_parallel.run(square, (3,), ((x,) for x in range(20)), 2))
+
+
+def test_dask_knows_the_size_of_images():
+    sizeof = pytest.importorskip("dask.sizeof", reason="Dask clusters need the extra dask").sizeof
+    images = np.zeros((1000, 8, 8))
+    assert 0 <= sizeof(_parallel._DaskObject(images)) - images.nbytes < 200
+    assert sizeof(_parallel._DaskObject("a" * 1000)) >= 1000
