@@ -1,7 +1,7 @@
 """Workers, stores and iterative solvers beside plain threads and matrices in memory.
 
     python benchmarks/cluster.py --data FOLDER [--part scaling zarr cg] [--store FOLDER]
-        [--json FILE]
+        [--quick] [--json FILE]
 
 ``scaling``: the same Gram matrix on a Dask cluster of one worker, of two workers of one thread
 each, and on two threads of this process, in turns.  ``zarr``: Gram matrices in a Zarr array and in
@@ -79,6 +79,7 @@ def scaling(images, options):
     result = {}
     try:
         for case, (kernel, n) in CASES.items():
+            n = n // 2 if options.quick else n
             X = images[:n]
 
             def on_threads(kernel=kernel, X=X):
@@ -119,6 +120,7 @@ def zarr(images, options):
     """What writing a Gram matrix to a Zarr array adds to computing it."""
     result = {}
     for case, (kernel, n) in CASES.items():
+        n = n // 2 if options.quick else n
         X = images[:n]
 
         def to_store(kernel=kernel, X=X):
@@ -197,6 +199,7 @@ def main():
     parser.add_argument("--data", required=True, help="what load_cifar10 takes")
     parser.add_argument("--part", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a quarter of the pairs")
     parser.add_argument("--n-cg", type=int, default=20000, help="training images of part cg")
     parser.add_argument("--store", help="folder for stores, default: a temporary one")
     parser.add_argument("--json", help="file to write results to; other parts there are kept")
