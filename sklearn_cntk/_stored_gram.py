@@ -136,12 +136,11 @@ class _Target:
             return False
         return bool(self._places_in(record))
 
-    def copy(self, record):
-        """Copy what a record holds, in either order of the images."""
+    def copy(self, record, planes):
+        """Copy what a record holds, in either order of the images; `planes` are its values."""
         for transposed, at, source in self._places_in(record):
             held = True
-            for target, name in zip(self.values, self.names, strict=True):
-                plane = record.plane(name)
+            for target, plane in zip(self.values, planes, strict=True):
                 block = (plane.T if transposed else plane)[source]
                 if not record.complete:
                     held = ~np.isnan(block)
@@ -175,16 +174,16 @@ class _Diagonal:
         names = all(name in record.names for name in self.names)
         return names and self.places.of(record.rows) is not None
 
-    def copy(self, record):
-        """Copy what a record holds of its images with themselves."""
+    def copy(self, record, planes):
+        """Copy what a record holds of its images with themselves; `planes` are its values."""
         at, rows = self.places.arrays(record.rows)
         source = rows
         if not record.paired:
             column_of = {digest: j for j, digest in enumerate(record.columns)}
             columns = np.array([column_of.get(record.rows[i], -1) for i in rows])
             at, source = at[columns >= 0], (rows[columns >= 0], columns[columns >= 0])
-        for target, name in zip(self.values, self.names, strict=True):
-            entries = record.plane(name)[source]
+        for target, plane in zip(self.values, planes, strict=True):
+            entries = plane[source]
             held = ~np.isnan(entries)
             target[at[held]] = entries[held]
         self.found[at[held]] = True
