@@ -27,6 +27,7 @@ from sklearn_cntk import (
     cntk_path,
 )
 from sklearn_cntk._store import digests
+from sklearn_cntk._stored_gram import Distinct, stored_diagonals, stored_gram
 
 
 @pytest.fixture
@@ -324,6 +325,38 @@ def test_clear_memory_leaves_other_files(images, tmp_path, counting):
     clear_memory(KernelStore(tmp_path))
     with pytest.raises(FileNotFoundError, match="does not exist"):
         clear_memory(tmp_path / "elsewhere")
+
+
+def test_images_identified_once(images, tmp_path, counting, monkeypatch):
+    """What predictions by blocks share; images that occur twice, and mirrored ones, included."""
+    stored, plain = kernels(tmp_path, flip=True)
+    job = stored._job(images)
+    training = np.concatenate([images[:12], images[:3]])
+    hashed = []
+
+    def digests_of(images):
+        hashed.append(len(images))
+        return digests(images)
+
+    monkeypatch.setattr(sklearn_cntk._stored_gram, "digests", digests_of)
+    known = Distinct(training)
+    options = {"advance": lambda pairs: None, **job._options()}
+    for start in (12, 18, 24):
+        X = images[start : start + 6]
+        K = sum(
+            stored_gram(X, known, symmetric=False, flip=flip, space=job._space(flip), **options)
+            for flip in (False, True)
+        )
+        np.testing.assert_allclose(K[0] / 2, as_without(plain, X, training), rtol=1e-6)
+    assert hashed.count(15) == 1
+    diagonals = sum(
+        stored_diagonals(known, flip=flip, space=job._space(flip), **options)
+        for flip in (False, True)
+    )
+    np.testing.assert_allclose(diagonals[0] / 2, as_without(plain, training, "diag"), rtol=1e-6)
+    assert hashed.count(15) == 1
+    assert known.shape == training.shape
+    assert len(known) == 15
 
 
 def test_store_is_a_parameter_like_others(tmp_path):
