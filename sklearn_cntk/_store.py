@@ -1,43 +1,25 @@
 """Computed kernel entries on disk, addressed by the content of the images.
 
-Layout, version 1::
-
-    folder/
-      v1-32x32x3-q3-float32/         a space: image shape, filter size, precision
-      v1-32x32x3-q3-float32-flip/    the same for kernels of mirrored images with images
-        0f3a….blocks                 records, one after another
-
-A record holds a block of entries in four arrays of NumPy's ``.npy`` format, which as many calls
-of ``numpy.load`` on the opened file read:
-
-``header``
-    uint8, JSON: the names of the readouts, such as "d11-gap-all"; ``paired``; ``complete``; and
-    the CRC-32 of the identifiers and of the values of each readout.
-``rows``, ``columns``
-    uint8 (k, 32) and (m, 32): SHA-256 of the images' shape and pixels, see :func:`digests`.
-``values``
-    float64 (readouts, k, m), NaN where nothing was computed; or (readouts, k) for the pairs
-    (row i, column i), if ``paired``.
-
 Files are written under another name and renamed when they are whole, and never changed: readers
-and writers need no locks.  A kernel is symmetric, so a record serves both orders of its images.
+and writers need no locks.  `_records` has their layout.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 import uuid
 import warnings
-import zlib
-from dataclasses import dataclass, field
-from functools import lru_cache
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ._records import DamagedFileError, read_records, write_record
 
 #: Counts changes of the algorithm that change values, or of the layout.
 VERSION = 1
@@ -88,103 +70,6 @@ def readout_name(readout):
     return f"d{readout.depth}-{pooling}-{readout.trained_layers}"
 
 
-class DamagedFileError(Exception):
-    """A file of the store that is not what a writer left."""
-
-
-@dataclass
-class Record:
-    """A block of entries, its values mapped from disk."""
-
-    names: dict[str, int]
-    rows: list[bytes]
-    columns: list[bytes]
-    values: np.ndarray
-    paired: bool
-    complete: bool
-    checksums: list[int]
-    verified: set[str] = field(default_factory=set)
-
-    def plane(self, name):
-        """The values of a readout."""
-        return self.values[self.names[name]]
-
-    def verify(self, names):
-        """Raise DamagedFileError if the values of these readouts are not what was written."""
-        for name in names:
-            if name not in self.verified:
-                if zlib.crc32(self.plane(name).data) != self.checksums[self.names[name]]:
-                    raise DamagedFileError(f"its values of {name} have another checksum")
-                self.verified.add(name)
-
-
-def write_record(file, names, rows, columns, values, *, paired, complete):
-    """Append a record to an open file."""
-    rows, columns = (
-        np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 32) for ids in (rows, columns)
-    )
-    values = np.ascontiguousarray(values, dtype="<f8")
-    header = {
-        "readouts": list(names),
-        "paired": paired,
-        "complete": complete,
-        "crc32_images": zlib.crc32(columns.data, zlib.crc32(rows.data)),
-        "crc32": [zlib.crc32(plane.data) for plane in values],
-    }
-    text = json.dumps(header).encode()
-    text = np.frombuffer(text.ljust(-(-len(text) // 64) * 64), np.uint8)  # keeps values aligned
-    for array in (text, rows, columns, values):
-        np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
-
-
-# Files never change, so what was read of one stays true; only mapped values are kept open.
-@lru_cache(maxsize=4096)
-def read_records(path, size):
-    """All records of a file of `size` bytes, which is part of the cache's key."""
-    records = []
-    lists = {}  # tiles of one row of a Gram matrix share one list of identifiers
-
-    def identifiers(array):
-        data = array.tobytes()
-        if data not in lists:
-            lists[data] = [data[i : i + 32] for i in range(0, len(data), 32)]
-        return lists[data]
-
-    try:
-        with open(path, "rb") as file:
-            while file.tell() < size:
-                text, rows, columns = (
-                    np.lib.format.read_array(file, allow_pickle=False) for _ in range(3)
-                )
-                header = json.loads(text.tobytes())
-                np.lib.format.read_magic(file)
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-                expected = (len(header["readouts"]), len(rows), len(columns))[
-                    : 3 - header["paired"]
-                ]
-                if shape != expected or fortran or dtype != np.dtype("<f8"):
-                    raise DamagedFileError(f"it holds values {dtype} of shape {shape}")
-                if header["crc32_images"] != zlib.crc32(columns.data, zlib.crc32(rows.data)):
-                    raise DamagedFileError("its identifiers have another checksum")
-                start = file.tell()
-                values = np.memmap(file, dtype, "r", offset=start, shape=shape)
-                file.seek(start + values.nbytes)
-                records.append(
-                    Record(
-                        names={name: k for k, name in enumerate(header["readouts"])},
-                        rows=identifiers(rows),
-                        columns=identifiers(columns),
-                        values=values,
-                        paired=header["paired"],
-                        complete=header["complete"],
-                        checksums=header["crc32"],
-                    )
-                )
-    except (ValueError, KeyError, TypeError, EOFError, SyntaxError) as error:
-        raise DamagedFileError(str(error)) from error
-    return records
-
-
 class Space:
     """The part of a store whose images and architecture may meet.
 
@@ -204,46 +89,72 @@ class Space:
     def new_files(self):
         """Files that this object has not returned before."""
         try:
-            entries = [entry for entry in os.scandir(self.folder) if entry.name.endswith(SUFFIX)]
+            with os.scandir(self.folder) as entries:
+                found = [entry.path for entry in entries if entry.name.endswith(SUFFIX)]
         except FileNotFoundError:
             return []
-        paths = sorted(entry.path for entry in entries if entry.path not in self._seen)
+        except OSError as error:
+            _warn_unread(self.folder, error)
+            return []
+        paths = sorted(path for path in found if path not in self._seen)
         self._seen.update(paths)
         return paths
 
     def read(self, target):
-        """Call ``target.copy(record)`` for every new record of which ``target.wants(record)``.
+        """Call ``target.copy(record, planes)`` for every new record that ``target.wants``.
 
-        A damaged or foreign file is reported and renamed, and what it held counts as missing.
+        A damaged or foreign file is reported and renamed, and what it held counts as missing; so
+        does what the system cannot read, which is reported too.
         """
         for path in self.new_files():
             try:
-                status = os.stat(path)
-                records = read_records(path, status.st_size)
-                wanted = [record for record in records if target.wants(record)]
-                for record in wanted:  # all before the first is used: damage condemns the file
-                    record.verify(target.names)
-                for record in wanted:
-                    target.copy(record)
-                if wanted and time.time() - status.st_mtime > 60:
-                    os.utime(path)  # the files unused for longest are evicted first
-            except (FileNotFoundError, PermissionError):
-                continue  # evicted meanwhile, or not to be touched
+                self._read_file(path, target)
+            except FileNotFoundError:
+                continue  # evicted meanwhile
+            except OSError as error:
+                _warn_unread(path, error)
             except DamagedFileError as damage:
                 _set_aside(path, damage)
 
+    def _read_file(self, path, target):
+        status = os.stat(path)
+        records = read_records(path, status.st_size)
+        wanted = [record for record in records if target.wants(record)]
+        if not wanted:
+            return
+        with open(path, "rb") as file:
+            for record in wanted:  # all before the first is used: damage condemns the file
+                record.verify(file, target.names)
+            for record in wanted:
+                target.copy(record, [record.plane(file, name) for name in target.names])
+        if time.time() - status.st_mtime > 60:
+            with suppress(OSError):  # another user's, or a file system to read only
+                os.utime(path)  # the files unused for longest are evicted first
+
     def write(self, records):
         """Write records, each the arguments of `write_record` after the file, as one new file."""
+
+        def write_all(file):
+            for arguments, options in records:
+                write_record(file, *arguments, **options)
+
+        try:
+            self._new_file(write_all)
+        except FileNotFoundError:  # `clear_memory` of another process came between
+            self._new_file(write_all)
+
+    def _new_file(self, write):
+        """Have ``write(file)`` fill a file that appears when it is whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{uuid.uuid4().hex}{SUFFIX}"
         temporary = path.with_suffix(".tmp")
         try:
             with open(temporary, "wb") as file:
-                for arguments, options in records:
-                    write_record(file, *arguments, **options)
+                write(file)
             os.replace(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # the error that matters is the first one
+                temporary.unlink()
             raise
         self._seen.add(str(path))
 
@@ -267,20 +178,18 @@ class Space:
         ]
         if len(small) <= _MANY_FILES:
             return
-        joined = self.folder / f"{uuid.uuid4().hex}{SUFFIX}"
-        temporary = joined.with_suffix(".tmp")
         taken = []
-        with open(temporary, "wb") as target:
+
+        def write_all(target):
             for path in small:
                 try:
-                    data = path.read_bytes()
-                    read_records(str(path), len(data))
+                    data = _whole_file(path)
                 except (FileNotFoundError, DamagedFileError):
                     continue  # joined by another process, or reported when it is next read
                 target.write(data)
                 taken.append(path)
-        os.replace(temporary, joined)
-        self._seen.add(str(joined))
+
+        self._new_file(write_all)
         for path in taken:
             path.unlink(missing_ok=True)
 
@@ -301,7 +210,15 @@ class Writer:
     def __exit__(self, *exception):
         self.flush()
         if self._wrote:
-            self.space.tidy()
+            try:
+                self.space.tidy()
+            except OSError as error:
+                warnings.warn(
+                    f"memory={str(self.space.folder.parent)!r} could not be tidied ({error}): "
+                    "nothing is lost, but it may take more files or bytes than it should.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
     def add(self, names, rows, columns, values, *, paired=False, complete=True):
         """Take a block as `write_record` does; return whether it was time to write."""
@@ -338,19 +255,25 @@ class Writer:
 def _files(folder):
     """(path, status) of everything in a store's folder that is the store's, old leftovers gone."""
     files = []
-    for space in _spaces(folder):
-        for path in space.iterdir():
-            if path.suffix not in (SUFFIX, ".tmp", ".damaged"):
-                continue
-            try:
-                status = path.stat()
-                if path.suffix == ".tmp" and time.time() - status.st_mtime > _STALE_SECONDS:
-                    path.unlink()
-                elif path.suffix != ".tmp":
-                    files.append((path, status))
-            except FileNotFoundError:
-                continue
+    for path in _all_files(folder):
+        try:
+            status = path.stat()
+            if path.suffix == ".tmp" and time.time() - status.st_mtime > _STALE_SECONDS:
+                path.unlink()
+            elif path.suffix != ".tmp":
+                files.append((path, status))
+        except FileNotFoundError:
+            continue
     return files
+
+
+def _all_files(folder):
+    """Paths of everything in a store's folder that is the store's."""
+    paths = []
+    for space in _spaces(folder):
+        with suppress(FileNotFoundError):  # removed by another process
+            paths += list(space.iterdir())
+    return [path for path in paths if path.suffix in (SUFFIX, ".tmp", ".damaged")]
 
 
 def _spaces(folder):
@@ -358,18 +281,38 @@ def _spaces(folder):
     return [path for path in Path(folder).glob("v[0-9]*-q[0-9]*-float*") if path.is_dir()]
 
 
-def _set_aside(path, damage):
-    renamed = Path(path).with_suffix(".damaged")
+def _whole_file(path):
+    """The bytes of a file without damage."""
+    data = path.read_bytes()
+    with open(path, "rb") as file:
+        for record in read_records(str(path), len(data)):
+            record.verify(file, record.names)
+    return data
+
+
+def _warn_unread(path, error):
     warnings.warn(
-        f"{path} is damaged or not a file of sklearn_cntk ({damage}): it was renamed to "
-        f"{renamed.name}, and its entries are computed again.",
+        f"{path} could not be read ({error}): its kernel entries are computed again.",
         RuntimeWarning,
         stacklevel=2,
     )
+
+
+def _set_aside(path, damage):
+    renamed = Path(path).with_suffix(".damaged")
     try:
         os.replace(path, renamed)
+        outcome = f"it was renamed to {renamed.name}"
     except FileNotFoundError:
-        pass  # another process was first
+        outcome = "another process renamed it"
+    except OSError as error:
+        outcome = f"it could not be renamed ({error})"
+    warnings.warn(
+        f"{path} is damaged or not a file of sklearn_cntk ({damage}): {outcome}, and its entries "
+        "are computed again.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 @dataclass(frozen=True)
@@ -409,7 +352,7 @@ class KernelStore:
 
     @classmethod
     def of(cls, memory: str | os.PathLike[str] | KernelStore | None) -> KernelStore | None:
-        """The store for a `memory` parameter, or None."""
+        """The store for a `memory` parameter, with an absolute path, or None."""
         if memory is None or isinstance(memory, cls):
             store = memory
         elif isinstance(memory, (str, os.PathLike)):
@@ -418,13 +361,19 @@ class KernelStore:
             raise TypeError(
                 f"memory={memory!r} is no folder: use a path, a sklearn_cntk.KernelStore or None."
             )
-        if store is not None:
-            folder = Path(store.folder)
-            if folder.exists() and not folder.is_dir():
-                raise NotADirectoryError(f"memory={str(folder)!r} is a file: name a folder.")
-            if isinstance(store.max_bytes, bool) or not store.max_bytes > 0:
-                raise ValueError(f"max_bytes={store.max_bytes!r} must be a positive number.")
-        return store
+        if store is None:
+            return None
+        folder = _folder(store.folder)
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"memory={str(folder)!r} is a file: name a folder.")
+        if isinstance(store.max_bytes, bool) or not isinstance(store.max_bytes, Real):
+            raise TypeError(
+                f"max_bytes={store.max_bytes!r} is no number: use a positive number of bytes."
+            )
+        if not store.max_bytes > 0:
+            raise ValueError(f"max_bytes={store.max_bytes!r} must be a positive number.")
+        # A job may go on in another working directory.
+        return replace(store, folder=folder.absolute())
 
     def space(self, architecture: Any, dtype: str, flip: bool) -> Space:
         """The Space of images and kernels that may meet."""
@@ -451,15 +400,22 @@ def clear_memory(folder: str | os.PathLike[str] | KernelStore) -> int:
     FileNotFoundError
         There is no such folder.
     """
-    path = Path(folder.folder if isinstance(folder, KernelStore) else folder)
+    path = _folder(folder.folder if isinstance(folder, KernelStore) else folder)
     if not path.is_dir():
         raise FileNotFoundError(f"folder={str(path)!r} does not exist.")
     freed = 0
+    for file in _all_files(path):
+        with suppress(FileNotFoundError):  # another process was first
+            size = file.stat().st_size
+            file.unlink()
+            freed += size
     for space in _spaces(path):
-        for file in space.iterdir():
-            if file.suffix in (SUFFIX, ".tmp", ".damaged"):
-                freed += file.stat().st_size
-                file.unlink(missing_ok=True)
-        if not any(space.iterdir()):
+        with suppress(OSError):  # other files are in it, or another process was first
             space.rmdir()
     return freed
+
+
+def _folder(folder):
+    if not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(f"folder={folder!r} is no folder: use a path.")
+    return Path(folder)

@@ -15,12 +15,16 @@ def stored_gram(X, Y, *, symmetric, flip, advance, space, readouts, **options):
     With `flip`, the images of X are mirrored, but go by the names that they have unmirrored:
     K(Fx, z) = K(Fz, x), so the names need no order.  With the readouts, those of all smaller
     depths are kept, which the same pass computes.
+
+    X and Y are images (n, P, Q, C) or, where the same ones come again and again, as training images
+    do in predictions by blocks, `Distinct` made of them once.
     """
-    X, x_ids, x_places = _distinct(X)
-    Y, y_ids, y_places = (X, x_ids, x_places) if symmetric else _distinct(Y)
-    X = flipped(X) if flip else X
+    x = X if isinstance(X, Distinct) else Distinct(X)
+    y = x if symmetric else Y if isinstance(Y, Distinct) else Distinct(Y)
+    x_ids, y_ids, x_places, y_places = x.ids, y.ids, x.places, y.places
+    X, Y = flipped(x.images) if flip else x.images, y.images
     names = [readout_name(readout) for readout in readouts]
-    target = _Target(names, x_ids, y_ids)
+    target = _Target(names, x, y)
     space.read(target)
     missing = _missing_parts(target, y_ids, symmetric)
     n_missing = sum(part.n_pairs for part in missing)
@@ -50,9 +54,10 @@ def stored_gram(X, Y, *, symmetric, flip, advance, space, readouts, **options):
 
 def stored_diagonals(X, *, flip, advance, space, readouts, **options):
     """Kernel values (readout, n) of images, mirrored if `flip`, with themselves, likewise."""
-    X, ids, places = _distinct(X)
+    x = X if isinstance(X, Distinct) else Distinct(X)
+    X, ids, places = x.images, x.ids, x.places
     names = [readout_name(readout) for readout in readouts]
-    target = _Diagonal(names, ids)
+    target = _Diagonal(names, x)
     space.read(target)
     (missing,) = np.nonzero(~target.found)
     advance(len(places) - len(missing))
@@ -68,15 +73,45 @@ def stored_diagonals(X, *, flip, advance, space, readouts, **options):
     return target.values[:, places]
 
 
-def _distinct(images):
-    """Different images in their order, their digests, and the place of each image among them."""
-    of_all = digests(images)
-    place = {digest: k for k, digest in enumerate(dict.fromkeys(of_all))}
-    places = np.array([place[digest] for digest in of_all])
-    if len(place) < len(of_all):
-        _, first = np.unique(places, return_index=True)
-        images = images[first]
-    return images, list(place), places
+class Distinct:
+    """Different images in their order, and the place of each image of an array among them.
+
+    Made once, it serves any number of calls, which otherwise hash the images and look through the
+    store's identifiers in each.  The array must not change as long as it is in use: whoever makes
+    one vouches for that.
+
+    Parameters
+    ----------
+    images : ndarray (n, P, Q, C)
+
+    Attributes
+    ----------
+    images : ndarray (k, P, Q, C)
+        `images` itself where no image occurs twice.
+    ids : list of bytes
+        Their digests.
+    places : ndarray (n,)
+    lookup : _Places
+    """
+
+    def __init__(self, images):
+        of_all = digests(images)
+        place = {digest: k for k, digest in enumerate(dict.fromkeys(of_all))}
+        self.places = np.array([place[digest] for digest in of_all])
+        if len(place) < len(of_all):
+            _, first = np.unique(self.places, return_index=True)
+            images = images[first]
+        self.images = images
+        self.ids = list(place)
+        self.lookup = _Places(self.ids)
+
+    def __len__(self):
+        return len(self.places)
+
+    @property
+    def shape(self):
+        """Shape of the array of all images."""
+        return len(self), *self.images.shape[1:]
 
 
 def _smaller_depths(readouts):
@@ -119,12 +154,11 @@ class _Places:
 class _Target:
     """Gram matrices (readout, x, y) of images of known digests, filled from records."""
 
-    def __init__(self, names, x_ids, y_ids):
+    def __init__(self, names, x, y):
         self.names = names
-        self.values = np.empty((len(names), len(x_ids), len(y_ids)))
-        self.found = np.zeros((len(x_ids), len(y_ids)), dtype=bool)
-        self.x = _Places(x_ids)
-        self.y = self.x if y_ids is x_ids else _Places(y_ids)
+        self.values = np.empty((len(names), len(x.ids), len(y.ids)))
+        self.found = np.zeros((len(x.ids), len(y.ids)), dtype=bool)
+        self.x, self.y = x.lookup, y.lookup
 
     def lacks(self, rows, columns):
         """Whether an entry of these rows and columns was not found."""
@@ -136,12 +170,11 @@ class _Target:
             return False
         return bool(self._places_in(record))
 
-    def copy(self, record):
-        """Copy what a record holds, in either order of the images."""
+    def copy(self, record, planes):
+        """Copy what a record holds, in either order of the images; `planes` are its values."""
         for transposed, at, source in self._places_in(record):
             held = True
-            for target, name in zip(self.values, self.names, strict=True):
-                plane = record.plane(name)
+            for target, plane in zip(self.values, planes, strict=True):
                 block = (plane.T if transposed else plane)[source]
                 if not record.complete:
                     held = ~np.isnan(block)
@@ -164,27 +197,27 @@ class _Target:
 class _Diagonal:
     """Kernel values (readout, image) of images with themselves, filled from records."""
 
-    def __init__(self, names, ids):
+    def __init__(self, names, x):
         self.names = names
-        self.values = np.empty((len(names), len(ids)))
-        self.found = np.zeros(len(ids), dtype=bool)
-        self.places = _Places(ids)
+        self.values = np.empty((len(names), len(x.ids)))
+        self.found = np.zeros(len(x.ids), dtype=bool)
+        self.places = x.lookup
 
     def wants(self, record):
         """Whether a record may hold entries of these diagonals."""
         names = all(name in record.names for name in self.names)
         return names and self.places.of(record.rows) is not None
 
-    def copy(self, record):
-        """Copy what a record holds of its images with themselves."""
+    def copy(self, record, planes):
+        """Copy what a record holds of its images with themselves; `planes` are its values."""
         at, rows = self.places.arrays(record.rows)
         source = rows
         if not record.paired:
             column_of = {digest: j for j, digest in enumerate(record.columns)}
             columns = np.array([column_of.get(record.rows[i], -1) for i in rows])
             at, source = at[columns >= 0], (rows[columns >= 0], columns[columns >= 0])
-        for target, name in zip(self.values, self.names, strict=True):
-            entries = record.plane(name)[source]
+        for target, plane in zip(self.values, planes, strict=True):
+            entries = plane[source]
             held = ~np.isnan(entries)
             target[at[held]] = entries[held]
         self.found[at[held]] = True

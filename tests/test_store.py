@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
-from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from counting_engine import CountingEngine, as_without, files, kernels
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -27,8 +26,8 @@ from sklearn_cntk import (
     clear_memory,
     cntk_path,
 )
-from sklearn_cntk._engines import cpu
 from sklearn_cntk._store import digests
+from sklearn_cntk._stored_gram import Distinct, stored_diagonals, stored_gram
 
 
 @pytest.fixture
@@ -36,50 +35,11 @@ def images(rng):
     return rng.normal(size=(30, 5, 4, 2))
 
 
-class CountingEngine:
-    """The CPU engine, and how often it computed each pair of images, in either order."""
-
-    def __init__(self):
-        self.pairs_computed = Counter()
-        self.largest_depth = 0
-
-    def gram(self, X, Y, architecture, readouts, *, dtype="float32", triu=None):
-        x_ids, y_ids = digests(X), digests(Y)
-        for i, a in enumerate(x_ids):
-            for j, b in enumerate(y_ids):
-                if triu is None or j - i >= triu:
-                    self.pairs_computed[frozenset((a, b))] += 1
-        self.largest_depth = max(self.largest_depth, *(readout.depth for readout in readouts))
-        return cpu.gram(X, Y, architecture, readouts, dtype=dtype, triu=triu)
-
-    def pairs(self, X, Y, architecture, readouts, *, dtype="float32"):
-        for a, b in zip(digests(X), digests(Y), strict=True):
-            self.pairs_computed["diagonal", frozenset((a, b))] += 1
-        return cpu.pairs(X, Y, architecture, readouts, dtype=dtype)
-
-    @property
-    def total(self):
-        return self.pairs_computed.total()
-
-    @property
-    def most_often(self):
-        return max(self.pairs_computed.values())
-
-
 @pytest.fixture
 def counting(monkeypatch):
     engine = CountingEngine()
     monkeypatch.setattr(sklearn_cntk._job, "select_engine", lambda device: engine)
     return engine
-
-
-def kernels(folder, **parameters):
-    """The same kernel with and without memory; one thread, so that counts are exact."""
-    return CNTK(4, memory=folder, n_jobs=1, **parameters), CNTK(4, **parameters)
-
-
-def files(folder, pattern="*/*.blocks"):
-    return sorted(folder.glob(pattern))
 
 
 # --- every pair once ----------------------------------------------------------------------------
@@ -107,15 +67,6 @@ def test_overlapping_requests(images, tmp_path, counting, flip, normalize):
     assert max(computed.values()) == 1
     assert len(computed) == 30 * 31 / 2 * (1 + flip) or flip  # flipped images have names as well
     np.testing.assert_allclose(stored.diag(images), as_without(plain, images, "diag"), rtol=1e-12)
-
-
-def as_without(plain, X, Y):
-    """The kernel's values by the plain CPU engine, which no counter sees."""
-    counted, sklearn_cntk._job.select_engine = sklearn_cntk._job.select_engine, lambda device: cpu
-    try:
-        return plain.diag(X) if isinstance(Y, str) else plain(X, Y)
-    finally:
-        sklearn_cntk._job.select_engine = counted
 
 
 def test_smaller_depths_come_with_a_pass(images, tmp_path, counting):
@@ -322,72 +273,6 @@ def test_two_processes_share_the_work(tmp_path):
     assert again == 0
 
 
-def damage_truncate(path):
-    os.truncate(path, path.stat().st_size - 100)
-
-
-def damage_bit(path):
-    data = bytearray(path.read_bytes())
-    data[-20] ^= 4
-    path.write_bytes(data)
-
-
-def damage_identifier(path):
-    data = path.read_bytes()
-    at = data.index(b"\x93NUMPY", 10) + 130  # in the second array, the rows
-    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-
-
-def damage_foreign(path):
-    path.write_text("shopping list")
-
-
-def damage_pickle(path):
-    with open(path, "wb") as file:
-        np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-
-
-@pytest.mark.parametrize(
-    "damage", [damage_truncate, damage_bit, damage_identifier, damage_foreign, damage_pickle]
-)
-def test_damaged_file_is_reported_and_computed_again(images, tmp_path, counting, damage):
-    stored, plain = kernels(tmp_path)
-    K = stored(images)
-    done = counting.total
-    damage(files(tmp_path)[0])
-    # Files are read once a process: this one is another, as far as the reader can know.
-    sklearn_cntk._store.read_records.cache_clear()
-    with pytest.warns(RuntimeWarning, match="damaged or not a file of sklearn_cntk"):
-        np.testing.assert_array_equal(stored(images), K)
-    assert counting.total > done
-    assert len(files(tmp_path, "*/*.damaged")) == 1
-    done = counting.total
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        np.testing.assert_array_equal(stored(images), K)
-    assert counting.total == done
-
-
-def test_full_disk_costs_the_store_not_the_result(tmp_path):
-    """A limit on file sizes stands for the full disk."""
-    code = """
-import resource, signal, sys, warnings
-import numpy as np
-from sklearn_cntk import CNTK
-images = np.random.default_rng(0).normal(size=(60, 6, 6))
-expected = CNTK(4)(images)
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    K = CNTK(4, memory=sys.argv[1])(images)
-assert np.array_equal(K, expected)
-assert len(caught) == 1 and "could not be written" in str(caught[0].message), caught
-"""
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    assert not files(tmp_path, "*/*")
-
-
 # --- the folder ----------------------------------------------------------------------------------
 
 
@@ -442,6 +327,38 @@ def test_clear_memory_leaves_other_files(images, tmp_path, counting):
         clear_memory(tmp_path / "elsewhere")
 
 
+def test_images_identified_once(images, tmp_path, counting, monkeypatch):
+    """What predictions by blocks share; images that occur twice, and mirrored ones, included."""
+    stored, plain = kernels(tmp_path, flip=True)
+    job = stored._job(images)
+    training = np.concatenate([images[:12], images[:3]])
+    hashed = []
+
+    def digests_of(images):
+        hashed.append(len(images))
+        return digests(images)
+
+    monkeypatch.setattr(sklearn_cntk._stored_gram, "digests", digests_of)
+    known = Distinct(training)
+    options = {"advance": lambda pairs: None, **job._options()}
+    for start in (12, 18, 24):
+        X = images[start : start + 6]
+        K = sum(
+            stored_gram(X, known, symmetric=False, flip=flip, space=job._space(flip), **options)
+            for flip in (False, True)
+        )
+        np.testing.assert_allclose(K[0] / 2, as_without(plain, X, training), rtol=1e-6)
+    assert hashed.count(15) == 1
+    diagonals = sum(
+        stored_diagonals(known, flip=flip, space=job._space(flip), **options)
+        for flip in (False, True)
+    )
+    np.testing.assert_allclose(diagonals[0] / 2, as_without(plain, training, "diag"), rtol=1e-6)
+    assert hashed.count(15) == 1
+    assert known.shape == training.shape
+    assert len(known) == 15
+
+
 def test_store_is_a_parameter_like_others(tmp_path):
     store = KernelStore(tmp_path, max_bytes=1000)
     kernel = clone(CNTK(memory=store))
@@ -456,6 +373,10 @@ def test_store_is_a_parameter_like_others(tmp_path):
         (3, TypeError, "memory=3 is no folder"),
         (SimpleNamespace(folder="x"), TypeError, "is no folder"),
         (KernelStore("x", max_bytes=0), ValueError, "max_bytes=0 must be"),
+        (KernelStore("x", max_bytes=float("nan")), ValueError, "max_bytes=nan must be"),
+        (KernelStore("x", "big"), TypeError, "max_bytes='big' is no number"),
+        (KernelStore("x", True), TypeError, "max_bytes=True is no number"),
+        (KernelStore(3), TypeError, "folder=3 is no folder"),
     ],
 )
 def test_bad_memory(images, memory, error, message):
