@@ -21,9 +21,9 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_cntk import CNTK
+from sklearn_cntk._candidates import leave_one_out
 from sklearn_cntk.datasets import load_cifar10
 from sklearn_cntk.finite import CNNClassifier
-from sklearn_cntk.search import leave_one_out
 
 QUICK = {
     "data": "digits",

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
-from scipy.linalg import LinAlgError, eigh
-from scipy.stats import rankdata
+from joblib import effective_n_jobs
+from scipy.linalg import LinAlgError
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from ._blas import one_thread
+from ._candidates import report_failures, score_candidates, search_results
 from ._images import on_host
 from ._job import Job
 from ._memory import check_memory
 from ._path import check_sequence, path_readouts
-from ._solvers import ridge_dual
 from ._tasks import ClassificationTask, RegressionTask
 from .estimators import CNTKClassifier, CNTKRegressor, ImageEstimator, check_alpha
 from .kernels import CNTK
@@ -41,36 +38,6 @@ if TYPE_CHECKING:
         Sequence,
         TrainedLayers,
     )
-
-
-def leave_one_out(K, targets, alphas):
-    """Predictions of each row by regression on the others, for every ridge.
-
-    With K + λ = Q (Λ + λ) Qᵀ, row i misses its target by c_i / G_ii, where c are the dual
-    coefficients and G is the inverse of K + λ (Rifkin and Lippert, "Notes on Regularized Least
-    Squares", 2007): one eigendecomposition serves all ridges.  λ is relative to the mean of the
-    whole diagonal, as in `ridge_dual`.
-
-    Returns
-    -------
-    ndarray (len(alphas), n) or (len(alphas), n, k)
-        NaN for ridges with which the matrix is singular to working precision.
-    """
-    mean = np.mean(K.diagonal())
-    eigenvalues, Q = eigh(K, check_finite=False)
-    projected = Q.T @ targets
-    squares = Q**2
-    predictions = np.full((len(alphas), *targets.shape), np.nan)
-    # What rounding makes of eigenvalues of 0.
-    smallest = np.finfo(np.float64).eps * len(K) * abs(eigenvalues).max()
-    for prediction, alpha in zip(predictions, alphas, strict=True):
-        shifted = eigenvalues + alpha * (mean if mean > 0 else 1.0)
-        if not shifted[0] > smallest:
-            continue
-        inverse = 1 / shifted
-        dual = Q @ (projected.T * inverse).T
-        prediction[...] = targets - (dual.T / (squares @ inverse)).T
-    return predictions
 
 
 class _CNTKSearch(ImageEstimator):
@@ -190,20 +157,35 @@ class _CNTKSearch(ImageEstimator):
             return scorer(identity, predictions, y_true)
 
         grams = job.gram(images)
-        scores, times, failed = _score(
+        scores, times, failed = score_candidates(
             grams, targets, np.asarray(y), alphas, splits, score, self.n_jobs
         )
         candidates = list(product(readouts, alphas))
-        _report_failures(candidates, failed)
+        report_failures(candidates, failed)
 
-        self.cv_results_ = _results(candidates, scores, times)
-        self.best_index_ = int(self.cv_results_["rank_test_score"].argmin())
-        self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
-        self.best_params_ = self.cv_results_["params"][self.best_index_]
-        self.best_estimator_ = self._best_estimator()
-        K = grams[self.best_index_ // len(alphas)]
-        self.best_estimator_._solve(images, K, targets)
-        return self
+        scores = scores.reshape(len(candidates), -1)
+        while True:
+            self.cv_results_ = search_results(candidates, scores, times)
+            self.best_index_ = int(self.cv_results_["rank_test_score"].argmin())
+            self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
+            self.best_params_ = self.cv_results_["params"][self.best_index_]
+            self.best_estimator_ = self._best_estimator()
+            # A copy: what fails leaves nothing for other ridges.
+            K = grams[self.best_index_ // len(alphas)].copy()
+            try:
+                self.best_estimator_._solve(images, K, targets)
+            except LinAlgError as error:
+                scores[self.best_index_] = np.nan
+                if np.isnan(scores.mean(axis=1)).all():
+                    raise
+                warnings.warn(
+                    f"The best candidate, {self.best_params_}, scores NaN after all, since it "
+                    f"cannot be fitted to all rows, and the next one is taken: {error}",
+                    FitFailedWarning,
+                    stacklevel=2,
+                )
+            else:
+                return self
 
     def _best_estimator(self):
         """The estimator with the best parameters, and what fit records of the features."""
@@ -219,103 +201,6 @@ class _CNTKSearch(ImageEstimator):
     def _predict_targets(self, X):
         check_is_fitted(self)
         return self.best_estimator_._predict_images(self._check_images(X, reset=False))
-
-
-def _score(grams, targets, y, alphas, splits, score, n_jobs):
-    """Scores (readout, alpha, split), seconds of fitting and scoring likewise, and what failed."""
-    n_splits = 1 if splits is None else len(splits)
-
-    def evaluate(K, split):
-        start = time.perf_counter()
-        if splits is None:
-            rows, predictions = slice(None), leave_one_out(K, targets, alphas)
-        else:
-            rows, predictions = _hold_out(K, targets, alphas, *splits[split])
-        fitted = time.perf_counter()
-        failed = [not np.isfinite(prediction).all() for prediction in predictions]
-        scores = [
-            np.nan if fails else score(prediction, y[rows])
-            for prediction, fails in zip(predictions, failed, strict=True)
-        ]
-        scored = time.perf_counter()
-        times = (fitted - start) / len(alphas), (scored - fitted) / len(alphas)
-        return [(value, *times, fails) for value, fails in zip(scores, failed, strict=True)]
-
-    # Many small systems: one a thread is faster than one after the other on all of them.
-    with one_thread():
-        evaluated = Parallel(n_jobs, prefer="threads")(
-            delayed(evaluate)(K, split) for K in grams for split in range(n_splits)
-        )
-    evaluated = np.reshape(evaluated, (len(grams), n_splits, len(alphas), 4))
-    scores, *times, failed = np.moveaxis(evaluated, (3, 2), (0, 2))
-    return scores, np.array(times), failed.astype(bool)
-
-
-def _hold_out(K, targets, alphas, train, test):
-    """Test rows, and their predictions by regression on the training rows for every ridge.
-
-    NaN where the matrix is not positive definite.
-    """
-    cross = K[np.ix_(test, train)]
-    predictions = np.full((len(alphas), len(test), *targets.shape[1:]), np.nan)
-    for prediction, alpha in zip(predictions, alphas, strict=True):
-        try:
-            dual = ridge_dual(K[np.ix_(train, train)], targets[train], alpha)
-        except LinAlgError:
-            continue
-        prediction[...] = cross @ dual
-    return test, predictions
-
-
-def _report_failures(candidates, failed):
-    """Warn of candidates that failed (readout, alpha, split), and raise if all did."""
-    failed = failed.reshape(len(candidates), -1)
-    named = [
-        f"depth={readout.depth}, gap={readout.gap}, lap={readout.lap}, alpha={alpha} "
-        f"({fails.sum()} of {len(fails)} fits)"
-        for (readout, alpha), fails in zip(candidates, failed, strict=True)
-        if fails.any()
-    ]
-    if not named:
-        return
-    message = (
-        "their kernel matrix is not positive definite to working precision, as with images that "
-        "occur twice, or their predictions are not finite: use larger alphas, or "
-        f"dtype='float64'. They are {'; '.join(named)}."
-    )
-    if len(named) == len(candidates):
-        raise LinAlgError(f"All {len(candidates)} candidates failed: {message}")
-    warnings.warn(
-        f"{len(named)} of {len(candidates)} candidates failed, and score NaN: {message}",
-        FitFailedWarning,
-        stacklevel=3,
-    )
-
-
-def _results(candidates, scores, times):
-    """`cv_results_` with the columns of GridSearchCV, from arrays (readout, alpha, split)."""
-    scores = scores.reshape(len(candidates), -1)
-    times = times.reshape(2, len(candidates), -1)
-    results = {}
-    for name, seconds in zip(("fit", "score"), times, strict=True):
-        results[f"mean_{name}_time"] = seconds.mean(axis=1)
-        results[f"std_{name}_time"] = seconds.std(axis=1)
-    params = [
-        {"depth": readout.depth, "gap": readout.gap, "lap": readout.lap, "alpha": alpha}
-        for readout, alpha in candidates
-    ]
-    for name in params[0]:
-        column: Any = np.ma.masked_array([param[name] for param in params])
-        results[f"param_{name}"] = column
-    results["params"] = params
-    for split, column in enumerate(scores.T):
-        results[f"split{split}_test_score"] = column
-    results["mean_test_score"] = scores.mean(axis=1)
-    results["std_test_score"] = scores.std(axis=1)
-    # Candidates whose score is not a number come last.
-    order = np.where(np.isnan(scores.mean(axis=1)), -np.inf, scores.mean(axis=1))
-    results["rank_test_score"] = rankdata(-order, method="min").astype(np.int32)
-    return results
 
 
 class _Identity(BaseEstimator):

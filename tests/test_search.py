@@ -17,7 +17,7 @@ from sklearn_cntk import (
     _job,
     _memory,
 )
-from sklearn_cntk.search import leave_one_out
+from sklearn_cntk._candidates import leave_one_out
 
 N = 50
 IMAGES, LABELS = load_digits().images[:N], load_digits().target[:N] % 3
@@ -113,6 +113,20 @@ def test_candidates_that_fail_do_not_end_the_search(cv):
     assert np.isnan(search.cv_results_["mean_test_score"][0])
     np.testing.assert_array_equal(search.cv_results_["rank_test_score"], [2, 1])
     with pytest.raises(np.linalg.LinAlgError, match="All 1 candidates failed: .* larger alphas"):
+        CNTKRegressorCV(alphas=(0,), **options).fit(images, ink)
+
+
+def test_the_best_candidate_may_fail_with_all_rows():
+    """Each half of the images has none twice."""
+    images, ink = np.concatenate([IMAGES[:20]] * 2), np.concatenate([INK[:20]] * 2)
+    options = {"depths": (3,), "gaps": (False,), "dtype": "float64", "cv": 2}
+    with pytest.warns(FitFailedWarning, match=r"'alpha': 0.0}, scores NaN after all.* Set alpha"):
+        search = CNTKRegressorCV(alphas=(0, 1e-3), **options).fit(images, ink)
+    alone = CNTKRegressorCV(alphas=(1e-3,), **options).fit(images, ink)
+    assert search.best_params_ == alone.best_params_
+    np.testing.assert_array_equal(search.predict(TEST), alone.predict(TEST))
+    np.testing.assert_array_equal(search.cv_results_["rank_test_score"], [2, 1])
+    with pytest.raises(np.linalg.LinAlgError, match="alpha=0.0 is not positive definite"):
         CNTKRegressorCV(alphas=(0,), **options).fit(images, ink)
 
 
