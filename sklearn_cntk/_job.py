@@ -13,7 +13,7 @@ from ._memory import available_bytes
 from ._progress import progress_bar
 from ._range import check_range
 from ._store import KernelStore
-from ._stored_gram import stored_diagonals, stored_gram
+from ._stored_gram import Distinct, stored_diagonals, stored_gram
 
 # Float64 kernel values of a block: 256 MB, and of the blocks that are looked up in a store at once,
 # where there is room: 1 GB.
@@ -168,10 +168,11 @@ class Job:
     def _stored_blocks(self, X, Y, slices, y_diagonals, advance):
         """Yield (rows, kernel values) of slices of X, many of which are looked up at once.
 
-        Every look-up takes the digests of all images and the index of the store.
+        Every look-up takes the index of the store, and the digests of the block's images.
         """
         if self.normalize and y_diagonals is None:
             y_diagonals = self.diagonals(Y)
+        Y = Distinct(Y)
         room = available_bytes()
         most = _STORED_VALUES if room is None else min(_STORED_VALUES, room // (4 * 8))
         height = slices[0].stop - slices[0].start
