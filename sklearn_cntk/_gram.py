@@ -22,6 +22,7 @@ _TRAVELLING_TILE_WORK = 4e9
 # Rows and columns of a tile are multiples of every engine's vector, and few enough that what an
 # engine keeps of their images (two numbers a pixel and layer) stays below some memory a thread.
 _LARGEST_TILE = 256
+_LARGEST_TRAVELLING_TILE = 1024
 _TABLE_BYTES = 2**25
 _VECTOR = 16
 
@@ -231,7 +232,8 @@ def _tile_shape(n, m, engine, architecture, readouts, dtype, n_jobs):
     layers = max(readout.convolutions for readout in readouts)
     image_bytes = 2 * rows * columns * layers * np.dtype(dtype).itemsize
     table_bytes = getattr(engine, "table_bytes", _TABLE_BYTES)
-    largest = getattr(engine, "largest_tile", _LARGEST_TILE)
+    largest = _LARGEST_TILE if runs_here() else _LARGEST_TRAVELLING_TILE
+    largest = getattr(engine, "largest_tile", largest)
     largest = min(largest, table_bytes // image_bytes // _VECTOR * _VECTOR)
     largest = max(_VECTOR, largest)
     work = _TILE_WORK if runs_here() else _TRAVELLING_TILE_WORK
