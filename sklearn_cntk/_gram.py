@@ -19,6 +19,10 @@ from ._parallel import run, runs_here
 _TILE_WORK = 5e8
 _TRAVELLING_TILE_WORK = 4e9
 
+# At least so many tiles a job, if not for symmetry: large ones end at different times.
+_TILES_A_JOB = 4
+_TRAVELLING_TILES_A_JOB = 32
+
 # Rows and columns of a tile are multiples of every engine's vector, and few enough that what an
 # engine keeps of their images (two numbers a pixel and layer) stays below some memory a thread.
 _LARGEST_TILE = 256
@@ -238,7 +242,11 @@ def _tile_shape(n, m, engine, architecture, readouts, dtype, n_jobs):
     largest = max(_VECTOR, largest)
     work = _TILE_WORK if runs_here() else _TRAVELLING_TILE_WORK
     work = getattr(engine, "tile_work", work)
-    pairs = min(work / pair_work(architecture, readouts), n * m / (4 * effective_n_jobs(n_jobs)))
+    tiles_a_job = _TILES_A_JOB if runs_here() else _TRAVELLING_TILES_A_JOB
+    pairs = min(
+        work / pair_work(architecture, readouts),
+        n * m / (tiles_a_job * effective_n_jobs(n_jobs)),
+    )
     width = min(largest, -(-m // _VECTOR) * _VECTOR)
     height = min(largest, n)
     while height * width > pairs and (height > 1 or width > _VECTOR):
