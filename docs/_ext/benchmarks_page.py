@@ -160,6 +160,20 @@ def search(result):
     return f"{result.data['n']} images of 8 × 8 pixels.\n\n" + table(header, rows)
 
 
+def small_data(result):
+    accuracy = {
+        (row["data"], row["training images"], row["method"]): (
+            f"{row['accuracy']:.1f} ± {row['deviation']:.1f}"
+        )
+        for row in result.data["rows"]
+    }
+    lines = list(dict.fromkeys(key[:2] for key in accuracy))
+    methods = list(dict.fromkeys(key[2] for key in accuracy))
+    rows = [(*line, *(accuracy.get((*line, method), "–") for method in methods)) for line in lines]
+    text = f"Mean ± standard deviation over {result.data['draws']} draws.\n\n"
+    return text + table(["data", "training images", *methods], rows)
+
+
 def whole(result):
     """All of a result: its tables, one after the other, and its single numbers."""
     if isinstance(result.data, list):
@@ -236,6 +250,13 @@ SECTIONS = {
         "search.py",
         "Every depth from 2 to 21, and both poolings, against the Gram matrix of one architecture.",
         search,
+    ),
+    "small_data_cpu.json": Section(
+        "Small data",
+        "small_data.py",
+        "Per cent correct, each draw of training images tested on the same images; what is chosen, "
+        "is chosen on the training images.",
+        small_data,
     ),
     "table1_cntk_v_2k.csv": Section(
         "The paper's Table 1, CNTK-V-2K",
