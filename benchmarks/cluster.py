@@ -202,7 +202,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a quarter of the pairs")
     parser.add_argument("--n-cg", type=int, default=20000, help="training images of part cg")
     parser.add_argument("--store", help="folder for stores, default: a temporary one")
-    parser.add_argument("--json", help="file to write results to; other parts there are kept")
+    parser.add_argument("--json", help="file of this machine's results; other parts there are kept")
     parser.add_argument("--solver", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -214,10 +214,10 @@ def main():
     parts = {"scaling": scaling, "zarr": zarr, "cg": cg}
     for part in options.part:
         print(f"--- {part}")
-        result = {"results": parts[part](images, options), **describe_machine()}
+        result = parts[part](images, options)
         if file:
             results = json.loads(file.read_text()) if file.exists() else {}
-            results[part] = result
+            results |= {"machine": describe_machine(), part: result}
             file.write_text(json.dumps(results, indent=2) + "\n")
 
 

@@ -251,6 +251,13 @@ SECTIONS = {
         "Every depth from 2 to 21, and both poolings, against the Gram matrix of one architecture.",
         search,
     ),
+    "cluster_cpu.json": Section(
+        "Workers, stores, conjugate gradients",
+        "cluster.py",
+        "Two Dask workers beside one and beside threads; a Zarr array beside memory; conjugate "
+        "gradients beside Cholesky. The machine had other work meanwhile: processor seconds tell "
+        "more than seconds.",
+    ),
     "small_data_cpu.json": Section(
         "Small data",
         "small_data.py",
