@@ -113,9 +113,8 @@ def read_records(path, size):
         The file could not be read.
     """
     records = []
-    lists: dict[
-        bytes, list[bytes]
-    ] = {}  # tiles of one row of a Gram matrix share one list of identifiers
+    # Tiles of one row of a Gram matrix share one list of identifiers.
+    lists: dict[bytes, list[bytes]] = {}
     with open(path, "rb") as file:
         while file.tell() < size:
             try:
