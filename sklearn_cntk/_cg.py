@@ -101,6 +101,8 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
 
 def _preconditioner(F, shift):
     """v ↦ (F Fᵀ + shift)⁻¹ v by the Woodbury identity."""
+    if not F.shape[1]:  # a matrix of 0; SciPy 1.10 solves no system of 0 rows
+        return lambda V: V / shift
     inner = F.T @ F
     inner.flat[:: len(inner) + 1] += shift
     factor = cho_factor(inner, lower=True, check_finite=False)

@@ -1,8 +1,9 @@
 """Kernel ridge regression on landmarks: n × m kernel entries in the place of n²."""
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, solve_triangular
 
+from ._cholesky import cholesky_in_place
 from ._memory import check_memory
 from ._pivoted_cholesky import randomly_pivoted_cholesky, shifted_cholesky
 from ._solvers import not_positive_definite
@@ -74,7 +75,7 @@ def ridge_nystroem(
         outer += weighted @ targets_2d[part]
     inner.flat[:: len(L) + 1] += alpha * (mean if mean > 0 else 1.0)
     try:
-        factor = cho_factor(inner, lower=True, check_finite=False)
+        factor = cholesky_in_place(inner.T)
     except LinAlgError as error:
         raise not_positive_definite(alpha) from error
     coefficients = cho_solve(factor, outer, check_finite=False)

@@ -3,8 +3,10 @@
 import warnings
 
 import numpy as np
-from scipy.linalg import LinAlgError, LinAlgWarning, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, LinAlgWarning, cho_solve
 from scipy.linalg.lapack import dlange, dpocon
+
+from ._cholesky import cholesky_in_place
 
 
 def ridge_dual(K, targets, alpha, sample_weight=None):
@@ -49,8 +51,7 @@ def ridge_dual(K, targets, alpha, sample_weight=None):
     K.flat[:: len(K) + 1] += alpha * (mean if mean > 0 else 1.0)
     norm = dlange("1", K.T)  # NumPy would need a second matrix
     try:
-        # The transpose is the same matrix in LAPACK's order: factored in place.
-        factor = cho_factor(K.T, lower=True, overwrite_a=True, check_finite=False)
+        factor = cholesky_in_place(K.T)  # the same matrix in LAPACK's order
     except LinAlgError as error:
         raise not_positive_definite(alpha) from error
     reciprocal_condition, _ = dpocon(factor[0], norm, uplo="L")

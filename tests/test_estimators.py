@@ -20,7 +20,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor, _gram, _job, _stored_gram
+from sklearn_cntk import (
+    CNTK,
+    CNTKClassifier,
+    CNTKRegressor,
+    _cholesky,
+    _gram,
+    _job,
+    _stored_gram,
+)
 from sklearn_cntk._solvers import ridge_dual
 from sklearn_cntk._training_rows import choose_rows
 
@@ -321,6 +329,26 @@ def test_not_positive_definite():
         ridge_dual(K, np.ones(3), 1e-3)
     with pytest.raises(LinAlgError, match="alpha=0"):
         small(CNTKRegressor, alpha=0).fit(np.concatenate([IMAGES, -IMAGES, IMAGES]), [*INK] * 3)
+
+
+@pytest.mark.parametrize("n", [17, 30, 31])
+def test_factorisation_in_panels(n, monkeypatch, rng):
+    """As large matrices have it: against NumPy's, of their lower triangles."""
+    monkeypatch.setattr(_cholesky, "_LARGE", 10)
+    monkeypatch.setattr(_cholesky, "_PANEL", 10)
+    A = rng.normal(size=(n, n))
+    K = A @ A.T + np.eye(n)
+    targets = rng.normal(size=(n, 3))
+    expected = np.linalg.cholesky(K)
+    factor, lower = _cholesky.cholesky_in_place(np.asfortranarray(K))
+    assert lower
+    np.testing.assert_allclose(np.tril(factor), expected, rtol=1e-12, atol=1e-13)
+    dual = ridge_dual(K.copy(), targets, 0.5)
+    ridge = 0.5 * K.diagonal().mean() * np.eye(n)
+    np.testing.assert_allclose(dual, np.linalg.solve(K + ridge, targets), rtol=1e-9, atol=1e-12)
+    K[n - 1, n - 1] = -1
+    with pytest.raises(LinAlgError, match="alpha=0 is not positive definite"):
+        ridge_dual(K, targets, 0)
 
 
 def test_nearly_singular():

@@ -1,0 +1,52 @@
+"""Cholesky factorisation of matrices of any size.
+
+LAPACK's own, as OpenBLAS 0.3.30 of SciPy 1.17 has it, ends in a segmentation fault when several
+threads factor 16 500 rows or more.  So larger matrices are factored in panels of columns, by the
+right-looking blocked algorithm (Golub and Van Loan, "Matrix Computations", 4th ed., section 4.2.9).
+"""
+
+from scipy.linalg import LinAlgError, cho_factor
+from scipy.linalg.blas import dtrsm
+
+# Rows from which on panels are used, and columns of a panel.
+_LARGE = 8192
+_PANEL = 2048
+
+
+def cholesky_in_place(A):
+    """Replace a matrix by its lower Cholesky factor; what is above the diagonal is anything.
+
+    Parameters
+    ----------
+    A : ndarray of float64, shape (n, n), in Fortran order
+        Symmetric; only the lower triangle is read.
+
+    Returns
+    -------
+    (A, True)
+        As ``scipy.linalg.cho_solve`` takes it.
+
+    Raises
+    ------
+    LinAlgError
+        If the matrix is not positive definite.
+    """
+    n = len(A)
+    if n < _LARGE:
+        return cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
+    for start in range(0, n, _PANEL):
+        stop = min(start + _PANEL, n)
+        try:
+            corner, _ = cho_factor(A[start:stop, start:stop], lower=True, check_finite=False)
+        except LinAlgError as error:
+            raise LinAlgError(f"rows {start} to {stop} of the matrix: {error}") from error
+        A[start:stop, start:stop] = corner
+        if stop == n:
+            break
+        # L₂₁ = A₂₁ L₁₁⁻ᵀ, then A₂₂ −= L₂₁ L₂₁ᵀ, panel by panel of its lower triangle.
+        panel = dtrsm(1.0, corner, A[stop:, start:stop], side=1, lower=1, trans_a=1)
+        A[stop:, start:stop] = panel
+        for later in range(stop, n, _PANEL):
+            rows = panel[later - stop :]
+            A[later:, later : later + _PANEL] -= rows @ rows[:_PANEL].T
+    return A, True
