@@ -258,6 +258,12 @@ SECTIONS = {
         "gradients beside Cholesky. The machine had other work meanwhile: processor seconds tell "
         "more than seconds.",
     ),
+    "nystroem_5000.csv": Section(
+        "Landmarks",
+        "nystroem.py --n-train 5000",
+        "Per cent correct on CIFAR-10, seconds, processor seconds and peak memory in gigabytes "
+        "against the number m of landmarks, beside other work on the machine.",
+    ),
     "small_data_cpu.json": Section(
         "Small data",
         "small_data.py",
