@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llvmlite.binding import get_host_cpu_features
 
 from sklearn_cntk._architecture import Architecture, Readout, lap_weights
 from sklearn_cntk._engines import cpu, reference
@@ -148,7 +148,7 @@ def test_deep_networks_stay_in_range(shape, rng):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX2 is x86's")
+@pytest.mark.skipif(not get_host_cpu_features().get("avx2"), reason="this machine has no AVX2")
 def test_vectors_of_avx2():
     """Machines without AVX-512 have shorter vectors; here as if this one were such a machine."""
     code = """
