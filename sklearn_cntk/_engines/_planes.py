@@ -18,6 +18,8 @@ Layouts (flat arrays of the working dtype, the last axis contiguous):
 
 from functools import lru_cache
 
+import numpy as np
+
 from ._compile import compile_lazily
 from ._simd import (
     accumulate,
@@ -37,6 +39,7 @@ from ._simd import (
     zero_window,
     zeros,
 )
+from ._tables import fill_tables
 
 #: Elements of a row of the `layers` array, and where its parts start.
 SLOTS = 32
@@ -109,6 +112,8 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
     def sweep(
         x_side,
         y_side,
+        factors,
+        smallest,
         layers,
         trains_first,
         displacements,
@@ -122,7 +127,9 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
     ):
         """Add the sums of K and U over every plane to `sums`.
 
-        x_side, y_side : (tables, pixels), the layouts above
+        x_side, y_side : (pixels, room for tables), the layouts above; tables of one vector, but
+                         of all images of X where each meets every vector of Y
+        factors, smallest : what `fill_tables` takes
         layers : polynomials and factors of the layers, the layout above
         trains_first : whether Θ⁰ of the first Θ is Σ⁰ rather than 0
         displacements : (n, 2) array of (Δi, Δj), (0, 0) first
@@ -134,8 +141,8 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
         sums : flat [x, y vector, pool, layer, state, lane], then room for unused sums;
                states are K (if wanted), U and, with n_theta = 2, the U of frozen outer layers
         """
-        x_tables, x_pixels = x_side
-        y_tables, y_pixels = y_side
+        x_pixels, x_tables = x_side
+        y_pixels, y_tables = y_side
         n_rows, n_columns, n_channels = shape
         n_layers = layers.size // SLOTS
         n_pixels = n_rows * n_columns
@@ -149,6 +156,7 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
         layer_size = (n_states - first_state) * lanes
         pool_size = n_layers * layer_size
         unused = sums.size - pool_size
+        diagonals = np.empty((2, table_size * lanes))
 
         def advance_row(source, target, at_x, at_y, width, p, r, factor, at_sums):
             """One row of a plane through one layer: box sum, κ, K and U, and their sums."""
@@ -242,7 +250,17 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
             if n_theta > 1:
                 accumulate(sums, at_sums + lanes, sum_2)
 
+        if not paired:
+            for x in range(n_x):
+                tables = x_tables[2 * n_layers * table_size * x :]
+                fill_tables(x_pixels, x, 1, shape, radius, factors, smallest, diagonals, tables)
         for y in range(n_y):
+            # In the cache, where they are about to be read.
+            fill_tables(y_pixels, y, lanes, shape, radius, factors, smallest, diagonals, y_tables)
+            if paired:
+                fill_tables(
+                    x_pixels, y, lanes, shape, radius, factors, smallest, diagonals, x_tables
+                )
             for x in range(min(n_x, (y + 1) * lanes - triu)):
                 x_image = y * lanes if paired else x
                 pair = (x * n_y + y) * pools.size * pool_size
@@ -290,9 +308,9 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                         p = coefficients(layers, layer * SLOTS, p_terms)
                         r = coefficients(layers, layer * SLOTS + START_R, r_terms)
                         factor = broadcast(layers, layer * SLOTS + START_FACTOR)
-                        at_x = 2 * table_size * (x_image * n_layers + layer * x_lanes)
+                        at_x = 2 * table_size * (x * n_layers + layer * x_lanes)
                         at_x += (x_first[0] * table_columns + x_first[1]) * x_lanes
-                        at_y = 2 * table_size * (y * n_layers + layer) * lanes
+                        at_y = 2 * table_size * layer * lanes
                         at_y += (y_first[0] * table_columns + y_first[1]) * lanes
                         for i in range(size[0]):
                             advance_row(

@@ -77,20 +77,24 @@ def _fill_layer(diagonal, factor, smallest, inverse, scale):
 
 
 @compile_lazily
-def fill_tables(pixels, lanes, radius, factors, smallest, tables):
-    """Fill `tables` (vectors, layers, 2, P·(Q + radius)·lanes) with 1/s and s·sqrt(factor).
+def fill_tables(pixels, vector, lanes, shape, radius, factors, smallest, diagonals, tables):
+    """Fill `tables`, flat (layers, 2, P, Q + radius, lanes), with 1/s and s·sqrt(factor).
 
-    `pixels` is (vectors, P, Q, C·lanes), scaled; `factors` holds the gauged 1/q² of each layer.
+    The images are those of one `vector` of `pixels`, flat (vectors, P, Q, C, lanes) and scaled;
+    `factors` holds the gauged 1/q² of each layer, and `diagonals` has room for two planes.
+    `tables` may be longer.
     """
-    vectors, rows, columns, _ = pixels.shape
-    diagonal = np.empty(tables.shape[3])
-    scratch = np.empty(tables.shape[3])
-    for vector in range(vectors):
-        pixel_energy(pixels[vector], radius, lanes, diagonal)
-        for layer in range(factors.size):
-            box_sum(diagonal, (rows, columns), radius, lanes, scratch)
-            inverse, scale = tables[vector, layer, 0], tables[vector, layer, 1]
-            _fill_layer(diagonal, factors[layer], smallest, inverse, scale)
+    rows, columns, channels = shape
+    size = rows * (columns + radius) * lanes
+    n_pixels = rows * columns * channels * lanes
+    image = pixels[vector * n_pixels : (vector + 1) * n_pixels]
+    diagonal, scratch = diagonals[0, :size], diagonals[1, :size]
+    pixel_energy(image.reshape((rows, columns, channels * lanes)), radius, lanes, diagonal)
+    for layer in range(factors.size):
+        box_sum(diagonal, (rows, columns), radius, lanes, scratch)
+        inverse = tables[2 * layer * size : (2 * layer + 1) * size]
+        scale = tables[(2 * layer + 1) * size : (2 * layer + 2) * size]
+        _fill_layer(diagonal, factors[layer], smallest, inverse, scale)
 
 
 @compile_lazily
@@ -153,13 +157,18 @@ class Gauge:
         return cls(factors, np.cumprod(architecture.filter_size**-2.0 / factors))
 
 
-def scale_images(images, filter_size):
-    """Float64 copies of `images` (n, P, Q, C) with all D⁰ <= 1, and the scales (n,) taken out."""
-    images = np.asarray(images, dtype=np.float64)
-    scales = np.abs(images).max(axis=(1, 2, 3), initial=0.0)
+def scale_images(images, filter_size, out=None):
+    """Float64 copies of `images` (n, P, Q, C) with all D⁰ <= 1, and the scales (n,) taken out.
+
+    `out`, of the images' shape, takes the copies if it is given.
+    """
+    images = np.asarray(images)
+    scaled = np.empty(images.shape) if out is None else out
+    np.abs(images, out=scaled, dtype=np.float64)
+    scales = scaled.max(axis=(1, 2, 3), initial=0.0)
     scales[scales == 0] = 1.0
     # Two steps, since the product may overflow where the pixels do not.
-    images = images / scales[:, None, None, None]
+    np.divide(images, scales[:, None, None, None], out=scaled)
     bound = filter_size * np.sqrt(images.shape[3])
-    images /= bound
-    return images, scales * bound
+    scaled /= bound
+    return scaled, scales * bound

@@ -9,7 +9,10 @@ from .._architecture import lap_weights
 from ._arccos import arccos_coefficients
 from ._planes import SLOTS, START_FACTOR, START_R, compile_sweep
 from ._simd import VECTOR_BYTES, lane_count
-from ._tables import SMALLEST_SCALE, Gauge, fill_tables, scale_images, self_sums
+from ._tables import SMALLEST_SCALE, Gauge, scale_images, self_sums
+
+# Images scaled at a time: a multiple of the lanes of any vector.
+_BATCH = 32
 
 # trained_layers in the order in which the compiled code keeps K, U and U with frozen outer layers.
 STATES = ("last", "all", "hidden")
@@ -46,17 +49,22 @@ def self_values(X, architecture, readouts):
 
 def identify(X, Y):
     """Two integer arrays, equal where images of X and Y have equal pixels."""
-    ids = {}
-    return [
-        np.array(
-            [
-                ids.setdefault((image.astype(np.float64) + 0.0).tobytes(), len(ids))
-                for image in images
-            ],
-            dtype=np.intp,
-        )
-        for images in (X, Y)
-    ]
+    dtype = np.result_type(X, Y)
+    if dtype.kind not in "fiu" or dtype.itemsize > 8:
+        dtype = np.float64
+    seen = {}
+    n_seen = 0
+    ids = []
+    for images in (X, Y):
+        for image in images:
+            pixels = np.add(image, 0, dtype=dtype)  # a copy in C order in which -0.0 is 0.0
+            namesakes = seen.setdefault(hash(pixels.tobytes()), [])
+            number = next((k for k, other in namesakes if np.array_equal(image, other)), n_seen)
+            if number == n_seen:
+                namesakes.append((number, image))
+                n_seen += 1
+            ids.append(number)
+    return np.split(np.array(ids, dtype=np.intp), [len(X)])
 
 
 def _aligned_zeros(shape, dtype):
@@ -113,32 +121,35 @@ class _Plan:
         return weights
 
     def _side(self, images, lanes):
-        """Tables and pixels of `images` in vectors of `lanes`, flat, and the images' scales."""
-        scaled, scales = scale_images(images, self.architecture.filter_size)
-        vectors = -(-len(images) // lanes)
-        pixels = _aligned_zeros((vectors, *images.shape[1:], lanes), self.dtype)
-        full = np.zeros((vectors * lanes, *images.shape[1:]))
-        full[: len(images)] = scaled
-        pixels[...] = np.moveaxis(full.reshape(vectors, lanes, *images.shape[1:]), 1, -1)
-        rows, columns, channels = images.shape[1:]
+        """Scaled pixels of `images` in vectors of `lanes`, and the images' scales."""
+        pixels = _aligned_zeros((-(-len(images) // lanes), *images.shape[1:], lanes), self.dtype)
+        scales = np.empty(len(images))
+        # In small batches: of all images at once, the float64 copies would be the largest arrays.
+        buffer = np.empty((min(len(images), _BATCH), *images.shape[1:]))
+        for start in range(0, len(images), _BATCH):
+            batch = images[start : start + _BATCH]
+            scaled, scales[start : start + _BATCH] = scale_images(
+                batch, self.architecture.filter_size, out=buffer[: len(batch)]
+            )
+            first = start // lanes
+            for lane in range(lanes):
+                of_lane = scaled[lane::lanes]
+                pixels[first : first + len(of_lane), ..., lane] = of_lane
+        return pixels, scales
+
+    def _tables(self, vectors, lanes):
+        """Room for the tables of so many vectors of images."""
+        rows, columns, _ = self.architecture.image_shape
         size = rows * (columns + self.architecture.radius) * lanes
-        tables = _aligned_zeros((vectors, self.n_layers, 2, size), self.dtype)
-        fill_tables(
-            pixels.reshape(vectors, rows, columns, channels * lanes),
-            lanes,
-            self.architecture.radius,
-            self.gauge.factors,
-            SMALLEST_SCALE[self.dtype],
-            tables,
-        )
-        return (tables.ravel(), pixels.ravel()), scales
+        return _aligned_zeros(vectors * self.n_layers * 2 * size, self.dtype)
 
     def sweep(self, X, Y, twins, triu, paired):
         """Kernel values of two tiles, without the (0, 0) plane of the pairs named by `twins`."""
         lanes = self.lanes
-        x_side, x_scales = self._side(X, lanes if paired else 1)
-        y_side, y_scales = self._side(Y, lanes)
-        n_x, vectors = 1 if paired else len(X), -(-len(Y) // lanes)
+        x_lanes = lanes if paired else 1
+        x_pixels, x_scales = self._side(X, x_lanes)
+        y_pixels, y_scales = self._side(Y, lanes)
+        n_x, vectors = 1 if paired else len(X), len(y_pixels)
         skip = np.zeros((n_x, vectors * lanes), dtype=bool)
         skip[twins] = True
         shape = (n_x, vectors, len(self.pools), self.n_layers, len(self.states), lanes)
@@ -149,8 +160,10 @@ class _Plan:
         frame = (rows + 2 * radius) * (columns + 2 * radius)
         n_p, n_r = map(len, arccos_coefficients(self.dtype))
         compile_sweep(radius, self.n_theta, "last" in self.states, paired, n_p, n_r, lanes)(
-            x_side,
-            y_side,
+            (x_pixels.ravel(), self._tables(n_x, x_lanes)),
+            (y_pixels.ravel(), self._tables(1, lanes)),
+            self.gauge.factors,
+            SMALLEST_SCALE[self.dtype],
             self._layers(),
             "all" in self.states,
             self.displacements,
