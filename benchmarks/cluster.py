@@ -75,7 +75,7 @@ def scaling(images, options):
         )
         for n in (1, 2)
     }
-    clients = {name: Client(cluster) for name, cluster in clusters.items()}
+    clients = {name: Client(cluster, direct_to_workers=True) for name, cluster in clusters.items()}
     result = {}
     try:
         for case, (kernel, n) in CASES.items():

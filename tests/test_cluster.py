@@ -81,8 +81,32 @@ def test_dask_names_the_data_of_each_call_anew(cluster):
     with joblib.parallel_config(backend="dask"):
         for _ in range(2):
             np.testing.assert_array_equal(CNTK(3)(IMAGES), expected)
-    assert len(names) == 4  # X and Y of two calls
-    assert len(set(names)) == 4
+    assert len(names) == 2  # X, which is Y as well, of two calls
+    assert len(set(names)) == 2
+
+
+def test_tiles_come_straight_from_the_workers(cluster):
+    """If the user's client may reach them."""
+    scheduler = cluster.cluster.scheduler
+    gather, gathered = scheduler.handlers["gather"], []
+
+    async def recorded(*args, **options):
+        gathered.extend(options["keys"])
+        return await gather(*args, **options)
+
+    scheduler.handlers["gather"] = recorded
+    try:
+        expected = CNTK(3)(IMAGES)
+        for direct in (False, True):
+            with (
+                type(cluster)(cluster.cluster, direct_to_workers=direct) as client,
+                joblib.parallel_config(backend="dask", client=client),
+            ):
+                np.testing.assert_array_equal(CNTK(3)(IMAGES), expected)
+            assert bool(gathered) is not direct
+            gathered.clear()
+    finally:
+        scheduler.handlers["gather"] = gather
 
 
 def test_options_of_dask_are_kept(cluster):
@@ -366,12 +390,13 @@ def test_two_clients_share_the_work(tmp_path, large_gram):
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
 from contextlib import nullcontext
 import joblib, numpy as np
 from sklearn_cntk import CNTK, gram_to_zarr
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells may have ignored
     store, backend = sys.argv[1:]
     cluster = nullcontext()
     if backend == "dask":

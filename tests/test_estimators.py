@@ -404,8 +404,10 @@ def test_fitted_attributes(cls):
 def test_interrupt_stops_at_once():
     """Ctrl-C in the middle of minutes of work ends the process in seconds."""
     code = """
+import signal
 import numpy as np
 from sklearn_cntk import CNTKRegressor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells may have ignored
 images = np.random.default_rng(0).normal(size=(600, 32, 32, 3))
 CNTKRegressor(depth=2, gap=False).fit(images[:2], [0, 1])
 print("started", flush=True)
@@ -425,3 +427,4 @@ CNTKRegressor(depth=21).fit(images, np.arange(600))
         assert time.monotonic() - start < 10
     finally:
         process.kill()
+        process.communicate()
