@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC
@@ -203,6 +204,11 @@ def test_values_beyond_the_dtype(rng):
         with pytest.raises(ValueError, match="Kernel values .* exceed dtype='float64': divide"):
             compute(1e200 * images)
     parameters = {"depth": 3, "width": 8, "random_state": 0, "trained_layers": "all"}
+    with pytest.warns(ConvergenceWarning):
+        trained = CNNRegressor(3, width=8, max_epochs=2).fit(images, [0, 1, 2])
+    for fails in (trained.predict, lambda X: CNNRegressor(3, width=8).fit(X, [0, 1, 2])):
+        with pytest.raises(ValueError, match="pixels of up to .* exceed dtype='float32': scale"):
+            fails(1e40 * images)
     single, double = (RandomCNTKFeatures(**parameters, dtype=d) for d in ("float32", "float64"))
     with pytest.raises(ValueError, match="Features .* exceed dtype='float32': .* dtype='float64'"):
         single.fit_transform(1e40 * images)

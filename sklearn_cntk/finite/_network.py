@@ -209,9 +209,22 @@ def restore_scale(values, exponents, what, remedy):
 
 
 def to_tensor(images, dtype, device):
-    """Images (n, P, Q, C) of any NumPy dtype as a tensor (n, C, P, Q)."""
+    """Images (n, P, Q, C) of any NumPy dtype as a tensor (n, C, P, Q).
+
+    Raises
+    ------
+    ValueError
+        Pixels exceed `dtype`.
+    """
     # A copy: PyTorch warns about arrays that it may not write to.
-    channels_first = np.array(images.transpose(0, 3, 1, 2), dtype=_name(dtype))
+    with np.errstate(over="ignore"):
+        channels_first = np.array(images.transpose(0, 3, 1, 2), dtype=_name(dtype))
+    if not np.isfinite(channels_first).all():
+        largest = float(abs(images).max())
+        raise ValueError(
+            f"pixels of up to {largest:.3g} exceed dtype={_name(dtype)!r}: scale the images, by "
+            "preprocessing.ImageStandardizer say, or use dtype='float64'."
+        )
     return torch.from_numpy(channels_first).to(device)
 
 
