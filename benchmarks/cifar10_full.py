@@ -176,7 +176,7 @@ def main():
         "correct": round(100 * float(np.mean(scores.argmax(axis=1) == data.y_test)), 2),
         "paper, 50 000 and 10 000 images": PAPER.get(options.depth),
         "usage": {phase: total_usage(folder / "usage", phase) for phase in PHASES},
-        **describe_machine(),
+        "machine": describe_machine(),
     }
     print(json.dumps(result, indent=2))
     if options.json:

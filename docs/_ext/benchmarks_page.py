@@ -258,9 +258,15 @@ SECTIONS = {
         "gradients beside Cholesky. The machine had other work meanwhile: processor seconds tell "
         "more than seconds.",
     ),
-    "nystroem_5000.csv": Section(
+    "cifar10_full.json": Section(
+        "All of CIFAR-10 on one machine",
+        "cifar10_full.py",
+        "50 000 training images, trace kernel: Gram matrix in a Zarr array, conjugate gradients, "
+        "predictions of the 10 000 test images. Usage sums over all runs of a phase.",
+    ),
+    "nystroem.csv": Section(
         "Landmarks",
-        "nystroem.py --n-train 5000",
+        "nystroem.py",
         "Per cent correct on CIFAR-10, seconds, processor seconds and peak memory in gigabytes "
         "against the number m of landmarks, beside other work on the machine.",
     ),
