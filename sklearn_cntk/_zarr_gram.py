@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 _CHUNK_WORK = 1e10
 _LARGEST_CHUNK = 1024
 
+# At least so many chunks a job, half of them if the matrix is symmetric: they end at different
+# times.
+_CHUNKS_A_JOB = 16
+
 
 class GramProgress(NamedTuple):
     """How far `gram_to_zarr` has come: chunks that are there, and chunks in all."""
@@ -223,13 +227,16 @@ class _Task(NamedTuple):
 
 
 def _chunks(array, symmetric):
-    """(rows, columns) of the chunks to compute, in random order, for the sake of other calls."""
+    """(rows, columns) of the chunks to compute, in random order, for the sake of other calls.
+
+    Those on the diagonal, with half of the work, come last, so that workers end together.
+    """
     rows, columns = chunk_slices(array)
     chunks = [
         pair for pair in product(rows, columns) if not symmetric or pair[0].start <= pair[1].start
     ]
     shuffle(chunks)
-    return chunks
+    return sorted(chunks, key=lambda pair: symmetric and pair[0] == pair[1])
 
 
 def _fill_chunk(task, X, Y, rows, columns):
@@ -258,6 +265,6 @@ def _chunk_size(n, m, job):
     work = max(_CHUNK_WORK, getattr(job.engine, "tile_work", 0))
     pairs = min(
         work / pair_work(job.architecture, job.readouts),
-        n * m / (8 * effective_n_jobs(job.n_jobs)),
+        n * m / (_CHUNKS_A_JOB * effective_n_jobs(job.n_jobs)),
     )
     return int(min(_LARGEST_CHUNK, max(16, np.sqrt(pairs) // 16 * 16)))
