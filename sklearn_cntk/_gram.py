@@ -107,8 +107,13 @@ class Tile(NamedTuple):
 
 def block_index(rows, columns):
     """What indexes the block of these rows and columns, by slices where they are consecutive."""
-    index = as_slice(rows), as_slice(columns)
-    return index if any(isinstance(k, slice) for k in index) else np.ix_(*index)
+    return slices_index(as_slice(rows), as_slice(columns))
+
+
+def slices_index(rows, columns):
+    """The same of what `as_slice` has returned."""
+    sliced = isinstance(rows, slice) or isinstance(columns, slice)
+    return (rows, columns) if sliced else np.ix_(rows, columns)
 
 
 def as_slice(index):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ._gram import Part, as_slice, block_index, pairs, tiles
+from ._gram import Part, as_slice, pairs, slices_index, tiles
 from ._images import flipped
 from ._store import Writer, digests, readout_name
 
@@ -168,7 +168,7 @@ class _Target:
         """Whether a record holds entries of these matrices."""
         if record.paired or not all(name in record.names for name in self.names):
             return False
-        return bool(self._places_in(record))
+        return any(self.x.of(x) and self.y.of(y) for x, y in _orders(record))
 
     def copy(self, record, planes):
         """Copy what a record holds, in either order of the images; `planes` are its values."""
@@ -185,13 +185,16 @@ class _Target:
     def _places_in(self, record):
         """(transposed, index into the matrices, index into the record) of each order it has."""
         found = []
-        for transposed, ids in enumerate(
-            [(record.rows, record.columns), (record.columns, record.rows)]
-        ):
+        for transposed, ids in enumerate(_orders(record)):
             x, y = self.x.of(ids[0]), self.y.of(ids[1])
             if x and y:
-                found.append((transposed, block_index(x[0], y[0]), block_index(x[1], y[1])))
+                found.append((transposed, slices_index(x[0], y[0]), slices_index(x[1], y[1])))
         return found
+
+
+def _orders(record):
+    """Digests (rows, columns) of a record, and of its mirror image."""
+    return (record.rows, record.columns), (record.columns, record.rows)
 
 
 class _Diagonal:

@@ -255,8 +255,7 @@ SECTIONS = {
         "Workers, stores, conjugate gradients",
         "cluster.py",
         "Two Dask workers beside one and beside threads; a Zarr array beside memory; conjugate "
-        "gradients beside Cholesky. The machine had other work meanwhile: processor seconds tell "
-        "more than seconds.",
+        "gradients beside Cholesky (this part beside other work on the machine).",
     ),
     "cifar10_full.json": Section(
         "All of CIFAR-10 on one machine",
@@ -268,7 +267,7 @@ SECTIONS = {
         "Landmarks",
         "nystroem.py",
         "Per cent correct on CIFAR-10, seconds, processor seconds and peak memory in gigabytes "
-        "against the number m of landmarks, beside other work on the machine.",
+        "against the number m of landmarks.",
     ),
     "small_data_cpu.json": Section(
         "Small data",
