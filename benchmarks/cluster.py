@@ -4,7 +4,7 @@
         [--quick] [--json FILE]
 
 ``scaling``: the same Gram matrix on a Dask cluster of one worker, of two workers of one thread
-each, and on two threads and one thread of this process, in turns.  ``zarr``: Gram matrices in a
+each, on two threads of this process and on one, in turns.  ``zarr``: Gram matrices in a
 Zarr array and in memory, in turns.  ``cg``: 20 000 images of CIFAR-10, from a float32 store, by
 conjugate gradients in a process of its own, whose peak resident memory is measured; predictions
 beside those of the Cholesky factorisation.  With ``--store`` the last one keeps its Gram matrix.

@@ -111,7 +111,7 @@ def block_index(rows, columns):
 
 
 def slices_index(rows, columns):
-    """The same of what `as_slice` has returned."""
+    """The same, of rows and columns that went through `as_slice`."""
     sliced = isinstance(rows, slice) or isinstance(columns, slice)
     return (rows, columns) if sliced else np.ix_(rows, columns)
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _CHUNK_WORK = 1e10
 _LARGEST_CHUNK = 1024
 
-# At least so many chunks a job, half of them if the matrix is symmetric: they end at different
+# Chunks a job, if they are not too small, half as many of a symmetric matrix: they end at different
 # times.
 _CHUNKS_A_JOB = 16
 

@@ -193,7 +193,9 @@ def test_benchmarks_without_machine_are_refused(missing, extension, tmp_path):
 def test_every_result_is_on_the_page(extension):
     benchmarks_page = extension("benchmarks_page")
     page = benchmarks_page.page(benchmarks_page.RESULTS)
-    for file in benchmarks_page.RESULTS.iterdir():
+    files = {file.name: file for file in benchmarks_page.RESULTS.iterdir()}
+    assert set(files) == set(benchmarks_page.SECTIONS)
+    for file in files.values():
         assert f"benchmarks/results/{file.name}`" in page
     ratio = json.loads((benchmarks_page.RESULTS / "neural_tangents_cpu.json").read_text())
     assert f"| {ratio['cases'][0]['ratio']:.0f} |" in page

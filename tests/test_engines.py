@@ -225,10 +225,10 @@ def test_triu(engine, triu, rng):
 
 
 def test_tiles_do_not_change_bits(rng):
-    X, Y = normal(rng, 9, (5, 4, 2)), normal(rng, 40, (5, 4, 2))
+    X, Y = normal(rng, 70, (5, 4, 2)), normal(rng, 40, (5, 4, 2))
     architecture = Architecture((5, 4, 2))
     whole = cpu.gram(X, Y, architecture, TRACE_AND_GAP)
-    for rows, columns in [((0, 1), (0, 1)), ((3, 8), (5, 38)), ((8, 9), (39, 40))]:
+    for rows, columns in [((0, 1), (0, 1)), ((30, 67), (5, 38)), ((69, 70), (39, 40))]:
         rows, columns = slice(*rows), slice(*columns)
         tile = cpu.gram(X[rows], Y[columns], architecture, TRACE_AND_GAP)
         np.testing.assert_array_equal(tile, whole[:, rows, columns])
@@ -263,6 +263,27 @@ def test_equal_images_lose_no_digits_in_float32(rng):
     values = cpu.gram(X, Y, architecture, readouts, dtype="float32")
     np.testing.assert_allclose(values, reference.gram(X, Y, architecture, readouts), rtol=2e-6)
     np.testing.assert_array_equal(values[:, 1], values[:, 3])
+
+
+@pytest.mark.parametrize("collide", [False, True])
+@pytest.mark.parametrize(
+    "dtypes", [("f4", "f4"), ("u1", "f4"), ("i8", "f8"), ("g", "f8"), ("?", "u1"), ("i8", "u8")]
+)
+def test_images_are_equal_as_the_engine_sees_them(dtypes, collide, monkeypatch):
+    """Across dtypes, with zeros of either sign, whatever their hashes are."""
+    if collide:
+        monkeypatch.setattr(cpu, "hash", lambda _: 0, raising=False)
+    X = np.array([[0, 1], [1, 1], [0, 1], [1, 0]]).astype(dtypes[0])
+    Y = np.array([[1, 0], [0, 1], [0, 0]]).astype(dtypes[1])
+    if Y.dtype.kind == "f":
+        Y[Y == 0] = -0.0
+    if dtypes[0] in ("i8", "g"):  # more digits than float64 has
+        X[1] += X[1] * np.array(2, X.dtype) ** 53
+        Y[2] = X[1] - 1 if dtypes == ("i8", "u8") else 2.0**53
+    x, y = cpu.identify(*(images.reshape(-1, 1, 2, 1) for images in (X, Y)))
+    equal = (X.astype("f8")[:, None] == Y.astype("f8")).all(axis=2)
+    np.testing.assert_array_equal(x[:, None] == y, equal)
+    assert equal.any()
 
 
 def test_zero_images_and_patches(engine, rng):

@@ -11,7 +11,8 @@ Planes are framed by `radius` zero columns and rows: the zero padding of the con
 
 Layouts (flat arrays of the working dtype, the last axis contiguous):
 
-    x tables  [image, layer, (1/s, s), row, column + radius]   y tables [..., lane] likewise
+    x tables  [image, layer, (1/s, s), row, column + radius]
+    y tables  [layer, (1/s, s), row, column + radius, lane] of one vector; x tables too, of pairs
     x pixels  [image, row, column, channel]                    y pixels [..., lane] likewise
     layers    [layer, SLOTS]: coefficients of p, of r, and the factor of κ₀
 """

@@ -52,18 +52,20 @@ def identify(X, Y):
     dtype = np.result_type(X, Y)
     if dtype.kind not in "fiu" or dtype.itemsize > 8:
         dtype = np.float64
-    seen = {}
-    n_seen = 0
-    ids = []
-    for images in (X, Y):
-        for image in images:
-            pixels = np.add(image, 0, dtype=dtype)  # a copy in C order in which -0.0 is 0.0
-            namesakes = seen.setdefault(hash(pixels.tobytes()), [])
-            number = next((k for k, other in namesakes if np.array_equal(image, other)), n_seen)
-            if number == n_seen:
-                namesakes.append((number, image))
-                n_seen += 1
-            ids.append(number)
+
+    def pixels(image):
+        return np.add(image, 0, dtype=dtype)  # -0.0 becomes 0.0
+
+    firsts, of_hash, ids = [], {}, []
+    for image in (*X, *Y):
+        mine = pixels(image)
+        candidates = of_hash.setdefault(hash(mine.tobytes()), [])
+        same = (k for k in candidates if np.array_equal(mine, pixels(firsts[k])))
+        number = next(same, len(firsts))
+        if number == len(firsts):
+            firsts.append(image)
+            candidates.append(number)
+        ids.append(number)
     return np.split(np.array(ids, dtype=np.intp), [len(X)])
 
 

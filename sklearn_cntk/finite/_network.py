@@ -220,10 +220,10 @@ def to_tensor(images, dtype, device):
     with np.errstate(over="ignore"):
         channels_first = np.array(images.transpose(0, 3, 1, 2), dtype=_name(dtype))
     if not np.isfinite(channels_first).all():
-        largest = float(abs(images).max())
+        remedy = ", or use dtype='float64'" if dtype == torch.float32 else ""
         raise ValueError(
-            f"pixels of up to {largest:.3g} exceed dtype={_name(dtype)!r}: scale the images, by "
-            "preprocessing.ImageStandardizer say, or use dtype='float64'."
+            f"pixels of up to {abs(images).max():.3g} exceed dtype={_name(dtype)!r}: scale the "
+            f"images, by preprocessing.ImageStandardizer say{remedy}."
         )
     return torch.from_numpy(channels_first).to(device)
 
