@@ -72,8 +72,8 @@ def plot(rows, file):
         for row in mine:
             if row["landmarks"] == "exact":
                 panels[0].axhline(float(row["correct"]), color=color, lw=1, label=f"{n}, exact")
-                panels[0].set_ylim(top=float(row["correct"]) + 1)  # the line, not the frame
     panels[0].set(xscale="log", xlabel="landmarks", ylabel="test accuracy, %")
+    panels[0].set_ylim(top=max(float(row["correct"]) for row in rows) + 1)  # lines, not the frame
     panels[1].set(xscale="log", yscale="log", xlabel="landmarks", ylabel="fit, CPU seconds")
     panels[0].legend(fontsize="small")
     figure.tight_layout()

@@ -39,24 +39,23 @@ def run(function, shared, arguments, n_jobs):
     backend, _ = get_active_backend()
     name = type(backend).__name__
     context = nullcontext()
-    distinct = {id(item): item for item in shared}  # Y may be X
+    objects = {id(item): item for item in shared}  # Y may be X, and is sent once then
     if name == "DaskDistributedBackend":
         # Every worker gets a copy beforehand, so that any of them may be lost.
-        objects = {key: _DaskObject(item) for key, item in distinct.items()}
+        objects = {key: _DaskObject(item) for key, item in objects.items()}
         try:
             context = parallel_config(_on_workers(backend, objects.values()))
         except OSError as error:  # Dask's own are
-            size = sum(getattr(item, "nbytes", 0) for item in distinct.values()) / 1e6
+            size = sum(getattr(item.get(), "nbytes", 0) for item in objects.values()) / 1e6
             raise RuntimeError(
                 f"{size:.0f} MB of images, which every Dask worker gets, could not be sent: is the "
                 "cluster still there, and is that well below each worker's memory_limit?"
             ) from error
-        shared = tuple(objects[id(item)] for item in shared)
     elif name == "RayBackend":
         import ray
 
-        objects = {key: _RayObject(ray.put(item)) for key, item in distinct.items()}
-        shared = tuple(objects[id(item)] for item in shared)
+        objects = {key: _RayObject(ray.put(item)) for key, item in objects.items()}
+    shared = tuple(objects[id(item)] for item in shared)
     streams = backend.supports_return_generator or name == "SequentialBackend"
     return_as = "generator_unordered" if streams else "list"
     with context:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import joblib
 import numpy as np
@@ -33,13 +33,26 @@ def large_gram():
     return LARGE_KERNEL(LARGE)
 
 
-@pytest.fixture(scope="module")
-def two_workers(dask):
+@contextmanager
+def client_of_two(dask):
     """A client of two workers, processes of one thread each."""
     with (
         dask.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         dask.Client(cluster) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def two_workers(dask):
+    with client_of_two(dask) as client:
+        yield client
+
+
+@pytest.fixture
+def fresh_cluster(dask):
+    """Of workers that have computed nothing, and end with the test."""
+    with client_of_two(dask) as client:
         yield client
 
 
@@ -109,29 +122,25 @@ def test_tiles_come_straight_from_the_workers(cluster):
         scheduler.handlers["gather"] = gather
 
 
-def test_options_of_dask_are_kept(cluster):
+def test_options_of_dask_are_kept(fresh_cluster):
     """Calls run where the user says, and as the user says."""
     expected = CNTK(3)(IMAGES)
-    cluster.restart()  # for workers that have computed nothing
-    address, other = cluster.scheduler_info()["workers"]
-    submit, submitted = cluster.submit, []
+    address, other = fresh_cluster.scheduler_info()["workers"]
+    submit, submitted = fresh_cluster.submit, []
 
     def recorded(*args, **options):
         submitted.append(options)
         return submit(*args, **options)
 
-    cluster.submit = recorded
-    try:
-        with joblib.parallel_config(
-            backend="dask", workers=[address], priority=5, wait_for_workers_timeout=7
-        ):
-            np.testing.assert_array_equal(CNTK(3)(IMAGES), expected)
-            backend = _parallel._on_workers(get_active_backend()[0], ())
-    finally:
-        del cluster.submit
+    fresh_cluster.submit = recorded
+    with joblib.parallel_config(
+        backend="dask", workers=[address], priority=5, wait_for_workers_timeout=7
+    ):
+        np.testing.assert_array_equal(CNTK(3)(IMAGES), expected)
+        backend = _parallel._on_workers(get_active_backend()[0], ())
     assert backend.wait_for_workers_timeout == 7
     assert {options["priority"] for options in submitted} == {5}
-    computed = cluster.run(lambda: "sklearn_cntk._engines.cpu" in sys.modules)
+    computed = fresh_cluster.run(lambda: "sklearn_cntk._engines.cpu" in sys.modules)
     assert computed == {address: True, other: False}
 
 
@@ -166,7 +175,7 @@ def test_relative_stores_are_those_of_this_process(cluster, tmp_path, monkeypatc
     assert not list((tmp_path / "there").iterdir())
 
 
-def test_dask_workers_choose_their_engine(cluster, tmp_path):
+def test_dask_workers_choose_their_engine(fresh_cluster, tmp_path):
     """Workers that find GPUs, here made of the CPU engine, use them; this process has none."""
 
     def pretend_gpus():
@@ -194,16 +203,13 @@ def test_dask_workers_choose_their_engine(cluster, tmp_path):
     pytest.importorskip("zarr", reason="Gram matrices on disk need the extra zarr")
     kernel = CNTK(3, device="auto")
     expected = kernel(IMAGES)
-    cluster.run(pretend_gpus)
-    try:
-        with joblib.parallel_config(backend="dask"):
-            np.testing.assert_array_equal(kernel(IMAGES), expected)
-            tiles = sum(cluster.run(calls).values())
-            assert tiles > 0
-            gram_to_zarr(kernel, IMAGES, store=str(tmp_path / "gram"))
-            assert sum(cluster.run(calls).values()) > tiles
-    finally:
-        cluster.restart()
+    fresh_cluster.run(pretend_gpus)
+    with joblib.parallel_config(backend="dask"):
+        np.testing.assert_array_equal(kernel(IMAGES), expected)
+        tiles = sum(fresh_cluster.run(calls).values())
+        assert tiles > 0
+        gram_to_zarr(kernel, IMAGES, store=str(tmp_path / "gram"))
+        assert sum(fresh_cluster.run(calls).values()) > tiles
 
 
 class Accident:

@@ -371,9 +371,7 @@ def test_cupy_arrays_are_accepted(rng):
 
 # --- the compiler for GPUs ----------------------------------------------------------------------
 
-needs_nvrtc = pytest.mark.skipif(
-    nvrtc.library() is None, reason="NVIDIA's compiler is missing: pip install sklearn-cntk[test]"
-)
+needs_nvrtc = pytest.mark.skipif(nvrtc.library() is None, reason="needs NVRTC, of the extra test")
 
 
 class CompilingDevice(cuda_host.HostDevice):
