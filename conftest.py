@@ -10,7 +10,7 @@ import pytest
 _NEEDS = {
     "sklearn_cntk/finite": "torch",
     "sklearn_cntk/plotting": "matplotlib",
-    "sklearn_cntk/_zarr_gram.py": "zarr",
+    "sklearn_cntk/zarr_grams.py": "zarr",
 }
 collect_ignore = [path for path, module in _NEEDS.items() if find_spec(module) is None]
 collect_ignore.append("tests/typing")  # for type checkers, not to be run

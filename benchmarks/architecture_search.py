@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._candidates import leave_one_out
+from sklearn_cntk._models.candidates import leave_one_out
 from sklearn_cntk.datasets import load_cifar10
 from sklearn_cntk.finite import CNNClassifier
 

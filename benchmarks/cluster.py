@@ -26,7 +26,7 @@ from machine import describe_machine
 from sklearn.base import clone
 
 from sklearn_cntk import CNTK, CNTKClassifier, gram_to_zarr
-from sklearn_cntk._gram_operators import ZarrGram
+from sklearn_cntk._linalg.gram_operators import ZarrGram
 from sklearn_cntk.datasets import load_cifar10
 
 PARTS = ("scaling", "zarr", "cg")

@@ -38,8 +38,8 @@ from table1 import DEPTHS, rows_of_column
 from throughput import DEPTH, SHAPES, gpu_cases, gpu_facts, measure_gpu, write_json
 
 from sklearn_cntk import CNTK, cntk_path
-from sklearn_cntk._device_solver import DeviceMatrix, _solve, needed_bytes
 from sklearn_cntk._engines import select_engine
+from sklearn_cntk._linalg.gpu_ridge import DeviceMatrix, _solve, needed_bytes
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("tests", "errors", "throughput", "traces", "solve", "ncu", "table1-gap", "table1-v")

@@ -8,7 +8,7 @@ from pathlib import Path
 from joblib import cpu_count
 
 from sklearn_cntk import __version__
-from sklearn_cntk._machine import cpu_model
+from sklearn_cntk._selftest.machine import cpu_model
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "joblib")
 

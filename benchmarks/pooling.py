@@ -17,7 +17,7 @@ import numpy as np
 from machine import describe_machine
 
 from sklearn_cntk import CNTKClassifier, cntk_path
-from sklearn_cntk._solvers import ridge_dual
+from sklearn_cntk._linalg.ridge import ridge_dual
 from sklearn_cntk.datasets import load_cifar10
 
 

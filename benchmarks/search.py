@@ -26,7 +26,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, cntk_path
-from sklearn_cntk._store import digests
+from sklearn_cntk._store.entries import digests
 
 DEPTHS = (21, 11, 6, 4, 3)
 GAPS = (True, False)

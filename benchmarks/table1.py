@@ -21,8 +21,8 @@ from machine import describe_machine
 from scipy.linalg import LinAlgError, LinAlgWarning
 
 from sklearn_cntk import CNTKClassifier, cntk_path
-from sklearn_cntk._device_solver import roomy_device, solve_on_device
-from sklearn_cntk._solvers import ridge_dual
+from sklearn_cntk._linalg.gpu_ridge import roomy_device, solve_on_device
+from sklearn_cntk._linalg.ridge import ridge_dual
 from sklearn_cntk.datasets import load_cifar10
 
 DEPTHS = (3, 4, 6, 11, 21)

@@ -15,8 +15,8 @@ import numpy as np
 from cells import Cells, add_common_arguments, print_table, write_csv
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._candidates import leave_one_out
-from sklearn_cntk._solvers import ridge_dual
+from sklearn_cntk._linalg.ridge import ridge_dual
+from sklearn_cntk._models.candidates import leave_one_out
 from sklearn_cntk.datasets import load_cifar10
 from sklearn_cntk.finite import EmpiricalCNTK
 

@@ -22,7 +22,7 @@ from joblib import cpu_count
 from machine import describe_machine
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._engines._bound import arithmetic_bound, multiplications
+from sklearn_cntk._engines.cpu.roofline import arithmetic_bound, multiplications
 
 DEPTH = 11
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3)]

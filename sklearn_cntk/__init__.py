@@ -1,12 +1,11 @@
 """Exact convolutional neural tangent kernels for scikit-learn."""
 
-from ._path import cntk_path
-from ._store import KernelStore, clear_memory
+from ._store.entries import KernelStore, clear_memory
 from ._version import __version__
-from ._zarr_gram import gram_progress, gram_to_zarr
 from .estimators import CNTKClassifier, CNTKRegressor
-from .kernels import CNTK
+from .kernels import CNTK, cntk_path
 from .search import CNTKClassifierCV, CNTKRegressorCV
+from .zarr_grams import gram_progress, gram_to_zarr
 
 __all__ = [
     "CNTK",

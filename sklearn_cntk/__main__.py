@@ -2,7 +2,7 @@
 
 import sys
 
-from ._self_test import main
+from ._selftest.report import main
 
 if __name__ == "__main__":
     sys.exit(main())

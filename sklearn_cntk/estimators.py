@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from ._blas import threads_for
-from ._doc_links import DocumentationLink
-from ._dynamics import GradientFlow, StagedClassification, StagedRegression, check_training_time
-from ._images import as_images, on_host
-from ._posterior import Posterior
-from ._solver_choice import Solver
-from ._solvers import ridge_dual
-from ._tasks import ClassificationTask, RegressionTask
-from ._training_rows import choose_rows
+from ._linalg.gradient_flow import GradientFlow
+from ._linalg.ridge import ridge_dual
+from ._linalg.threads import threads_for
+from ._models.base import ImageEstimator
+from ._models.posterior import Posterior
+from ._models.solver import Solver
+from ._models.staged import StagedClassification, StagedRegression
+from ._models.tasks import ClassificationTask, RegressionTask
+from ._models.training_rows import choose_rows
+from ._support.checks import check_alpha, check_training_time
+from ._support.images import on_host
 from .kernels import CNTK
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from ._typing import (
+    from ._store.entries import Memory
+    from ._support.typing import (
         Any,
         Array,
         ArrayLike,
@@ -31,44 +32,10 @@ if TYPE_CHECKING:
         FloatArray,
         ImageShape,
         Landmarks,
-        Memory,
         RandomState,
         SolverName,
         TrainedLayers,
     )
-
-
-def check_alpha(alpha):
-    """Raise unless `alpha` is a ridge."""
-    if isinstance(alpha, bool) or not isinstance(alpha, Real):
-        raise TypeError(f"alpha must be a number, got {alpha!r}.")
-    if not 0 <= float(alpha) < np.inf:
-        raise ValueError(f"alpha={alpha} is no ridge: use a finite number of 0 or more.")
-
-
-class ImageEstimator(DocumentationLink, BaseEstimator):
-    """An estimator with `image_shape` whose X are images."""
-
-    if TYPE_CHECKING:
-        image_shape: ImageShape
-        image_shape_: tuple[int, int, int]
-        n_features_in_: int
-        feature_names_in_: Array
-
-    def _check_images(self, X, *, reset):
-        """Images of X; its features are recorded, or compared with those of fit."""
-        X = on_host(X)
-        shape = self.image_shape if reset else self.image_shape_
-        n_dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
-        if not reset and n_dimensions == 2:  # scikit-learn's message where only the width differs
-            validate_data(self, X, reset=False, skip_check_array=True)
-        images = as_images(X, shape, estimator=self, fitted=not reset)
-        if reset:
-            flat = X if n_dimensions == 2 else images.reshape(len(images), -1)
-            validate_data(self, flat, skip_check_array=True)
-            _, rows, columns, channels = images.shape
-            self.image_shape_ = rows, columns, channels
-        return images
 
 
 class _CNTKEstimator(ImageEstimator):

@@ -10,12 +10,12 @@ from scipy.linalg import eigh
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .estimators import ImageEstimator
+from ._models.base import ImageEstimator
 
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from ._typing import ArrayLike, FloatArray, ImageShape
+    from ._support.typing import ArrayLike, FloatArray, ImageShape
 
 
 class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):

@@ -15,25 +15,27 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from ._candidates import report_failures, score_candidates, search_results
-from ._images import on_host
-from ._job import Job
-from ._memory import check_memory
-from ._path import check_sequence, path_readouts
-from ._tasks import ClassificationTask, RegressionTask
-from .estimators import CNTKClassifier, CNTKRegressor, ImageEstimator, check_alpha
+from ._compute.job import Job
+from ._models.base import ImageEstimator
+from ._models.candidates import report_failures, score_candidates, search_results
+from ._models.tasks import ClassificationTask, RegressionTask
+from ._support.checks import check_alpha, check_sequence
+from ._support.images import on_host
+from ._support.network import path_readouts
+from ._support.ram import check_memory
+from .estimators import CNTKClassifier, CNTKRegressor
 from .kernels import CNTK
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from ._typing import (
+    from ._store.entries import Memory
+    from ._support.typing import (
         Any,
         ArrayLike,
         Cv,
         Dtype,
         ImageShape,
-        Memory,
         Scoring,
         Sequence,
         TrainedLayers,

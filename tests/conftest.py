@@ -10,7 +10,10 @@ import cuda_host
 import numpy as np
 import pytest
 
-from sklearn_cntk._engines import _devices, cpu, cuda, reference
+from sklearn_cntk._engines import reference
+from sklearn_cntk._engines.cpu import engine as cpu
+from sklearn_cntk._engines.cuda import devices as _devices
+from sklearn_cntk._engines.cuda import engine as cuda
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-import sklearn_cntk._job
+import sklearn_cntk._compute.job
 from sklearn_cntk import CNTK
-from sklearn_cntk._engines import cpu
-from sklearn_cntk._store import digests
+from sklearn_cntk._engines.cpu import engine as cpu
+from sklearn_cntk._store.entries import digests
 
 
 class CountingEngine:
@@ -49,8 +49,11 @@ def files(folder, pattern="*/*.blocks"):
 
 def as_without(plain, X, Y):
     """The kernel's values by the plain CPU engine, which no counter sees."""
-    counted, sklearn_cntk._job.select_engine = sklearn_cntk._job.select_engine, lambda device: cpu
+    counted, sklearn_cntk._compute.job.select_engine = (
+        sklearn_cntk._compute.job.select_engine,
+        lambda device: cpu,
+    )
     try:
         return plain.diag(X) if isinstance(Y, str) else plain(X, Y)
     finally:
-        sklearn_cntk._job.select_engine = counted
+        sklearn_cntk._compute.job.select_engine = counted

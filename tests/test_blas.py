@@ -6,7 +6,7 @@ import threading
 import pytest
 from threadpoolctl import threadpool_info
 
-from sklearn_cntk._blas import one_thread, threads_for
+from sklearn_cntk._linalg.threads import one_thread, threads_for
 
 
 @pytest.fixture(autouse=True)

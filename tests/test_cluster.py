@@ -14,7 +14,8 @@ import pytest
 from joblib.parallel import get_active_backend
 from sklearn.datasets import load_digits
 
-from sklearn_cntk import CNTK, CNTKClassifier, _parallel, gram_progress, gram_to_zarr
+from sklearn_cntk import CNTK, CNTKClassifier, gram_progress, gram_to_zarr
+from sklearn_cntk._compute import parallel as _parallel
 
 IMAGES = load_digits().images[:160]
 LABELS = load_digits().target[:160]
@@ -75,7 +76,7 @@ def test_dask_computes_the_same(cluster, tmp_path):
         model.fit(IMAGES[:100], LABELS[:100])
         np.testing.assert_array_equal(model.decision_function(IMAGES[100:]), expected)
         np.testing.assert_array_equal(CNTK(3).diag(IMAGES), diagonal)
-    ran = cluster.run(lambda: "sklearn_cntk._engines.cpu" in sys.modules)
+    ran = cluster.run(lambda: "sklearn_cntk._engines.cpu.engine" in sys.modules)
     assert any(ran.values())
 
 
@@ -140,7 +141,7 @@ def test_options_of_dask_are_kept(fresh_cluster):
         backend = _parallel._on_workers(get_active_backend()[0], ())
     assert backend.wait_for_workers_timeout == 7
     assert {options["priority"] for options in submitted} == {5}
-    computed = fresh_cluster.run(lambda: "sklearn_cntk._engines.cpu" in sys.modules)
+    computed = fresh_cluster.run(lambda: "sklearn_cntk._engines.cpu.engine" in sys.modules)
     assert computed == {address: True, other: False}
 
 
@@ -152,7 +153,7 @@ def test_one_dask_worker_computes(dask):
         joblib.parallel_config(backend="dask"),
     ):
         CNTK(3)(IMAGES)
-        assert all(client.run(lambda: "sklearn_cntk._engines.cpu" in sys.modules).values())
+        assert all(client.run(lambda: "sklearn_cntk._engines.cpu.engine" in sys.modules).values())
 
 
 def test_relative_stores_are_those_of_this_process(cluster, tmp_path, monkeypatch):
@@ -314,8 +315,9 @@ def test_dask_scheduler_lost(dask, tmp_path):
 RUN = """
 import sys
 import numpy as np
-from sklearn_cntk import CNTK, gram_to_zarr, _job
-from sklearn_cntk._engines import cpu
+from sklearn_cntk import CNTK, gram_to_zarr
+from sklearn_cntk._compute import job as _job
+from sklearn_cntk._engines.cpu import engine as cpu
 
 store, log = sys.argv[1:]
 

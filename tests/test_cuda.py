@@ -10,8 +10,12 @@ import pytest
 from pretended_cupy import pretend_cupy, pretend_gpus
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, _engines
-from sklearn_cntk._architecture import Architecture, Readout
-from sklearn_cntk._engines import _cuda_images, _devices, cpu, cuda, reference
+from sklearn_cntk._engines import reference
+from sklearn_cntk._engines.cpu import engine as cpu
+from sklearn_cntk._engines.cuda import devices as _devices
+from sklearn_cntk._engines.cuda import engine as cuda
+from sklearn_cntk._engines.cuda import images as _cuda_images
+from sklearn_cntk._support.network import Architecture, Readout
 
 READOUTS = [Readout(d, g, t) for d in (3, 4) for g in (True, False) for t in ("all", "last")]
 READOUTS += [Readout(4, True, "hidden"), Readout(3, False, "hidden"), Readout(2, False)]

@@ -11,10 +11,11 @@ from pretended_cupy import pretend_gpus
 from scipy.linalg import LinAlgError, LinAlgWarning
 from scipy.linalg.lapack import dpocon
 
-from sklearn_cntk import CNTKClassifier, CNTKRegressor, _device_solver
-from sklearn_cntk._device_solver import DeviceMatrix, _solve, needed_bytes, roomy_device
-from sklearn_cntk._engines import _devices
-from sklearn_cntk._solvers import ridge_dual
+from sklearn_cntk import CNTKClassifier, CNTKRegressor
+from sklearn_cntk._engines.cuda import devices as _devices
+from sklearn_cntk._linalg import gpu_ridge as _device_solver
+from sklearn_cntk._linalg.gpu_ridge import DeviceMatrix, _solve, needed_bytes, roomy_device
+from sklearn_cntk._linalg.ridge import ridge_dual
 
 
 def definite(rng, n, smallest=1e-3):
@@ -158,7 +159,7 @@ def test_the_host_never_holds_the_matrix(gpus, monkeypatch, rng):
     zeros = gpus.zeros
     gpus.zeros = lambda *a: on_the_gpu.append(np.prod(a[0]) * 8) or zeros(*a)
     monkeypatch.setattr(_device_solver, "PANEL", 32)
-    monkeypatch.setattr("sklearn_cntk._engines.cuda.Engine.largest_tile", 32)
+    monkeypatch.setattr("sklearn_cntk._engines.cuda.engine.Engine.largest_tile", 32)
     tracemalloc.start()
     model.fit(X, y)
     _, peak = tracemalloc.get_traced_memory()
@@ -182,7 +183,7 @@ def test_what_stays_on_the_host(gpus, monkeypatch, capsys, rng):
     def never(*arguments):
         raise AssertionError
 
-    monkeypatch.setattr("sklearn_cntk._solver_choice.ridge_dual_on_device", never)
+    monkeypatch.setattr("sklearn_cntk._models.solver.ridge_dual_on_device", never)
     settings = {"depth": 3, "device": "cuda", "dtype": "float64", "n_jobs": 1}
     expected = CNTKRegressor(**settings | {"device": "cpu"}).fit(X, y).dual_coef_
     CNTKRegressor(training_time=1.0, **settings).fit(X, y)

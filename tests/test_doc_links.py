@@ -12,7 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
 
 import sklearn_cntk
-from sklearn_cntk import CNTK, CNTKClassifier, _doc_links, preprocessing
+from sklearn_cntk import CNTK, CNTKClassifier, preprocessing
+from sklearn_cntk._models import doc_links as _doc_links
 
 
 def public_estimators():

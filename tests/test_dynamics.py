@@ -5,7 +5,9 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, _job, _memory
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor
+from sklearn_cntk._compute import job as _job
+from sklearn_cntk._support import ram as _memory
 
 N = 30
 DIGITS = load_digits()

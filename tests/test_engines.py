@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llvmlite.binding import get_host_cpu_features
 
-from sklearn_cntk._architecture import Architecture, Readout, lap_weights
-from sklearn_cntk._engines import cpu, reference
+from sklearn_cntk._engines import reference
+from sklearn_cntk._engines.cpu import engine as cpu
+from sklearn_cntk._support.network import Architecture, Readout, lap_weights
 
 ORACLE = np.load(Path(__file__).parent / "data" / "oracle" / "kernel_values.npz")
 SPEC = json.loads(str(ORACLE["spec"]))
@@ -153,8 +154,9 @@ def test_vectors_of_avx2():
     """Machines without AVX-512 have shorter vectors; here as if this one were such a machine."""
     code = """
 import numpy as np
-from sklearn_cntk._architecture import Architecture, Readout
-from sklearn_cntk._engines import cpu, reference
+from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk._engines import reference
+from sklearn_cntk._engines.cpu import engine as cpu
 assert cpu.VECTOR_BYTES == 32
 images = np.random.default_rng(0).normal(size=(21, 5, 6, 2))
 architecture, readouts = Architecture((5, 6, 2)), [Readout(4), Readout(3, False, "hidden")]

@@ -20,17 +20,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_cntk import (
-    CNTK,
-    CNTKClassifier,
-    CNTKRegressor,
-    _cholesky,
-    _gram,
-    _job,
-    _stored_gram,
-)
-from sklearn_cntk._solvers import ridge_dual
-from sklearn_cntk._training_rows import choose_rows
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor
+from sklearn_cntk._compute import cached as _stored_gram
+from sklearn_cntk._compute import job as _job
+from sklearn_cntk._compute import tiles as _gram
+from sklearn_cntk._linalg import cholesky as _cholesky
+from sklearn_cntk._linalg.ridge import ridge_dual
+from sklearn_cntk._models.training_rows import choose_rows
 
 N = 60
 DIGITS = load_digits()

@@ -484,7 +484,7 @@ def test_shapes_that_do_not_fit():
 
 def test_too_many_features(monkeypatch):
     features = RandomCNTKFeatures(3, width=64).fit(IMAGES[:5])
-    monkeypatch.setattr("sklearn_cntk._memory.available_bytes", lambda: 1000)
+    monkeypatch.setattr("sklearn_cntk._support.ram.available_bytes", lambda: 1000)
     with pytest.raises(MemoryError, match="features of 5 images needs .* EmpiricalCNTK"):
         features.transform(IMAGES[:5])
 

@@ -13,7 +13,7 @@ import pytest
 from pretended_cupy import pretend_gpus
 
 from sklearn_cntk import CNTKClassifier
-from sklearn_cntk._engines import _devices
+from sklearn_cntk._engines.cuda import devices as _devices
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

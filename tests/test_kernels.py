@@ -18,9 +18,11 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC
 
-from sklearn_cntk import CNTK, CNTKRegressor, _job
-from sklearn_cntk._architecture import Architecture, Readout
-from sklearn_cntk._engines import cpu, reference
+from sklearn_cntk import CNTK, CNTKRegressor
+from sklearn_cntk._compute import job as _job
+from sklearn_cntk._engines import reference
+from sklearn_cntk._engines.cpu import engine as cpu
+from sklearn_cntk._support.network import Architecture, Readout
 
 N, M = 40, 12
 DIGITS = load_digits()

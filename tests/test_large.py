@@ -11,19 +11,14 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_cntk import (
-    CNTK,
-    CNTKClassifier,
-    CNTKRegressor,
-    _memory,
-    _solver_choice,
-    gram_progress,
-)
-from sklearn_cntk._cg import ridge_cg
-from sklearn_cntk._engines import cpu
-from sklearn_cntk._gram_operators import ArrayGram, ZarrGram
-from sklearn_cntk._pivoted_cholesky import randomly_pivoted_cholesky, shifted_cholesky
-from sklearn_cntk._solvers import ridge_dual
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor, gram_progress
+from sklearn_cntk._engines.cpu import engine as cpu
+from sklearn_cntk._linalg.conjugate_gradients import ridge_cg
+from sklearn_cntk._linalg.gram_operators import ArrayGram, ZarrGram
+from sklearn_cntk._linalg.pivoted_cholesky import randomly_pivoted_cholesky, shifted_cholesky
+from sklearn_cntk._linalg.ridge import ridge_dual
+from sklearn_cntk._models import solver as _solver_choice
+from sklearn_cntk._support import ram as _memory
 
 IMAGES = load_digits().images[:150]
 LABELS = load_digits().target[:150]

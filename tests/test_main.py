@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_cntk import __version__, _machine, _reference_values, _self_test
-from sklearn_cntk._engines import _bound, cpu, cuda
+from sklearn_cntk import __version__
+from sklearn_cntk._engines.cpu import engine as cpu
+from sklearn_cntk._engines.cpu import roofline as _bound
+from sklearn_cntk._engines.cuda import engine as cuda
+from sklearn_cntk._selftest import machine as _machine
+from sklearn_cntk._selftest import reference_values as _reference_values
+from sklearn_cntk._selftest import report as _self_test
 
 ORACLE = np.load(Path(__file__).parent / "data" / "oracle" / "kernel_values.npz")
 
@@ -97,7 +102,7 @@ def test_unusable_gpu_has_a_reason(monkeypatch):
         raise RuntimeError("the driver is too old")
 
     monkeypatch.setattr(_machine, "find_spec", lambda name: object())
-    monkeypatch.setattr(_machine._devices, "open_devices", fail)
+    monkeypatch.setattr(_machine.devices, "open_devices", fail)
     assert _machine.gpus() == ([], "the driver is too old")
 
 

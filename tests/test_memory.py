@@ -2,7 +2,7 @@
 
 import pytest
 
-from sklearn_cntk._memory import available_bytes, control_group_bytes
+from sklearn_cntk._support.ram import available_bytes, control_group_bytes
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 import pytest
 
-from sklearn_cntk import _parallel
+from sklearn_cntk._compute import parallel as _parallel
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from sklearn_cntk import CNTK, _job, _memory, cntk_path
+from sklearn_cntk import CNTK, cntk_path
+from sklearn_cntk._compute import job as _job
+from sklearn_cntk._support import ram as _memory
 
 IMAGES = load_digits().images[:40]
 

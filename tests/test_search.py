@@ -7,17 +7,11 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_cntk import (
-    CNTK,
-    CNTKClassifier,
-    CNTKClassifierCV,
-    CNTKRegressor,
-    CNTKRegressorCV,
-    _gram,
-    _job,
-    _memory,
-)
-from sklearn_cntk._candidates import leave_one_out
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, CNTKRegressorCV
+from sklearn_cntk._compute import job as _job
+from sklearn_cntk._compute import tiles as _gram
+from sklearn_cntk._models.candidates import leave_one_out
+from sklearn_cntk._support import ram as _memory
 
 N = 50
 IMAGES, LABELS = load_digits().images[:N], load_digits().target[:N] % 3

@@ -16,7 +16,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.model_selection import GridSearchCV, KFold
 
-import sklearn_cntk._job
+import sklearn_cntk._compute.job
 from sklearn_cntk import (
     CNTK,
     CNTKClassifier,
@@ -26,8 +26,8 @@ from sklearn_cntk import (
     clear_memory,
     cntk_path,
 )
-from sklearn_cntk._store import digests
-from sklearn_cntk._stored_gram import Distinct, stored_diagonals, stored_gram
+from sklearn_cntk._compute.cached import Distinct, stored_diagonals, stored_gram
+from sklearn_cntk._store.entries import digests
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def images(rng):
 @pytest.fixture
 def counting(monkeypatch):
     engine = CountingEngine()
-    monkeypatch.setattr(sklearn_cntk._job, "select_engine", lambda device: engine)
+    monkeypatch.setattr(sklearn_cntk._compute.job, "select_engine", lambda device: engine)
     return engine
 
 
@@ -187,9 +187,9 @@ def test_gaussian_process_with_optimizer(digits, tmp_path, counting):
 RUN = """
 import sys
 import numpy as np
-import sklearn_cntk._job
+import sklearn_cntk._compute.job
 from sklearn_cntk import CNTK
-from sklearn_cntk._engines import cpu
+from sklearn_cntk._engines.cpu import engine as cpu
 
 class Engine:
     computed = 0
@@ -201,10 +201,10 @@ class Engine:
         print("tile", Engine.computed, flush=True)
         return values
 
-sklearn_cntk._job.select_engine = lambda device: Engine()
+sklearn_cntk._compute.job.select_engine = lambda device: Engine()
 # As small beside this run as tiles and waits are beside a longer one.
-sklearn_cntk._gram._TILE_WORK = 1e8
-sklearn_cntk._store._SHORTEST_WAIT = 0.05
+sklearn_cntk._compute.tiles._TILE_WORK = 1e8
+sklearn_cntk._store.entries._SHORTEST_WAIT = 0.05
 images = np.random.default_rng(0).normal(size=(int(sys.argv[2]), 14, 14))
 K = CNTK(11, memory=sys.argv[1], n_jobs=1)(images)
 np.save(sys.argv[3], K)
@@ -301,7 +301,7 @@ def test_size_limit_evicts_what_was_not_used_for_longest(tmp_path, rng, counting
 
 
 def test_many_small_files_are_joined(images, tmp_path, counting, monkeypatch):
-    monkeypatch.setattr(sklearn_cntk._store, "_MANY_FILES", 5)
+    monkeypatch.setattr(sklearn_cntk._store.entries, "_MANY_FILES", 5)
     stored, plain = kernels(tmp_path)
     for i in range(12):
         stored(images[i : i + 1], images[:12])
@@ -338,7 +338,7 @@ def test_images_identified_once(images, tmp_path, counting, monkeypatch):
         hashed.append(len(images))
         return digests(images)
 
-    monkeypatch.setattr(sklearn_cntk._stored_gram, "digests", digests_of)
+    monkeypatch.setattr(sklearn_cntk._compute.cached, "digests", digests_of)
     known = Distinct(training)
     options = {"advance": lambda pairs: None, **job._options()}
     for start in (12, 18, 24):

@@ -11,10 +11,10 @@ import pytest
 from counting_engine import CountingEngine, as_without, files, kernels
 from sklearn.base import clone
 
-import sklearn_cntk._job
-import sklearn_cntk._store
+import sklearn_cntk._compute.job
+import sklearn_cntk._store.entries
 from sklearn_cntk import CNTK, KernelStore, clear_memory
-from sklearn_cntk._store import Space, digests, read_records
+from sklearn_cntk._store.entries import Space, digests, read_records
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def images(rng):
 @pytest.fixture
 def counting(monkeypatch):
     engine = CountingEngine()
-    monkeypatch.setattr(sklearn_cntk._job, "select_engine", lambda device: engine)
+    monkeypatch.setattr(sklearn_cntk._compute.job, "select_engine", lambda device: engine)
     return engine
 
 
@@ -161,7 +161,7 @@ LIMITED = """
 import os, resource, sys, warnings
 import numpy as np
 from sklearn_cntk import CNTK
-from sklearn_cntk._store import digests, read_records
+from sklearn_cntk._store.entries import digests, read_records
 X = np.random.default_rng(0).normal(size=(40, 6, 6))
 kernel = CNTK(2, memory=sys.argv[1], n_jobs=1)
 K = CNTK(2)(X)
@@ -209,14 +209,14 @@ def test_a_file_that_cannot_be_read(images, tmp_path, counting, monkeypatch):
     stored(images)
     done = counting.total
     failing = files(tmp_path)[0]
-    read = sklearn_cntk._store.read_records
+    read = sklearn_cntk._store.entries.read_records
 
     def read_records(path, size):
         if path == str(failing):
             raise OSError(errno.EIO, "Input/output error")
         return read(path, size)
 
-    monkeypatch.setattr(sklearn_cntk._store, "read_records", read_records)
+    monkeypatch.setattr(sklearn_cntk._store.entries, "read_records", read_records)
     with pytest.warns(RuntimeWarning, match="could not be read .*Input/output error"):
         K = stored(images)
     np.testing.assert_allclose(K, as_without(plain, images, None), rtol=1e-12)
@@ -230,10 +230,10 @@ def test_failure_of_tidying_costs_nothing(tmp_path):
 import resource, signal, sys, warnings
 from pathlib import Path
 import numpy as np
-import sklearn_cntk._store
+import sklearn_cntk._store.entries
 from sklearn_cntk import CNTK
 images = np.random.default_rng(0).normal(size=(20, 6, 6))
-sklearn_cntk._store._MANY_FILES = 5
+sklearn_cntk._store.entries._MANY_FILES = 5
 kernel = CNTK(4, memory=sys.argv[1], n_jobs=1)
 expected = CNTK(4)(images)
 for i in range(5):
@@ -258,7 +258,7 @@ def test_damage_is_not_joined(images, tmp_path, counting, monkeypatch):
         stored(images[i : i + 1], images[10:20])
     damage_bit(files(tmp_path)[0])
     read_records.cache_clear()
-    monkeypatch.setattr(sklearn_cntk._store, "_MANY_FILES", 5)
+    monkeypatch.setattr(sklearn_cntk._store.entries, "_MANY_FILES", 5)
     stored(images[:1], images[20:])  # other entries, so nothing of the six is read for them
     assert len(files(tmp_path)) == 2
     with pytest.warns(RuntimeWarning, match="damaged or not a file of sklearn_cntk"):
@@ -298,7 +298,7 @@ def test_clear_memory_beside_other_processes(images, tmp_path, monkeypatch):
     stored(images[:9])
     first, second = files(tmp_path)
     size = second.stat().st_size
-    listed = sklearn_cntk._store._all_files
+    listed = sklearn_cntk._store.entries._all_files
 
     def meanwhile(folder):
         paths = listed(folder)
@@ -306,7 +306,7 @@ def test_clear_memory_beside_other_processes(images, tmp_path, monkeypatch):
         first.with_name("new.blocks").write_text("")
         return paths
 
-    monkeypatch.setattr(sklearn_cntk._store, "_all_files", meanwhile)
+    monkeypatch.setattr(sklearn_cntk._store.entries, "_all_files", meanwhile)
     assert clear_memory(tmp_path) == size
     assert [path.name for path in files(tmp_path)] == ["new.blocks"]
 

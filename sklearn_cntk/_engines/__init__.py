@@ -14,7 +14,7 @@ Every engine offers the same two functions and passes the same tests:
 readout from one pass over the layers.  Engines are imported when they are first asked for:
 their compilers are slow to import.
 
-An engine that wants other tiles than ``_gram`` makes for a core of a CPU has the attributes
+An engine that wants other tiles than `tiles` makes for a core of a CPU has the attributes
 `tile_work` (element-layers), `largest_tile` (images of a side), `table_bytes` and `most_jobs`
 (calls at once); one that says what it runs on has a `label`.  One whose tiles share some work has
 ``prepare(X, Y, architecture, readouts, dtype)``, which returns an object with
@@ -39,12 +39,12 @@ def select_engine(device):
     if not known:
         raise ValueError(f"device={device!r} is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:N'.")
     if device != "cpu":
-        from . import _devices
+        from .cuda import devices as cuda_devices
 
         if device == "auto":
-            devices = _devices.find_devices()
+            devices = cuda_devices.find_devices()
         else:
-            devices = _devices.open_devices(int(index) if index else None)
+            devices = cuda_devices.open_devices(int(index) if index else None)
         if devices:
-            return import_module(".cuda", __name__).Engine(devices)
-    return import_module(".cpu", __name__)
+            return import_module(".cuda.engine", __name__).Engine(devices)
+    return import_module(".cpu.engine", __name__)

@@ -8,7 +8,7 @@ Infinitely Wide Neural Net", NeurIPS 2019.
 
 import numpy as np
 
-from .._architecture import lap_weights
+from .._support.network import lap_weights
 
 
 def gram(X, Y, architecture, readouts, *, dtype="float64", triu=None):

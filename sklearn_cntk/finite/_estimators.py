@@ -13,17 +13,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._architecture import check_integer
-from .._progress import bar_class
-from .._tasks import ClassificationTask, RegressionTask
-from ..estimators import ImageEstimator
+from .._models.base import ImageEstimator
+from .._models.tasks import ClassificationTask, RegressionTask
+from .._support.checks import check_integer
+from .._support.progress import bar_class
 from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
 from ._training import initial_scale, largest_stable_rate, predict, train
 
 if TYPE_CHECKING:
     from typing import Literal, Self
 
-    from .._typing import ArrayLike, Dtype, ImageShape, RandomState, TrainedLayers
+    from .._support.typing import ArrayLike, Dtype, ImageShape, RandomState, TrainedLayers
 
 # Learning rates that lr="auto" tries, each a quarter of the one before.
 _ATTEMPTS = 5

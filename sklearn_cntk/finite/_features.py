@@ -9,9 +9,9 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._architecture import check_integer
-from .._memory import check_memory
-from ..estimators import ImageEstimator
+from .._models.base import ImageEstimator
+from .._support.checks import check_integer
+from .._support.ram import check_memory
 from ._gradients import explicit_gradients, number_of_weights
 from ._kernel import _BUDGET, draw_seeds
 from ._network import (
@@ -26,7 +26,7 @@ from ._network import (
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from .._typing import Array, ArrayLike, Dtype, ImageShape, RandomState, TrainedLayers
+    from .._support.typing import Array, ArrayLike, Dtype, ImageShape, RandomState, TrainedLayers
 
 
 class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator):

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from sklearn.gaussian_process.kernels import Kernel
 
-from .._architecture import check_integer
-from .._images import as_images, check_same_shape
-from .._progress import progress_bar
+from .._support.checks import check_integer
+from .._support.images import as_images, check_same_shape
+from .._support.progress import progress_bar
 from ._gradients import (
     explicit_gradients,
     gradients,
@@ -30,7 +30,7 @@ from ._network import (
 )
 
 if TYPE_CHECKING:
-    from .._typing import ArrayLike, Dtype, FloatArray, ImageShape, TrainedLayers
+    from .._support.typing import ArrayLike, Dtype, FloatArray, ImageShape, TrainedLayers
 
 # Bytes of the gradients, and of the pixel-by-pixel products, that are held at a time.
 _BUDGET = 2**28

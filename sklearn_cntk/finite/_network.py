@@ -21,14 +21,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .._architecture import Architecture, Readout, check_integer
-from .._images import check_image_shape
-from .._memory import check_memory
+from .._support.checks import check_integer
+from .._support.images import check_image_shape
+from .._support.network import Architecture, Readout
+from .._support.ram import check_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._typing import TrainedLayers
+    from .._support.typing import TrainedLayers
 
 
 class ConvolutionalNetwork(nn.Module):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from .._typing import ArrayLike
+    from .._support.typing import ArrayLike
 
 _SPREADS = ("fill_between", "errorbar", None)
 

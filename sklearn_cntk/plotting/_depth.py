@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from .._typing import ArrayLike, Spread
+    from .._support.typing import ArrayLike, Spread
 
 
 class DepthDisplay(CurveDisplay):

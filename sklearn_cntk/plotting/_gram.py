@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Self
 
-    from .._typing import Array, ArrayLike, FloatArray
+    from .._support.typing import Array, ArrayLike, FloatArray
 
 # Share of the entries beyond either end of the colours: without it one pair of near-duplicates
 # would leave one colour to all others.

@@ -9,14 +9,14 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from .._architecture import check_integer
+from .._support.checks import check_integer
 from ._fitted import training_targets, unwrap
 from ._matplotlib import COLORS, import_pyplot, short
 
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from .._typing import Array, ArrayLike, FloatArray, IntArray
+    from .._support.typing import Array, ArrayLike, FloatArray, IntArray
 
 
 class NeighborsDisplay:

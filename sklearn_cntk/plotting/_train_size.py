@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from .._typing import ArrayLike, Cv, Scoring, Spread
+    from .._support.typing import ArrayLike, Cv, Scoring, Spread
 
 
 class TrainSizeDisplay(CurveDisplay):

@@ -1,0 +1,1 @@
+"""The CPU engine: Numba, one vector lane an image."""

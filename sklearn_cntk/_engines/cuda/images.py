@@ -1,0 +1,150 @@
+"""What the CUDA engine knows on the host: images made ready for it, and the pairs of a launch."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+
+from ..scales import scale_images
+
+# Images that are converted at once: some megabytes.
+_BLOCK = 256
+
+
+def sides_of(X, Y, filter_size, dtype):
+    """The Side of X and that of Y, with ids that compare."""
+    ids = _Ids(X.dtype == Y.dtype and X.dtype.kind in "fiub" and X.dtype.itemsize <= 8)
+    x = Side(X, filter_size, dtype, ids)
+    return x, x if Y is X else Side(Y, filter_size, dtype, ids)
+
+
+class _Ids:
+    """Integers that are equal where images have equal pixels."""
+
+    def __init__(self, same_dtype):
+        self._same_dtype = same_dtype
+        self._ids = {}
+        self.lock = Lock()
+
+    def of(self, image):
+        """The id of an image; in one thread at a time."""
+        if not self._same_dtype:
+            image = image.astype(np.float64)
+        if image.dtype.kind == "f":
+            image = image + 0.0  # 0 and -0 are equal
+        digest = blake2b(image.tobytes(), digest_size=16).digest()
+        return self._ids.setdefault(digest, len(self._ids))
+
+
+class Chosen(NamedTuple):
+    """Some images as the device code takes them: pixels (image, channel, row, column) in the gauge
+    of ``scales``, the scales taken out, and ids."""
+
+    pixels: np.ndarray
+    scales: np.ndarray
+    ids: np.ndarray
+
+
+class Side:
+    """Images of X or Y, converted when they are first asked for.
+
+    Tiles share images: a row of tiles of a Gram matrix, all of those in X.
+    """
+
+    def __init__(self, images, filter_size, dtype, ids):
+        n, rows, columns, n_channels = images.shape
+        self.images = images
+        self._filter_size = filter_size
+        self._ids_of = ids
+        self._pixels = np.empty((n, n_channels, rows, columns), dtype)
+        self._scales = np.empty(n)
+        self._ids = np.full(n, -1, dtype=np.int32)
+
+    def __len__(self):
+        return len(self.images)
+
+    def take(self, index):
+        """The images of an array of indices."""
+        with self._ids_of.lock:
+            missing = index[self._ids[index] < 0]
+            for start in range(0, len(missing), _BLOCK):
+                self._convert(missing[start : start + _BLOCK])
+        consecutive = len(index) and index[-1] - index[0] == len(index) - 1
+        if consecutive and (np.diff(index) == 1).all():
+            index = slice(index[0], index[-1] + 1)  # no copy
+        return Chosen(self._pixels[index], self._scales[index], self._ids[index])
+
+    def _convert(self, index):
+        images = self.images[index]
+        scaled, self._scales[index] = scale_images(images, self._filter_size)
+        self._pixels[index] = np.moveaxis(scaled, 3, 1)
+        self._ids[index] = [self._ids_of.of(image) for image in images]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Pairs of images that one launch computes.
+
+    Attributes
+    ----------
+    x, y : ndarray of int
+        Indices of the images of X and Y.
+    pairs : ndarray of int32 (n_pairs, 2) or None
+        Positions in `x` and `y`; None is all pairs, row by row.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    pairs: np.ndarray | None = None
+
+    @classmethod
+    def of_pairs(cls, x, y, pairs):
+        """Listed pairs, and of the images those that occur."""
+        images, positions = [], []
+        for index, of_pair in ((x, pairs[:, 0]), (y, pairs[:, 1])):
+            used = np.zeros(len(index), dtype=bool)
+            used[of_pair] = True
+            images.append(index[used])
+            positions.append((np.cumsum(used, dtype=np.int32) - 1)[of_pair])
+        return cls(*images, np.stack(positions, axis=1).astype(np.int32))
+
+    def __len__(self):
+        return len(self.x) * len(self.y) if self.pairs is None else len(self.pairs)
+
+    def split(self, n):
+        """At most n parts, none of them empty, whose pairs follow each other."""
+        if self.pairs is not None:
+            parts = np.array_split(self.pairs, n)
+            return [Work.of_pairs(self.x, self.y, part) for part in parts if len(part)]
+        if len(self.x) > 1:
+            parts = [Work(part, self.y) for part in np.array_split(self.x, n)]
+        else:
+            parts = [Work(self.x, part) for part in np.array_split(self.y, n)]
+        return [part for part in parts if len(part)]
+
+    def equal(self, x_ids, y_ids):
+        """Numbers of the pairs of equal ids, where ids are those of the images."""
+        if self.pairs is not None:
+            return np.flatnonzero(x_ids[self.pairs[:, 0]] == y_ids[self.pairs[:, 1]])
+        if not np.isin(x_ids, y_ids).any():
+            return np.empty(0, dtype=np.intp)
+        return np.flatnonzero(x_ids[:, None] == y_ids)
+
+    def rows_of(self, numbers):
+        """Indices of the images of X of some pairs."""
+        if self.pairs is None:
+            return self.x[numbers // len(self.y)]
+        return self.x[self.pairs[numbers, 0]]
+
+    def scale(self, values, x_scales, y_scales):
+        """Multiply values (readout, pair) by the scales of the images."""
+        with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
+            if self.pairs is None:
+                values = values.reshape(-1, len(self.x), len(self.y))
+                values *= x_scales[:, None]
+                values *= y_scales
+            else:
+                values *= x_scales[self.pairs[:, 0]]
+                values *= y_scales[self.pairs[:, 1]]

@@ -1,0 +1,1 @@
+"""Linear algebra with Gram matrices: ridge regression, low rank, gradient flow, threads."""

@@ -1,0 +1,254 @@
+"""Kernel ridge regression on a GPU: the Gram matrix is assembled, factored and solved there.
+
+CuPy's Cholesky factorisation copies the matrix and, as cuSOLVER's older interface that it calls,
+counts with 32-bit integers; the 64-bit one (cusolverDnXpotrf) is not among its bindings, as of
+CuPy 14.  So the matrix is cut into panels of columns, of which each is small for cuBLAS, and
+factored by the right-looking blocked algorithm (Golub and Van Loan, "Matrix Computations", 4th ed.,
+section 4.2.9), in place.  Only the lower triangle is kept: 50 000 rows take 10.4 GB.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+from scipy.linalg import LinAlgError
+from scipy.sparse.linalg import LinearOperator, onenormest
+
+from .._engines import select_engine
+from .ridge import not_positive_definite, warn_if_nearly_singular
+
+# Columns of a panel: wide enough for products at the speed of the chip, narrow enough that the
+# square blocks on the diagonal, which are factored alone, cost little.
+PANEL = 2048
+
+
+def roomy_device(device, n, verbose=0):
+    """The GPU to solve a system of n rows on, or None where the host has to.
+
+    Parameters
+    ----------
+    device : str
+        The parameter of the kernel: what it computes on.
+    n : int
+    verbose : int
+        Whether to say why the host solves although the kernel runs on GPUs.
+    """
+    devices = getattr(select_engine(device), "devices", ())
+    if not devices:
+        return None
+    try:
+        for candidate in devices:
+            candidate.load_linear_algebra()
+    except ImportError as error:
+        reason = (
+            f"cuBLAS or cuSOLVER is missing ({error}): pip install 'sklearn-cntk[cuda12x]' (CUDA "
+            "12) or 'sklearn-cntk[cuda13x]' (CUDA 13)"
+        )
+    else:
+        free, best = max(((d.free_bytes(), -k) for k, d in enumerate(devices)))
+        need = needed_bytes(n)
+        if need <= 0.9 * free:
+            return devices[-best]
+        reason = f"{need / 2**30:.2g} GiB are needed, {free / 2**30:.2g} GiB of a GPU are free"
+    if verbose:
+        print(f"The linear system of {n} rows is solved on the host: {reason}.")
+    return None
+
+
+def needed_bytes(n):
+    """Memory for a system of n rows: its panels, and the largest of them for products."""
+    return 8 * (sum((n - start) * min(PANEL, n - start) for start in range(0, n, PANEL))) + (
+        2 * 8 * n * min(PANEL, n)
+    )
+
+
+def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None):
+    """Dual coefficients as `ridge_dual` has them, by a GPU that holds the Gram matrix.
+
+    Parameters
+    ----------
+    device : devices.CupyDevice
+    job : Job
+        Of one readout.  Its Gram matrix goes to the GPU tile by tile, and the host never holds it,
+        unless the job has a store.
+    images : ndarray (n, P, Q, C)
+    targets, alpha, sample_weight
+        As of `ridge_dual`.
+
+    Returns
+    -------
+    ndarray, the shape of `targets`
+
+    Raises
+    ------
+    LinAlgError
+        If the matrix is not positive definite.
+    MemoryError
+        The memory of the GPU does not suffice after all.
+
+    Warns
+    -----
+    LinAlgWarning
+        If it is so close to singular that no digit of the result is sure.
+    """
+    if job.store is not None:
+        (K,) = job.gram(images)
+        return solve_on_device(device, K, targets, alpha, sample_weight)
+    with _explained_memory(device, len(images)):
+        matrix = DeviceMatrix(device, len(images))
+        for tile in job.triangle(images):
+            matrix.add(tile.i, tile.j, tile.values[0])
+        return _solve(matrix, targets, alpha, sample_weight)
+
+
+def solve_on_device(device, K, targets, alpha, sample_weight=None):
+    """`ridge_dual` by a GPU, for a matrix that is on the host already; not overwritten."""
+    with _explained_memory(device, len(K)):
+        matrix = DeviceMatrix(device, len(K))
+        for start in range(0, len(K), PANEL):
+            rows, columns = slice(0, start + PANEL), slice(start, start + PANEL)
+            matrix.add(rows, columns, np.triu(K[rows, columns], -start))
+        return _solve(matrix, targets, alpha, sample_weight)
+
+
+@contextmanager
+def _explained_memory(device, n):
+    try:
+        yield
+    except device.OutOfMemoryError as error:
+        raise MemoryError(
+            f"{device.label} ran out of memory for the linear system of {n} rows "
+            f"({error}): use solver='cg', or device='cpu'."
+        ) from error
+
+
+def _solve(matrix, targets, alpha, sample_weight):
+    """Solve (K + λ W⁻¹) A = targets, see `ridge_dual`; K becomes its factor."""
+    diagonal = matrix.diagonal()
+    mean = np.average(diagonal, weights=sample_weight)
+    root = None
+    if sample_weight is not None:
+        root = np.sqrt(sample_weight)
+        matrix.scale(root)
+        targets = (targets.T * root).T
+    matrix.add_to_diagonal(alpha * (mean if mean > 0 else 1.0))
+    norm = matrix.norm()
+    try:
+        matrix.factor()
+    except LinAlgError as error:
+        raise not_positive_definite(alpha) from error
+    inverse = LinearOperator((matrix.n, matrix.n), matrix.solve, matrix.solve, dtype=np.float64)
+    # The estimate that LAPACK's dpocon makes on the host; with one column it draws no numbers.
+    inverse_norm = onenormest(inverse, t=1) if matrix.n > 1 else abs(matrix.solve(np.ones(1)))[0]
+    warn_if_nearly_singular(1 / (norm * inverse_norm), alpha, stacklevel=6)
+    dual = matrix.solve(targets)
+    return dual if root is None else (dual.T * root).T
+
+
+class DeviceMatrix:
+    """A symmetric matrix (n, n) in the memory of a GPU, float64, 0 to begin with.
+
+    Panel k holds the columns from ``k * PANEL`` on, of the rows from there on: (rows, columns) in C
+    order, so that any of its rows are contiguous.  Its upper corner is above the diagonal: 0, and
+    anything once the matrix is factored.
+
+    Parameters
+    ----------
+    device : devices.CupyDevice
+    n : int
+    """
+
+    def __init__(self, device, n):
+        self.device = device
+        self.n = n
+        with device:
+            self.panels = [
+                (start, device.zeros((n - start, min(PANEL, n - start))))
+                for start in range(0, n, PANEL)
+            ]
+
+    def add(self, rows, columns, values):
+        """Add `values` of slices of rows and columns in the upper triangle, 0 below it."""
+        with self.device:
+            for start, panel in self.panels:
+                # A row of the upper triangle is a column of the lower one.
+                first, last = max(rows.start, start), min(rows.stop, start + panel.shape[1])
+                top, end = max(columns.start, start), min(columns.stop, self.n)
+                if first < last and top < end:
+                    part = values[
+                        first - rows.start : last - rows.start,
+                        top - columns.start : end - columns.start,
+                    ]
+                    target = panel[top - start : end - start, first - start : last - start]
+                    target += self.device.upload(part.T)
+
+    def diagonal(self):
+        """The diagonal, on the host."""
+        with self.device:
+            return np.concatenate([self.device.download(d) for d in self._diagonals()])
+
+    def add_to_diagonal(self, value):
+        """Add a number to each entry of the diagonal."""
+        with self.device:
+            for diagonal in self._diagonals():
+                diagonal += value
+
+    def scale(self, factors):
+        """Multiply rows and columns by `factors` (n,)."""
+        with self.device:
+            factors = self.device.upload(factors)
+            for start, panel in self.panels:
+                panel *= factors[start:, None]
+                panel *= factors[start : start + panel.shape[1]]
+
+    def norm(self):
+        """The largest sum of the absolute values of a column."""
+        sums = -abs(self.diagonal())  # which the loop counts twice
+        with self.device:
+            for start, panel in self.panels:
+                sizes = abs(panel)
+                sums[start : start + panel.shape[1]] += self.device.download(sizes.sum(axis=0))
+                sums[start:] += self.device.download(sizes.sum(axis=1))
+        return sums.max()
+
+    def factor(self):
+        """Replace the matrix by its Cholesky factor; LinAlgError if it is not positive definite."""
+        device = self.device
+        with device:
+            for k, (start, panel) in enumerate(self.panels):
+                width = panel.shape[1]
+                corner, below = panel[:width], panel[width:]
+                corner[...] = device.cholesky(corner)
+                pivots = device.download(corner.reshape(-1)[:: width + 1])
+                if not (pivots > 0).all():  # NaN, which the factorisation may let pass
+                    raise LinAlgError("a pivot is no positive number")
+                if len(below):
+                    # L₂₁ = A₂₁ L₁₁⁻ᵀ, transposed: Fortran order, where cuBLAS solves in place.
+                    device.solve_triangular(corner, below.T)
+                for later_start, later in self.panels[k + 1 :]:
+                    rows = panel[later_start - start :]
+                    later -= rows @ rows[: later.shape[1]].T
+
+    def solve(self, b):
+        """x (n,) or (n, k) on the host with L Lᵀ x = b, once the matrix is factored."""
+        device = self.device
+        with device:
+            x = device.upload(np.reshape(b, (self.n, -1)).astype(np.float64))
+            for start, panel in self.panels:
+                width = panel.shape[1]
+                at, below = x[start : start + width], x[start + width :]
+                device.solve_triangular(panel[:width], at)
+                if len(below):
+                    below -= panel[width:] @ at
+            for start, panel in reversed(self.panels):
+                width = panel.shape[1]
+                at, below = x[start : start + width], x[start + width :]
+                if len(below):
+                    at -= panel[width:].T @ below
+                device.solve_triangular(panel[:width], at, transposed=True)
+            return device.download(x).reshape(np.shape(b))
+
+    def _diagonals(self):
+        """Views of the diagonal, one of each panel."""
+        for _, panel in self.panels:
+            width = panel.shape[1]
+            yield panel.reshape(-1)[: width * width : width + 1]

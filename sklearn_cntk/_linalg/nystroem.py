@@ -1,0 +1,130 @@
+"""Kernel ridge regression on landmarks: n × m kernel entries in the place of n²."""
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_solve, solve_triangular
+
+from .._support.ram import check_memory
+from .cholesky import cholesky_in_place
+from .pivoted_cholesky import randomly_pivoted_cholesky, shifted_cholesky
+from .ridge import not_positive_definite
+
+#: How landmarks may be chosen.
+LANDMARKS = ("uniform", "pivoted")
+
+# Float64 kernel values that are held at a time: 64 MB.
+_BLOCK_VALUES = 2**23
+
+# Pivots that are drawn at a time, at most: enough for tiles that are worth a call.
+_PIVOT_BLOCK = 128
+
+
+def ridge_nystroem(
+    job, images, targets, alpha, n_components, landmarks, sample_weight, random_state
+):
+    """Landmarks and their dual coefficients.
+
+    With the images Z of m landmarks, the predictions k(x, Z) A minimise
+    |√W (targets − K(X, Z) A)|² + λ Aᵀ K(Z, Z) A, where λ is `alpha` times the mean of the diagonal
+    of K(X, X) (Williams and Seeger, "Using the Nyström method to speed up kernel machines", 2001).
+    With all images as landmarks that is exact kernel ridge regression.
+
+    Parameters
+    ----------
+    job : Job
+    images : ndarray (n, P, Q, C)
+    targets : ndarray (n,) or (n, k)
+    alpha : float
+    n_components : int
+        Number m of landmarks.
+    landmarks : {"uniform", "pivoted"}
+        Drawn uniformly, or as the pivots of a randomly pivoted Cholesky factorisation, which
+        holds the n × m entries.  Those entries are computed once, and some of them again: with
+        "uniform" the m × m ones of the landmarks, with "pivoted" the squares of pivots that are
+        drawn together, of which some are rejected.
+    sample_weight : ndarray (n,) or None
+    random_state : RandomState
+
+    Returns
+    -------
+    rows : ndarray (m,)
+        Indices of the landmarks; less than m pivots, where they reproduce the kernel matrix.
+    dual : ndarray (m,) or (m, k)
+
+    Raises
+    ------
+    LinAlgError
+        If the normal equations are not positive definite: `alpha` is too small.
+    """
+    diagonal = job.diagonals(images)[0]
+    if job.normalize:
+        diagonal = (diagonal > 0).astype(np.float64)
+    mean = np.average(diagonal, weights=sample_weight)
+    # Features Φ = K(X, Z) L⁻ᵀ with L Lᵀ = K(Z, Z): ridge regression on them is what is asked for.
+    choose = _pivots if landmarks == "pivoted" else _uniform
+    rows, L, features = choose(job, images, diagonal, n_components, random_state)
+    weights = np.ones(len(images)) if sample_weight is None else sample_weight
+    targets_2d = targets.reshape(len(targets), -1)
+    inner = np.zeros_like(L)
+    outer = np.zeros((len(L), targets_2d.shape[1]))
+    block = max(1, _BLOCK_VALUES // len(L))
+    for start in range(0, len(images), block):
+        part = slice(start, start + block)
+        transposed = features(part)
+        weighted = transposed * weights[part]
+        inner += weighted @ transposed.T
+        outer += weighted @ targets_2d[part]
+    inner.flat[:: len(L) + 1] += alpha * (mean if mean > 0 else 1.0)
+    try:
+        factor = cholesky_in_place(inner.T)
+    except LinAlgError as error:
+        raise not_positive_definite(alpha) from error
+    coefficients = cho_solve(factor, outer, check_finite=False)
+    dual = solve_triangular(L, coefficients, lower=True, trans="T", check_finite=False)
+    return rows, dual.reshape(len(rows), *targets.shape[1:])
+
+
+def _uniform(job, images, diagonal, n_components, random_state):
+    """Rows drawn uniformly, L, and a function from rows to Φᵀ, which computes kernel values."""
+    rows = np.sort(random_state.permutation(len(images))[:n_components])
+    landmarks = images[rows]
+    (K,) = job.gram(landmarks)
+    L = shifted_cholesky(K, diagonal.max())
+
+    def features(part):
+        (values,) = job.gram(images[part], landmarks)
+        return solve_triangular(L, values.T, lower=True, check_finite=False)
+
+    return rows, L, features
+
+
+def _pivots(job, images, diagonal, n_components, random_state):
+    """The same with pivots for rows: Φ is what the pivoted factorisation leaves."""
+    n_bytes = 8 * len(images) * n_components
+    remedy = "use landmarks='uniform', which holds blocks of them only, or a smaller n_components"
+    check_memory(n_bytes, f"{len(images)} × {n_components} kernel entries for pivots", remedy)
+    block = min(_PIVOT_BLOCK, -(-n_components // 4))
+    F, rows, L = randomly_pivoted_cholesky(
+        _ComputedGram(job, images), diagonal, n_components, random_state, block, reject=True
+    )
+    if len(rows) == 0:  # a kernel that is 0 everywhere has no pivots, but predictions want a row
+        return _uniform(job, images, diagonal, 1, random_state)
+    return rows, L, lambda part: F[part].T
+
+
+class _ComputedGram:
+    """The Gram matrix of images, of which what is asked for is computed."""
+
+    def __init__(self, job, images):
+        self.job = job
+        self.images = images
+        self.n = len(images)
+
+    def columns(self, index):
+        """Columns (n, len(index)), float64."""
+        (values,) = self.job.gram(self.images, self.images[index])
+        return values
+
+    def square(self, index):
+        """Rows and columns (len(index), len(index)), float64."""
+        (values,) = self.job.gram(self.images[index])
+        return values

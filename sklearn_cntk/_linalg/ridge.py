@@ -1,0 +1,85 @@
+"""Dual coefficients of kernel ridge regression."""
+
+import warnings
+
+import numpy as np
+from scipy.linalg import LinAlgError, LinAlgWarning, cho_solve
+from scipy.linalg.lapack import dlange, dpocon
+
+from .cholesky import cholesky_in_place
+
+
+def ridge_dual(K, targets, alpha, sample_weight=None):
+    """Solve (K + λ W⁻¹) A = targets with λ = `alpha` times the mean of K's diagonal.
+
+    The kernel's scale moves by orders of magnitude with depth; a ridge relative to it means the
+    same at every depth.
+
+    Parameters
+    ----------
+    K : ndarray of float64, shape (n, n)
+        Positive semidefinite; overwritten.
+    targets : ndarray (n,) or (n, k)
+    alpha : float
+        At least 0.
+    sample_weight : ndarray (n,) or None
+        Diagonal of W, at least 0.  The mean of the diagonal is weighted likewise, so that a
+        weight of 2 equals a row given twice.
+
+    Returns
+    -------
+    ndarray, the shape of `targets`
+
+    Raises
+    ------
+    LinAlgError
+        If the matrix is not positive definite.
+
+    Warns
+    -----
+    LinAlgWarning
+        If it is so close to singular that no digit of the result is sure.
+    """
+    mean = np.average(np.diagonal(K), weights=sample_weight)
+    root = None
+    if sample_weight is not None:
+        # The symmetric form √W K √W + λ needs no division by weights of 0.
+        root = np.sqrt(sample_weight)
+        K *= root[:, None]
+        K *= root
+        targets = (targets.T * root).T
+    K.flat[:: len(K) + 1] += alpha * (mean if mean > 0 else 1.0)
+    norm = dlange("1", K.T)  # NumPy would need a second matrix
+    try:
+        factor = cholesky_in_place(K.T)  # the same matrix in LAPACK's order
+    except LinAlgError as error:
+        raise not_positive_definite(alpha) from error
+    reciprocal_condition, _ = dpocon(factor[0], norm, uplo="L")
+    warn_if_nearly_singular(reciprocal_condition, alpha, stacklevel=4)
+    dual = cho_solve(factor, targets, check_finite=False)
+    return dual if root is None else (dual.T * root).T
+
+
+def not_positive_definite(alpha):
+    """The error of a matrix that has no Cholesky factor with this ridge."""
+    return LinAlgError(
+        f"The kernel matrix with alpha={alpha} is not positive definite. {_remedy(alpha)}"
+    )
+
+
+def warn_if_nearly_singular(reciprocal_condition, alpha, stacklevel):
+    """Warn if a matrix of this condition has no sure solution."""
+    if reciprocal_condition < np.finfo(np.float64).eps:
+        warnings.warn(
+            f"The kernel matrix with alpha={alpha} is nearly singular (reciprocal condition "
+            f"number {reciprocal_condition:.0e}): predictions may be inaccurate. {_remedy(alpha)}",
+            LinAlgWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _remedy(alpha):
+    return (
+        f"Set alpha to {max(1e-5, 10 * alpha):.0e} or more, use dtype='float64', or standardise "
+        "the images: float32 cannot tell nearly parallel ones apart."
+    )

@@ -1,0 +1,40 @@
+"""Estimators whose X are images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from .._support.images import as_images, on_host
+from .doc_links import DocumentationLink
+
+if TYPE_CHECKING:
+    from .._support.typing import Array, ImageShape
+
+
+class ImageEstimator(DocumentationLink, BaseEstimator):
+    """An estimator with `image_shape` whose X are images."""
+
+    if TYPE_CHECKING:
+        image_shape: ImageShape
+        image_shape_: tuple[int, int, int]
+        n_features_in_: int
+        feature_names_in_: Array
+
+    def _check_images(self, X, *, reset):
+        """Images of X; its features are recorded, or compared with those of fit."""
+        X = on_host(X)
+        shape = self.image_shape if reset else self.image_shape_
+        n_dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+        if not reset and n_dimensions == 2:  # scikit-learn's message where only the width differs
+            validate_data(self, X, reset=False, skip_check_array=True)
+        images = as_images(X, shape, estimator=self, fitted=not reset)
+        if reset:
+            flat = X if n_dimensions == 2 else images.reshape(len(images), -1)
+            validate_data(self, flat, skip_check_array=True)
+            _, rows, columns, channels = images.shape
+            self.image_shape_ = rows, columns, channels
+        return images

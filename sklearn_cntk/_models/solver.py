@@ -1,0 +1,186 @@
+"""How the estimators solve for their dual coefficients, and where the Gram matrix is kept."""
+
+import warnings
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from .._compute.cost import estimate
+from .._compute.tiles import pair_work
+from .._linalg.conjugate_gradients import ridge_cg
+from .._linalg.gpu_ridge import ridge_dual_on_device, roomy_device
+from .._linalg.gram_operators import ArrayGram, ZarrGram
+from .._linalg.nystroem import LANDMARKS, ridge_nystroem
+from .._support.checks import check_integer
+from .._support.ram import available_bytes
+from ..zarr_grams import gram_to_zarr
+
+SOLVERS = ("auto", "cholesky", "cg", "nystroem")
+
+# Work from which on a verbose fit says beforehand how long it will take: about half a minute.
+_LONG_WORK = 1e11
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A solver with its parameters, checked, for n training images."""
+
+    name: str
+    kernel: object
+    alpha: float
+    n_components: int | None
+    landmarks: str
+    gram_store: object
+    tol: float
+    max_iter: int
+    random_state: object
+    verbose: int
+    device: object = None  # the GPU that solves, for "cholesky" only
+
+    @classmethod
+    def of(cls, estimator, n):
+        """The solver that an estimator's parameters ask for."""
+        name = estimator.solver
+        if name not in SOLVERS:
+            raise ValueError(f"solver={name!r} is unknown: use one of {SOLVERS}.")
+        tol = estimator.tol
+        if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < 1:
+            raise ValueError(f"tol={tol!r} must be a number between 0 and 1, such as 1e-6.")
+        max_iter = check_integer("max_iter", estimator.max_iter, 1, "use 1 or more")
+        if estimator.landmarks not in LANDMARKS:
+            raise ValueError(
+                f"landmarks={estimator.landmarks!r} is unknown: use one of {LANDMARKS}."
+            )
+        n_components = estimator.n_components
+        if name == "nystroem":
+            if n_components is None:
+                raise ValueError(
+                    "solver='nystroem' needs n_components, the number of landmarks: 1 to "
+                    f"{n} with these training images."
+                )
+            n_components = check_integer("n_components", n_components, 1, "use 1 or more")
+            if n_components > n:
+                raise ValueError(
+                    f"n_components={n_components} is more than the {n} training images."
+                )
+            if estimator.gram_store is not None:
+                raise ValueError(
+                    "gram_store has no use with solver='nystroem', which needs no Gram matrix: "
+                    "set gram_store=None."
+                )
+        elif n_components is not None:
+            # No error: scikit-learn's own checks set the parameter wherever there is one.
+            warnings.warn(
+                f"n_components={n_components} is not used by solver={name!r}: use "
+                "solver='nystroem' or n_components=None.",
+                UserWarning,
+                stacklevel=4,
+            )
+        if estimator.training_time is not None and name in ("cg", "nystroem"):
+            raise ValueError(
+                f"training_time={estimator.training_time} needs an eigendecomposition, which "
+                f"solver={name!r} avoids: use solver='auto' or training_time=None."
+            )
+        device = None
+        if name in ("auto", "cholesky") and not _needs_host(estimator):
+            device = roomy_device(estimator.device, n, estimator.verbose)
+        if device is not None:
+            name = "cholesky"
+            if estimator.verbose:
+                print(f"The linear system of {n} rows is solved on {device.label}.")
+        elif name == "auto":
+            name = _choose(n, estimator.gram_store, estimator.training_time, estimator.verbose)
+        return cls(
+            name=name,
+            kernel=estimator._kernel(),
+            alpha=estimator.alpha,
+            n_components=n_components,
+            landmarks=estimator.landmarks,
+            gram_store=estimator.gram_store,
+            tol=tol,
+            max_iter=max_iter,
+            random_state=estimator.random_state,
+            verbose=estimator.verbose,
+            device=device,
+        )
+
+    def dual_on_device(self, images, targets, sample_weight):
+        """Dual coefficients, exactly, by the GPU that has room for the Gram matrix."""
+        job = self._job(images)
+        return ridge_dual_on_device(self.device, job, images, targets, self.alpha, sample_weight)
+
+    def gram(self, images):
+        """The Gram matrix in memory, float64."""
+        job = self._job(images)
+        if self.gram_store is None:
+            (K,) = job.gram(images)
+            return K
+        array = gram_to_zarr(self.kernel, images, store=self.gram_store)
+        return np.asarray(array[:], dtype=np.float64)
+
+    def iterate(self, images, targets, sample_weight):
+        """Dual coefficients and number of iterations of conjugate gradients."""
+        if self.gram_store is None:
+            gram = ArrayGram(self.gram(images))
+        else:
+            self._job(images)  # announces
+            gram_to_zarr(self.kernel, images, store=self.gram_store)
+            gram = ZarrGram(self.gram_store, self.kernel.n_jobs)
+        return ridge_cg(
+            gram,
+            targets,
+            self.alpha,
+            sample_weight,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            random_state=check_random_state(self.random_state),
+            verbose=self.verbose,
+        )
+
+    def on_landmarks(self, images, targets, sample_weight):
+        """Rows of the landmarks and their dual coefficients."""
+        return ridge_nystroem(
+            self._job(images, self.n_components),
+            images,
+            targets,
+            self.alpha,
+            self.n_components,
+            self.landmarks,
+            sample_weight,
+            check_random_state(self.random_state),
+        )
+
+    def _job(self, images, n_columns=None):
+        """The kernel's job; a long one is announced."""
+        job = self.kernel._job(images)
+        pairs = len(images) * (len(images) / 2 if n_columns is None else n_columns)
+        if self.verbose and pairs * pair_work(job.architecture, job.readouts) > _LONG_WORK:
+            print(f"Gram matrix: {estimate(job, len(images), n_columns)}")
+        return job
+
+
+def _needs_host(estimator):
+    """Whether the Gram matrix has to be on the host: on its way to Zarr, or for eigenvectors."""
+    return estimator.gram_store is not None or estimator.training_time is not None
+
+
+def _choose(n, gram_store, training_time, verbose):
+    """ "cholesky" where the Gram matrix fits into memory, else "cg"."""
+    need = 8 * n**2 * (3 if training_time is not None else 1)
+    available = available_bytes()
+    fits = available is None or need < 0.9 * available
+    name = "cholesky" if fits else "cg"
+    if not fits and (gram_store is None or training_time is not None):
+        raise MemoryError(
+            f"The Gram matrix of {n} images needs {need / 2**30:.1f} GiB, but "
+            f"{available / 2**30:.1f} GiB are free: set gram_store to a folder (and leave "
+            "training_time=None), use solver='nystroem' with n_components, or a smaller train_size."
+        )
+    if verbose:
+        memory = "unknown" if available is None else f"{available / 2**30:.1f} GiB"
+        print(
+            f"solver='auto' chose {name!r}: {need / 2**30:.2g} GiB are needed, {memory} are free."
+        )
+    return name

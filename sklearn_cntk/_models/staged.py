@@ -1,0 +1,123 @@
+"""Predictions at several times of training, see `gradient_flow`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._linalg.gradient_flow import GradientFlow
+from .._support.checks import check_training_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sklearn.base import BaseEstimator as _Mixin
+
+    from .._support.typing import Array, ArrayLike, FloatArray
+else:
+    _Mixin = object
+
+
+def check_whole_training(estimator, what):
+    """Raise if an estimator was fitted on landmarks, whose Gram matrix says less than is needed."""
+    if estimator._fit_targets is None:
+        raise ValueError(
+            f"{what} need the Gram matrix of all training images, but this was fitted with "
+            "solver='nystroem': use solver='cholesky'."
+        )
+
+
+class StagedPrediction(_Mixin):
+    """Predictions at several training times, for estimators that fit dual coefficients."""
+
+    def _staged_targets(self, X, times):
+        """Yield predicted targets after each of `times`."""
+        check_is_fitted(self)
+        times = [np.inf if time is None else time for time in times]
+        for time in times:
+            check_training_time(time)
+        images = self._check_images(X, reset=False)
+        check_whole_training(self, "staged predictions")
+        flow = self._flow
+        if flow is None:
+            (K,) = self.kernel_._job(self.X_fit_).gram(self.X_fit_)
+            flow = GradientFlow(K, self._fit_alpha, self._fit_weight)
+        # One pass over the images: the kernel's values are what costs.
+        dual = [flow.dual(self._fit_targets, time) for time in times]
+        if not dual:
+            return
+        stacked = np.stack(dual, axis=-1).reshape(len(self.X_fit_), -1)
+        predicted = self._predict_images(images, stacked)
+        predicted = predicted.reshape(len(images), *self._fit_targets.shape[1:], len(times))
+        yield from np.moveaxis(predicted, -1, 0)
+
+
+class StagedRegression(StagedPrediction):
+    """`staged_predict` of regressors."""
+
+    def staged_predict(self, X: ArrayLike, times: Iterable[float | None]) -> Iterator[FloatArray]:
+        """Predict targets at several times of training.
+
+        Parameters
+        ----------
+        X : array-like, m images of the shape seen by :meth:`fit`
+        times : sequence of float or None
+            Training times as in `training_time`; None is the end of training.
+
+        Yields
+        ------
+        ndarray of float64, shape (m,) or (m, n_targets)
+            For one time after the other.
+
+        Notes
+        -----
+        An estimator that was fitted with a `training_time` keeps the eigendecomposition this
+        needs; any other computes its Gram matrix again.
+        """
+        yield from self._staged_targets(X, times)
+
+
+class StagedClassification(StagedPrediction):
+    """`staged_decision_function` and `staged_predict` of classifiers."""
+
+    def staged_decision_function(
+        self, X: ArrayLike, times: Iterable[float | None]
+    ) -> Iterator[FloatArray]:
+        """Predicted targets at several times of training.
+
+        Parameters
+        ----------
+        X : array-like, m images of the shape seen by :meth:`fit`
+        times : sequence of float or None
+            Training times as in `training_time`; None is the end of training.
+
+        Yields
+        ------
+        ndarray of float64, shape (m, n_classes), or (m,) for the second of two classes
+            For one time after the other.
+        """
+        yield from self._staged_targets(X, times)
+
+    def staged_predict(self, X: ArrayLike, times: Iterable[float | None]) -> Iterator[Array]:
+        """Predict class labels at several times of training.
+
+        Parameters
+        ----------
+        X : array-like, m images of the shape seen by :meth:`fit`
+        times : sequence of float or None
+            Training times as in `training_time`; None is the end of training.
+
+        Yields
+        ------
+        ndarray (m,) of elements of ``classes_``
+            For one time after the other.
+
+        Notes
+        -----
+        An estimator that was fitted with a `training_time` keeps the eigendecomposition this
+        needs; any other computes its Gram matrix again.
+        """
+        for decision in self._staged_targets(X, times):
+            yield self._labels(decision)

@@ -1,0 +1,1 @@
+"""``python -m sklearn_cntk``: versions, devices, engines against reference values, speed."""

@@ -1,0 +1,142 @@
+"""Versions, devices, every engine against reference values, and speed: ``python -m sklearn_cntk``.
+
+The values come from an independent system, see `reference_values`.
+"""
+
+import argparse
+import time
+from importlib import import_module
+
+import numpy as np
+from joblib import cpu_count
+
+from .._compute.cost import measure_rate
+from .._support.network import Architecture, Readout
+from ..kernels import CNTK
+from . import machine, reference_values
+
+# Largest relative errors, as in the tests.
+_TOLERANCES = {"float64": 1e-10, "float32": 2e-5}
+
+# What is timed: image shape, global average pooling.
+_CASES = [((8, 8, 1), True), ((32, 32, 3), True), ((32, 32, 3), False)]
+_DEPTH = 11
+
+# A measurement of the bound: enough to be more than noise, of four loops.
+_BOUND_SECONDS = 0.1
+
+
+def largest_error(engine, dtype):
+    """Largest relative error of an engine's reference values."""
+    readouts = [
+        Readout(depth, gap, trained_layers, lap)
+        for depth, gap, lap, trained_layers in reference_values.VALUES
+    ]
+    expected = np.array(list(reference_values.VALUES.values()))
+    shape = reference_values.IMAGE_SHAPE
+    X, Y = (np.reshape(image, (1, *shape)) for image in (reference_values.X, reference_values.Y))
+    architecture = Architecture(shape, reference_values.FILTER_SIZE)
+    # A vector's worth of pairs, in which an image has no fixed place.
+    others = np.random.default_rng(0).normal(size=(20, *shape))
+    gram = engine.gram(X, np.concatenate([others, Y]), architecture, readouts, dtype=dtype)
+    pairs = engine.pairs(X, Y, architecture, readouts, dtype=dtype)
+    values = np.stack([gram[:, 0, -1], pairs[:, 0]])
+    return float(np.max(np.abs(values / expected - 1)))
+
+
+def check_engines(devices):
+    """Yield (name, dtype, error, whether it is small enough) of each engine.
+
+    The error is a number, or what the engine raised.
+    """
+    loaders = [
+        ("reference", ("float64",), _load("reference")),
+        ("cpu", ("float32", "float64"), _load("cpu.engine")),
+    ]
+    for device in devices:
+        loaders.append((device.label, ("float32", "float64"), _load("cuda.engine", device)))
+    for name, dtypes, load in loaders:
+        for dtype in dtypes:
+            try:
+                error = largest_error(load(), dtype)
+            except Exception as failure:  # whatever it is, it belongs into the report
+                yield name, dtype, f"{type(failure).__name__}: {failure}", False
+            else:
+                yield name, dtype, error, error <= _TOLERANCES[dtype]
+
+
+def _load(name, *devices):
+    """Function that returns an engine."""
+
+    def load():
+        module = import_module(f"sklearn_cntk._engines.{name}")
+        return module.Engine(list(devices)) if devices else module
+
+    return load
+
+
+def throughput(device):
+    """Yield (image shape, pooling, element-layers a second) of float32 kernels on a device."""
+    for shape, gap in _CASES:
+        kernel = CNTK(_DEPTH, gap, device=device)
+        job = kernel._job(np.zeros((1, *shape)))
+        yield shape, gap, measure_rate(job)
+
+
+def main(arguments=None):
+    """Print the report; return 1 if an engine is wrong, else 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sklearn_cntk",
+        description="Versions, devices, a self-test and speed: what a bug report needs.",
+    )
+    parser.add_argument("--no-throughput", action="store_true", help="leave out the speed")
+    options = parser.parse_args(arguments)
+    start = time.perf_counter()
+
+    _print_table("Versions", machine.versions())
+    devices, reason = machine.gpus()
+    facts = machine.cpu_facts()
+    facts["GPUs"] = ", ".join(device.label for device in devices) or f"none: {reason}"
+    _print_table("Devices", facts)
+    _print_table("Environment", machine.environment())
+
+    print(
+        f"Self-test: {len(reference_values.VALUES)} kernel values of an independent system "
+        "(neural-tangents 0.6.5)"
+    )
+    passed = True
+    for name, dtype, error, right in check_engines(devices):
+        passed &= right
+        what = error if isinstance(error, str) else f"{error:.1e} relative error"
+        print(f"  {name:12} {dtype}  {what}  {'ok' if right else 'FAILED'}", flush=True)
+
+    if not options.no_throughput and passed:
+        _print_throughput(devices)
+    print(f"\n{'Passed' if passed else 'FAILED'} in {time.perf_counter() - start:.0f} s")
+    return 0 if passed else 1
+
+
+def _print_table(title, rows):
+    if rows:
+        print(title)
+        width = max(map(len, rows))
+        print(*(f"  {name:{width}}  {value}" for name, value in rows.items()), "", sep="\n")
+
+
+def _print_throughput(devices):
+    from .._engines.cpu.roofline import arithmetic_bound
+
+    n_threads = cpu_count()
+    bound = min(arithmetic_bound("float32", n_threads, _BOUND_SECONDS).values())
+    print(
+        f"\nThroughput, depth {_DEPTH}, float32, in 1e9 element-layers/s; the arithmetic bound of "
+        f"{n_threads} cores is {bound / 1e9:.2f}"
+    )
+    for device in ["cpu", *(["cuda"] if devices else [])]:
+        for shape, gap, rate in throughput(device):
+            share = f"  {rate / bound:.0%} of the bound" if device == "cpu" else ""
+            print(
+                f"  {device:5} {'×'.join(map(str, shape)):8} {'gap' if gap else 'trace':6} "
+                f"{rate / 1e9:8.2f}{share}",
+                flush=True,
+            )

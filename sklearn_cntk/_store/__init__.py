@@ -1,0 +1,1 @@
+"""Kernel entries and Gram matrices on disk; nothing of kernels."""

@@ -1,0 +1,418 @@
+"""Computed kernel entries on disk, addressed by the content of the images.
+
+Files are written under another name and renamed when they are whole, and never changed: readers
+and writers need no locks.  `records` has their layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from numbers import Real
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .records import DamagedFileError, read_records, write_record
+
+#: Counts changes of the algorithm that change values, or of the layout.
+VERSION = 1
+
+SUFFIX = ".blocks"
+
+# A writer keeps entries in memory for at most this share of the time that it has run, so that a
+# killed run loses no more, and a long one makes few files; or until they fill that many bytes.
+_LARGEST_LOSS = 0.02
+_SHORTEST_WAIT = 0.5
+_BUFFER_BYTES = 2**26
+
+# Where a space has more small files than this, they are joined.
+_MANY_FILES = 256
+_SMALL_FILE = 2**20
+
+_HASHED_BYTES = 2**20  # converted to float64 at a time
+
+_STALE_SECONDS = 24 * 3600  # a temporary file of this age has no writer any more
+
+
+def digests(images):
+    """SHA-256 of each image's shape and pixels, as float64: equal for equal images of any dtype.
+
+    Parameters
+    ----------
+    images : ndarray (n, P, Q, C)
+
+    Returns
+    -------
+    list of bytes
+    """
+    prefix = hashlib.sha256(repr(tuple(map(int, images.shape[1:]))).encode())
+    result = []
+    block = max(1, _HASHED_BYTES // (8 * int(np.prod(images.shape[1:]))))
+    for start in range(0, len(images), block):
+        # 0.0 takes the place of -0.0, which is the same pixel.
+        for image in np.add(images[start : start + block], 0.0, dtype="<f8", order="C"):
+            digest = prefix.copy()
+            digest.update(image)
+            result.append(digest.digest())
+    return result
+
+
+class Space:
+    """The part of a store whose images and architecture may meet.
+
+    Parameters
+    ----------
+    folder : Path
+        Created when something is written.
+    max_bytes : int
+        Limit of the folder above it, the whole store.
+    """
+
+    def __init__(self, folder, max_bytes):
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self._seen = set()
+
+    def new_files(self):
+        """Files that this object has not returned before."""
+        try:
+            with os.scandir(self.folder) as entries:
+                found = [entry.path for entry in entries if entry.name.endswith(SUFFIX)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            _warn_unread(self.folder, error)
+            return []
+        paths = sorted(path for path in found if path not in self._seen)
+        self._seen.update(paths)
+        return paths
+
+    def read(self, target):
+        """Call ``target.copy(record, planes)`` for every new record that ``target.wants``.
+
+        A damaged or foreign file is reported and renamed, and what it held counts as missing; so
+        does what the system cannot read, which is reported too.
+        """
+        for path in self.new_files():
+            try:
+                self._read_file(path, target)
+            except FileNotFoundError:
+                continue  # evicted meanwhile
+            except OSError as error:
+                _warn_unread(path, error)
+            except DamagedFileError as damage:
+                _set_aside(path, damage)
+
+    def _read_file(self, path, target):
+        status = os.stat(path)
+        records = read_records(path, status.st_size)
+        wanted = [record for record in records if target.wants(record)]
+        if not wanted:
+            return
+        with open(path, "rb") as file:
+            for record in wanted:  # all before the first is used: damage condemns the file
+                record.verify(file, target.names)
+            for record in wanted:
+                target.copy(record, [record.plane(file, name) for name in target.names])
+        if time.time() - status.st_mtime > 60:
+            with suppress(OSError):  # another user's, or a file system to read only
+                os.utime(path)  # the files unused for longest are evicted first
+
+    def write(self, records):
+        """Write records, each the arguments of `write_record` after the file, as one new file."""
+
+        def write_all(file):
+            for arguments, options in records:
+                write_record(file, *arguments, **options)
+
+        try:
+            self._new_file(write_all)
+        except FileNotFoundError:  # `clear_memory` of another process came between
+            self._new_file(write_all)
+
+    def _new_file(self, write):
+        """Have ``write(file)`` fill a file that appears when it is whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{uuid.uuid4().hex}{SUFFIX}"
+        temporary = path.with_suffix(".tmp")
+        try:
+            with open(temporary, "wb") as file:
+                write(file)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):  # the error that matters is the first one
+                temporary.unlink()
+            raise
+        self._seen.add(str(path))
+
+    def tidy(self):
+        """Join small files, and keep the whole store within its limit."""
+        self._join()
+        files = _files(self.folder.parent)
+        total = sum(status.st_size for _, status in files)
+        if total > self.max_bytes:
+            for path, status in sorted(files, key=lambda item: item[1].st_mtime):
+                path.unlink(missing_ok=True)
+                total -= status.st_size
+                if total <= 0.9 * self.max_bytes:
+                    break
+
+    def _join(self):
+        small = [
+            path
+            for path, status in _files(self.folder.parent)
+            if path.parent == self.folder and path.suffix == SUFFIX and status.st_size < _SMALL_FILE
+        ]
+        if len(small) <= _MANY_FILES:
+            return
+        taken = []
+
+        def write_all(target):
+            for path in small:
+                try:
+                    data = _whole_file(path)
+                except (FileNotFoundError, DamagedFileError):
+                    continue  # joined by another process, or reported when it is next read
+                target.write(data)
+                taken.append(path)
+
+        self._new_file(write_all)
+        for path in taken:
+            path.unlink(missing_ok=True)
+
+
+class Writer:
+    """Collects blocks of entries and writes them now and then, and on leaving a ``with``."""
+
+    def __init__(self, space):
+        self.space = space
+        self._records = []
+        self._bytes = 0
+        self._start = self._flushed = time.monotonic()
+        self._wrote = self._failed = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.flush()
+        if self._wrote:
+            try:
+                self.space.tidy()
+            except OSError as error:
+                warnings.warn(
+                    f"memory={str(self.space.folder.parent)!r} could not be tidied ({error}): "
+                    "nothing is lost, but it may take more files or bytes than it should.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+    def add(self, names, rows, columns, values, *, paired=False, complete=True):
+        """Take a block as `write_record` does; return whether it was time to write."""
+        if self._failed:
+            return False
+        options = {"paired": paired, "complete": complete}
+        self._records.append(((names, rows, columns, values), options))
+        self._bytes += values.nbytes
+        now = time.monotonic()
+        wait = max(_SHORTEST_WAIT, _LARGEST_LOSS * (now - self._start))
+        if now - self._flushed < wait and self._bytes < _BUFFER_BYTES:
+            return False
+        self.flush()
+        return True
+
+    def flush(self):
+        """Write what was collected."""
+        records, self._records, self._bytes = self._records, [], 0
+        self._flushed = time.monotonic()
+        if records and not self._failed:
+            try:
+                self.space.write(records)
+                self._wrote = True
+            except OSError as error:  # say, a full disk: the result itself needs no store
+                self._failed = True
+                warnings.warn(
+                    f"memory={str(self.space.folder.parent)!r} could not be written ({error}): "
+                    "kernel entries of this call are not kept from here on.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+
+def _files(folder):
+    """(path, status) of everything in a store's folder that is the store's, old leftovers gone."""
+    files = []
+    for path in _all_files(folder):
+        try:
+            status = path.stat()
+            if path.suffix == ".tmp" and time.time() - status.st_mtime > _STALE_SECONDS:
+                path.unlink()
+            elif path.suffix != ".tmp":
+                files.append((path, status))
+        except FileNotFoundError:
+            continue
+    return files
+
+
+def _all_files(folder):
+    """Paths of everything in a store's folder that is the store's."""
+    paths = []
+    for space in _spaces(folder):
+        with suppress(FileNotFoundError):  # removed by another process
+            paths += list(space.iterdir())
+    return [path for path in paths if path.suffix in (SUFFIX, ".tmp", ".damaged")]
+
+
+def _spaces(folder):
+    """Folders of the spaces of a store, of any version."""
+    return [path for path in Path(folder).glob("v[0-9]*-q[0-9]*-float*") if path.is_dir()]
+
+
+def _whole_file(path):
+    """The bytes of a file without damage."""
+    data = path.read_bytes()
+    with open(path, "rb") as file:
+        for record in read_records(str(path), len(data)):
+            record.verify(file, record.names)
+    return data
+
+
+def _warn_unread(path, error):
+    warnings.warn(
+        f"{path} could not be read ({error}): its kernel entries are computed again.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _set_aside(path, damage):
+    renamed = Path(path).with_suffix(".damaged")
+    try:
+        os.replace(path, renamed)
+        outcome = f"it was renamed to {renamed.name}"
+    except FileNotFoundError:
+        outcome = "another process renamed it"
+    except OSError as error:
+        outcome = f"it could not be renamed ({error})"
+    warnings.warn(
+        f"{path} is damaged or not a file of sklearn_cntk ({damage}): {outcome}, and its entries "
+        "are computed again.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+@dataclass(frozen=True)
+class KernelStore:
+    """A folder of computed kernel entries, for the parameter `memory`.
+
+    ``memory="folder"`` is the same as ``memory=KernelStore("folder")``.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Created when something is written.  Several processes, of several machines on a common
+        file system, may use it at once.
+    max_bytes : int, default=20_000_000_000
+        When a computation leaves more, the files unused for longest are removed.  A pair of
+        images takes 8 bytes a depth.
+
+    See Also
+    --------
+    clear_memory : Remove all entries.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from sklearn_cntk import CNTK, KernelStore
+    >>> images = np.random.default_rng(0).random((5, 8, 8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     kernel = CNTK(depth=4, memory=KernelStore(folder, max_bytes=10**9))
+    ...     K = kernel(images)  # computed
+    ...     again = kernel(images[::-1])  # read
+    >>> bool(np.all(again == K[::-1, ::-1]))
+    True
+    """
+
+    folder: str | os.PathLike[str]
+    max_bytes: int = 20_000_000_000
+
+    @classmethod
+    def of(cls, memory: str | os.PathLike[str] | KernelStore | None) -> KernelStore | None:
+        """The store for a `memory` parameter, with an absolute path, or None."""
+        if memory is None or isinstance(memory, cls):
+            store = memory
+        elif isinstance(memory, (str, os.PathLike)):
+            store = cls(memory)
+        else:
+            raise TypeError(
+                f"memory={memory!r} is no folder: use a path, a sklearn_cntk.KernelStore or None."
+            )
+        if store is None:
+            return None
+        folder = _folder(store.folder)
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"memory={str(folder)!r} is a file: name a folder.")
+        if isinstance(store.max_bytes, bool) or not isinstance(store.max_bytes, Real):
+            raise TypeError(
+                f"max_bytes={store.max_bytes!r} is no number: use a positive number of bytes."
+            )
+        if not store.max_bytes > 0:
+            raise ValueError(f"max_bytes={store.max_bytes!r} must be a positive number.")
+        # A job may go on in another working directory.
+        return replace(store, folder=folder.absolute())
+
+    def space(self, architecture: Any, dtype: str, flip: bool) -> Space:
+        """The Space of images and kernels that may meet."""
+        shape = "x".join(map(str, architecture.image_shape))
+        name = f"v{VERSION}-{shape}-q{architecture.filter_size}-{dtype}" + "-flip" * flip
+        return Space(Path(self.folder) / name, self.max_bytes)
+
+
+Memory: TypeAlias = str | os.PathLike[str] | KernelStore | None
+
+
+def clear_memory(folder: str | os.PathLike[str] | KernelStore) -> int:
+    """Remove all kernel entries that `memory` has kept in a folder.
+
+    Parameters
+    ----------
+    folder : str, path-like or KernelStore
+        Other files in it stay.
+
+    Returns
+    -------
+    int
+        Bytes that were freed.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder.
+    """
+    path = _folder(folder.folder if isinstance(folder, KernelStore) else folder)
+    if not path.is_dir():
+        raise FileNotFoundError(f"folder={str(path)!r} does not exist.")
+    freed = 0
+    for file in _all_files(path):
+        with suppress(FileNotFoundError):  # another process was first
+            size = file.stat().st_size
+            file.unlink()
+            freed += size
+    for space in _spaces(path):
+        with suppress(OSError):  # other files are in it, or another process was first
+            space.rmdir()
+    return freed
+
+
+def _folder(folder):
+    if not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(f"folder={folder!r} is no folder: use a path.")
+    return Path(folder)

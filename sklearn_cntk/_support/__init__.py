@@ -1,0 +1,1 @@
+"""What everything rests on: networks and readouts, images, checks, memory, progress."""

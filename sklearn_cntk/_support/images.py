@@ -1,0 +1,122 @@
+"""From any accepted array to images (n, P, Q, C): the only place that knows shape rules."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.utils.validation import check_array
+
+if TYPE_CHECKING:
+    from .typing import Any, Array, ImageShape
+
+
+def check_image_shape(image_shape):
+    """Return `image_shape` as (P, Q, C), or None; raise if it is no image shape."""
+    if image_shape is None:
+        return None
+    try:
+        shape = tuple(image_shape)
+    except TypeError:
+        shape = ()
+    integers = all(isinstance(k, Integral) and not isinstance(k, bool) for k in shape)
+    if len(shape) not in (2, 3) or not integers or min(shape) < 1:
+        raise ValueError(
+            f"image_shape={image_shape!r} is not a shape: use (height, width) or "
+            "(height, width, channels), positive integers."
+        )
+    rows, columns, channels = (*shape, 1)[:3]
+    return int(rows), int(columns), int(channels)
+
+
+def on_host(array: Any) -> Any:
+    """A CuPy array as a NumPy array, which it does not become by itself; anything else as it is."""
+    return array.get() if type(array).__module__.partition(".")[0] == "cupy" else array
+
+
+def as_images(
+    X: Any,
+    image_shape: ImageShape = None,
+    *,
+    name: str = "X",
+    estimator: object = None,
+    fitted: bool = False,
+) -> Array:
+    """Validate `X` and view it as images.
+
+    Parameters
+    ----------
+    X : array-like (n, P, Q, C), (n, P, Q) or (n, n_features)
+        Finite real numbers of any dtype; converted only where it is no numeric array yet.
+    image_shape : tuple (P, Q, C), (P, Q) or None
+        Shape of an image, needed for flattened rows.  None takes rows of 2-D `X` as feature
+        vectors, images of 1 × 1 pixels with a channel a feature.
+    name : str
+        What error messages call `X`.
+    estimator : object or None
+        Named in scikit-learn's error messages.
+    fitted : bool
+        Whether `image_shape` is that of the images seen by fit, and no parameter.
+
+    Returns
+    -------
+    ndarray (n, P, Q, C)
+        Without a copy where `X` is a numeric array already.
+
+    Raises
+    ------
+    ValueError
+        NaN or infinity; complex or non-numeric data; 1-D, 5-D or empty `X`; a shape that does
+        not fit `image_shape`.
+    """
+    image_shape = check_image_shape(image_shape)
+    X = on_host(X)
+    # `allow_nd` would let 1-D data through the 2-D check with an unhelpful message otherwise.
+    X = check_array(
+        X, dtype="numeric", allow_nd=True, ensure_2d=True, input_name=name, estimator=estimator
+    )
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"{name} has dtype {X.dtype}: use real numbers (float, int or bool).")
+    if X.ndim > 4:
+        raise ValueError(
+            f"{name} has shape {X.shape}: use (n, height, width, channels), (n, height, width) "
+            "or flattened rows (n, height * width * channels)."
+        )
+    if X.ndim == 2:
+        shape = image_shape or (1, 1, X.shape[1])
+        if np.prod(shape) != X.shape[1]:
+            raise ValueError(
+                f"image_shape={image_shape} needs {np.prod(shape)} features a row, but {name} has "
+                f"{X.shape[1]} features: its shape is {X.shape}."
+            )
+        return X.reshape(len(X), *shape)
+    if X.ndim == 3:
+        X = X[..., None]
+    if 0 in X.shape:
+        raise ValueError(f"{name} has shape {X.shape}: at least one pixel and channel is required.")
+    if image_shape is not None and X.shape[1:] != image_shape:
+        if fitted:
+            raise ValueError(
+                f"{name} holds images of shape {X.shape[1:]}, but fit has seen images of shape "
+                f"{image_shape}: give images of that shape, or fit again."
+            )
+        raise ValueError(
+            f"{name} holds images of shape {X.shape[1:]}, but image_shape={image_shape}: they must "
+            "be equal (image_shape is only needed for flattened rows)."
+        )
+    return X
+
+
+def check_same_shape(X, Y):
+    """Raise unless images X and Y have one shape."""
+    if X.shape[1:] != Y.shape[1:]:
+        raise ValueError(
+            f"images of shape {X.shape[1:]} cannot be compared with images of shape {Y.shape[1:]}: "
+            "X and Y must hold images of one shape."
+        )
+
+
+def flipped(images):
+    """Images mirrored left to right."""
+    return images[:, :, ::-1]

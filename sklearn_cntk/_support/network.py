@@ -1,0 +1,142 @@
+"""What is computed: the network's shape and the outputs read from it.
+
+Nothing here knows arrays or engines.  Both classes are validated once, on construction,
+so the code behind them needs no checks of its own.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from .checks import check_choice, check_flag, check_integer, check_sequence
+
+TRAINED_LAYERS = ("all", "hidden", "last")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Input shape and convolutions of the network, common to all of its readouts.
+
+    Parameters
+    ----------
+    image_shape : tuple (P, Q, C)
+        Rows, columns and channels of an image.
+    filter_size : int, default=3
+        Side q of the square filters: odd, so that "same" zero padding is symmetric.
+    """
+
+    image_shape: tuple[int, int, int]
+    filter_size: int = 3
+
+    def __post_init__(self):
+        q = check_integer("filter_size", self.filter_size, 1, "use an odd number such as 3")
+        if q % 2 == 0:
+            raise ValueError(f"filter_size={q} is even: use an odd number such as {q + 1}.")
+        object.__setattr__(self, "filter_size", q)
+
+    @property
+    def radius(self):
+        """Number of pixels that a filter reaches to either side, (q - 1) / 2."""
+        return (self.filter_size - 1) // 2
+
+
+@dataclass(frozen=True)
+class Readout:
+    """One kernel that a pass over the layers yields.
+
+    Parameters
+    ----------
+    depth : int
+        Layers of the network as in the paper's Table 1: ``depth - 1`` convolutions and a
+        dense layer.  At least 2; at least 3 with ``trained_layers="hidden"``, for which
+        depth 2 has no trained layer.
+    gap : bool, default=True
+        Global average pooling before the dense layer.
+    trained_layers : {"all", "hidden", "last"}, default="all"
+        Layers that gradient descent trains.  "all" is the CNTK of section 4, "hidden" the one
+        of appendix H (first and last layer frozen), "last" the NNGP (CNN-GP) kernel, eq. 1.
+    lap : int, default=0
+        Radius c of local average pooling, windows of ``(2c + 1)**2`` pixels (Li et al. 2019).
+        With ``gap=False`` and 0 the feature map is flattened and the readout is a trace.
+    """
+
+    depth: int
+    gap: bool = True
+    trained_layers: str = "all"
+    lap: int = 0
+
+    def __post_init__(self):
+        check_choice("trained_layers", self.trained_layers, TRAINED_LAYERS)
+        minimum = 3 if self.trained_layers == "hidden" else 2
+        depth = check_integer(
+            "depth",
+            self.depth,
+            minimum,
+            f"depth counts the convolutions and the dense layer, at least {minimum} with "
+            f"trained_layers={self.trained_layers!r}",
+        )
+        object.__setattr__(self, "depth", depth)
+        object.__setattr__(
+            self, "lap", check_integer("lap", self.lap, 0, "use a radius of 0 or more pixels")
+        )
+        object.__setattr__(self, "gap", check_flag("gap", self.gap))
+        if self.gap and self.lap:
+            raise ValueError(f"lap={self.lap} excludes gap=True: set gap=False or lap=0.")
+
+    @property
+    def convolutions(self):
+        """Number L of convolutional layers."""
+        return self.depth - 1
+
+    @property
+    def name(self):
+        """What stores call it, such as "d11-gap-all"."""
+        pooling = "gap" if self.gap else f"lap{self.lap}" if self.lap else "trace"
+        return f"d{self.depth}-{pooling}-{self.trained_layers}"
+
+    def max_displacement(self, image_shape):
+        """Largest |row| and |column| displacement whose plane the readout needs."""
+        rows, columns = image_shape[:2]
+        if self.gap:
+            return rows - 1, columns - 1
+        return min(2 * self.lap, rows - 1), min(2 * self.lap, columns - 1)
+
+
+def lap_weights(size, radius):
+    """Weights w[i, i'] of local average pooling along an axis of `size` pixels.
+
+    Windows of ``2 * radius + 1`` pixels are centred on each pixel of the image and padded with
+    zeros, so w[i, i'] counts the windows that hold both i and i', over ``(2 * radius + 1)**2``
+    (Li et al. 2019).
+
+    Returns
+    -------
+    ndarray of float64, shape (size, size)
+    """
+    pixels = np.arange(size)
+    window = (abs(pixels[:, None] - pixels) <= radius).astype(float)
+    return window @ window / (2 * radius + 1) ** 2
+
+
+def path_readouts(depths, gap, lap, trained_layers, *, names=("depths", "gap", "lap")):
+    """Readouts of all combinations, depth slowest; raises if there is none.
+
+    `names` are those of the caller's parameters, for error messages.
+    """
+    check_sequence(names[0], depths, "(3, 6, 11)")
+    check_sequence(names[1], gap, "(True, False)")
+    check_sequence(names[2], lap, "(1, 2)")
+    check_sequence("trained_layers", trained_layers, "('all', 'last')")
+    poolings = [(pool, 0) for pool in gap] + [(False, radius) for radius in lap]
+    readouts = [
+        Readout(depth, pool, trained, radius)
+        for depth, trained, (pool, radius) in product(depths, trained_layers, poolings)
+    ]
+    if not readouts:
+        raise ValueError(
+            f"no readout is left of {names[0]}={depths!r}, {names[1]}={gap!r}, {names[2]}={lap!r} "
+            f"and trained_layers={trained_layers!r}: give at least one depth, one of "
+            f"trained_layers, and one pooling by {names[1]} or {names[2]}."
+        )
+    return list(dict.fromkeys(readouts))

@@ -1,0 +1,42 @@
+"""Types of the public signatures; for type checkers, imported by nothing at run time."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Any",
+    "Array",
+    "ArrayLike",
+    "Cv",
+    "Dtype",
+    "FloatArray",
+    "ImageShape",
+    "IntArray",
+    "Landmarks",
+    "RandomState",
+    "Scoring",
+    "Sequence",
+    "SolverName",
+    "Spread",
+    "TrainedLayers",
+]
+
+Array: TypeAlias = NDArray[Any]
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.intp]
+
+Dtype: TypeAlias = Literal["float32", "float64"]
+TrainedLayers: TypeAlias = Literal["all", "hidden", "last"]
+Landmarks: TypeAlias = Literal["uniform", "pivoted"]
+SolverName: TypeAlias = Literal["auto", "cholesky", "cg", "nystroem"]
+Spread: TypeAlias = Literal["fill_between", "errorbar"] | None
+
+ImageShape: TypeAlias = Sequence[int] | None
+RandomState: TypeAlias = int | np.random.RandomState | None
+
+# What scikit-learn, which has no types, takes.
+Cv: TypeAlias = Any
+Scoring: TypeAlias = Any
