@@ -11,7 +11,7 @@ from ._compute.cost import Estimate, estimate
 from ._compute.job import Job
 from ._support.checks import check_integer
 from ._support.images import as_images, check_image_shape
-from ._support.network import Readout, path_readouts
+from ._support.network import path_readouts
 from ._support.ram import check_memory
 
 if TYPE_CHECKING:
@@ -270,20 +270,9 @@ class CNTK(Kernel):
         changed = {k: v for k, v in self.get_params().items() if repr(v) != repr(defaults[k])}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
 
-    def _job(self, images):
+    def _job(self, images, readouts=None):
         """The computation that the parameters ask for, all of them checked."""
-        return Job.of(
-            images,
-            [Readout(self.depth, self.gap, self.trained_layers, self.lap)],
-            filter_size=self.filter_size,
-            flip=self.flip,
-            normalize=self.normalize,
-            device=self.device,
-            dtype=self.dtype,
-            n_jobs=self.n_jobs,
-            memory=self.memory,
-            verbose=self.verbose,
-        )
+        return Job.of(self, images, readouts)
 
 
 def cntk_path(
@@ -363,9 +352,7 @@ def cntk_path(
     symmetric = Y is None or Y is X
     X = as_images(X, image_shape)
     Y = None if symmetric else as_images(Y, image_shape, name="Y")
-    job = Job.of(
-        X,
-        readouts,
+    kernel = CNTK(
         filter_size=filter_size,
         flip=flip,
         normalize=normalize,
@@ -375,6 +362,7 @@ def cntk_path(
         memory=memory,
         verbose=verbose,
     )
+    job = kernel._job(X, readouts)
     check_memory(
         8 * len(readouts) * len(X) * len(X if Y is None else Y),
         f"A path of {len(readouts)} Gram matrices",

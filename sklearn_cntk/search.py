@@ -15,7 +15,6 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from ._compute.job import Job
 from ._models.base import ImageEstimator
 from ._models.candidates import report_failures, score_candidates, search_results
 from ._models.tasks import ClassificationTask, RegressionTask
@@ -130,18 +129,7 @@ class _CNTKSearch(ImageEstimator):
             (self.trained_layers,),
             names=("depths", "gaps", "laps"),
         )
-        job = Job.of(
-            images,
-            readouts,
-            filter_size=self.filter_size,
-            flip=self.flip,
-            normalize=self.normalize,
-            device=self.device,
-            dtype=self.dtype,
-            n_jobs=self.n_jobs,
-            memory=self.memory,
-            verbose=self.verbose,
-        )
+        job = CNTK(**self._fixed())._job(images, readouts)
         # The stack, and a workspace of an eigendecomposition for each thread.
         check_memory(
             8 * (len(readouts) + 4 * effective_n_jobs(self.n_jobs)) * len(images) ** 2,
@@ -189,12 +177,14 @@ class _CNTKSearch(ImageEstimator):
             else:
                 return self
 
+    def _fixed(self):
+        """The kernel's parameters that are not searched over."""
+        searched = ("depth", "gap", "lap")
+        return {n: getattr(self, n) for n in CNTK().get_params() if n not in searched}
+
     def _best_estimator(self):
         """The estimator with the best parameters, and what fit records of the features."""
-        searched = ("depth", "gap", "lap")
-        names = [name for name in CNTK().get_params() if name not in searched]
-        parameters = {name: getattr(self, name) for name in names}
-        estimator = self._estimator(**parameters, **self.best_params_)
+        estimator = self._estimator(**self._fixed(), **self.best_params_)
         for name in ("image_shape_", "n_features_in_", "feature_names_in_", "classes_"):
             if hasattr(self, name):
                 setattr(estimator, name, getattr(self, name))

@@ -40,35 +40,25 @@ class Job:
     verbose: int
 
     @classmethod
-    def of(
-        cls,
-        images,
-        readouts,
-        *,
-        filter_size,
-        flip,
-        normalize,
-        device,
-        dtype,
-        n_jobs,
-        memory,
-        verbose,
-    ):
-        """The job for images like these (n, P, Q, C), from the public parameters."""
-        for name, value in (("flip", flip), ("normalize", normalize)):
-            check_flag(name, value)
-        check_dtype(dtype)
+    def of(cls, kernel, images, readouts=None):
+        """The job of a `kernel`, an object with CNTK's parameters, for images like (n, P, Q, C).
+
+        Its own readout is computed, or the `readouts`, where several are wanted.
+        """
+        for name in ("flip", "normalize"):
+            check_flag(name, getattr(kernel, name))
+        check_dtype(kernel.dtype)
         job = cls(
-            device=device,
-            architecture=Architecture(images.shape[1:], filter_size),
-            readouts=readouts,
+            device=kernel.device,
+            architecture=Architecture.of(kernel, images.shape[1:]),
+            readouts=[Readout.of(kernel)] if readouts is None else readouts,
             # Uncentred feature vectors are nearly parallel, where float32 loses half its digits.
-            dtype="float64" if images.shape[1:3] == (1, 1) else dtype,
-            flip=flip,
-            normalize=normalize,
-            n_jobs=n_jobs,
-            store=KernelStore.of(memory),
-            verbose=verbose,
+            dtype="float64" if images.shape[1:3] == (1, 1) else kernel.dtype,
+            flip=kernel.flip,
+            normalize=kernel.normalize,
+            n_jobs=kernel.n_jobs,
+            store=KernelStore.of(kernel.memory),
+            verbose=kernel.verbose,
         )
         job.engine  # noqa: B018 - raises if there is none
         return job

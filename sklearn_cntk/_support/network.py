@@ -4,7 +4,7 @@ Nothing here knows arrays or engines.  Both classes are validated once, on const
 so the code behind them needs no checks of its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 
 import numpy as np
@@ -34,6 +34,11 @@ class Architecture:
         if q % 2 == 0:
             raise ValueError(f"filter_size={q} is even: use an odd number such as {q + 1}.")
         object.__setattr__(self, "filter_size", q)
+
+    @classmethod
+    def of(cls, kernel, image_shape):
+        """What a kernel's parameters say of the network, for images of a shape."""
+        return cls(image_shape, **_parameters(cls, kernel, but=("image_shape",)))
 
     @property
     def radius(self):
@@ -84,6 +89,11 @@ class Readout:
         if self.gap and self.lap:
             raise ValueError(f"lap={self.lap} excludes gap=True: set gap=False or lap=0.")
 
+    @classmethod
+    def of(cls, kernel):
+        """The readout that a kernel's parameters ask for."""
+        return cls(**_parameters(cls, kernel))
+
     @property
     def convolutions(self):
         """Number L of convolutional layers."""
@@ -101,6 +111,13 @@ class Readout:
         if self.gap:
             return rows - 1, columns - 1
         return min(2 * self.lap, rows - 1), min(2 * self.lap, columns - 1)
+
+
+def _parameters(cls, kernel, but=()):
+    """The parameters of a kernel that are fields of `cls`."""
+    return {
+        field.name: getattr(kernel, field.name) for field in fields(cls) if field.name not in but
+    }
 
 
 def lap_weights(size, radius):
