@@ -41,6 +41,11 @@ class Architecture:
         return cls(image_shape, **_parameters(cls, kernel, but=("image_shape",)))
 
     @property
+    def name(self):
+        """What stores call it, such as "32x32x3-q3"."""
+        return f"{'x'.join(map(str, self.image_shape))}-q{self.filter_size}"
+
+    @property
     def radius(self):
         """Number of pixels that a filter reaches to either side, (q - 1) / 2."""
         return (self.filter_size - 1) // 2
