@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._models.base import ImageEstimator
+from ._support.checks import is_number
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -157,7 +157,7 @@ class ZCAWhitening(_ImageTransformer):
 
     def _fit_images(self, images):
         epsilon = self.regularization
-        if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 <= epsilon < np.inf:
+        if not (is_number(epsilon) and 0 <= epsilon < np.inf):
             raise ValueError(f"regularization={epsilon!r} should be a finite number of 0 or more.")
         rows = _centred_unit_rows(images)
         self.mean_ = rows.mean(axis=0)

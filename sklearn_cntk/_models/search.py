@@ -78,7 +78,7 @@ class KernelSearch(SearchParameters, ImageEstimator):
         y = on_host(y)
         targets, _ = self._encode(images, y)
         check_sequence("alphas", self.alphas, "(1e-5, 1e-2)")
-        alphas = [float(alpha) for alpha in self.alphas if check_alpha(alpha) is None]
+        alphas = [check_alpha(alpha) for alpha in self.alphas]
         if not alphas:
             raise ValueError(f"alphas={self.alphas!r} is empty: give at least one ridge.")
         readouts = path_readouts(

@@ -27,21 +27,22 @@ _Class = TypeVar("_Class", bound=type)
 class Parameter(NamedTuple):
     """What a class declares of one parameter."""
 
-    type: str | None
-    text: str | None
+    type: str
+    text: str
     default: Any
+    annotation: Any = None
     kw_only: bool = True
 
 
-def parameter(type: str | None = None, text: str | None = None, *, default: Any) -> Any:
+def parameter(type: str = "", text: str = "", *, default: Any) -> Any:
     """Declare a parameter.
 
     Parameters
     ----------
-    type : str or None
+    type : str
         Its type in the words of numpydoc, such as "int or None".
-    text : str or None
-        What it means; lines are broken as here, and indented as far as needed.
+    text : str
+        What it means.  Lines stay as they are broken, and are indented as far as needed.
     default : object
         Nothing that is changed in place.
     """
@@ -57,7 +58,13 @@ def parameters(*, kw_only: bool) -> Callable[[_Class], _Class]:
         inherited = declared(cls)
         for name, new in own.items():
             old = inherited.get(name, new)
-            own[name] = Parameter(new.type or old.type, new.text or old.text, new.default, kw_only)
+            own[name] = Parameter(
+                type=new.type or old.type,
+                text=new.text or old.text,
+                default=new.default,
+                annotation=inspect.get_annotations(cls)[name],
+                kw_only=kw_only,
+            )
             setattr(cls, name, new.default)
         cls._declared_parameters = own
         cls.__init__ = _constructor(cls)
@@ -75,11 +82,8 @@ def declared(cls: type) -> dict[str, Parameter]:
 
 
 def _constructor(cls):
-    annotations: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        annotations |= inspect.get_annotations(base)
     fields = [
-        (name, annotations[name], dataclasses.field(default=one.default, kw_only=one.kw_only))
+        (name, one.annotation, dataclasses.field(default=one.default, kw_only=one.kw_only))
         for name, one in declared(cls).items()
     ]
     made: Any = dataclasses.make_dataclass(

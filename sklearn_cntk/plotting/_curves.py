@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._support.checks import check_choice
 from ._matplotlib import import_pyplot, line_style, merged
 from ._results import axis_label
 
@@ -39,10 +40,7 @@ class CurveDisplay:
 
     def _draw(self, ax, std_display_style, line_kw, spread_kw):
         """Draw everything but the horizontal axis."""
-        if std_display_style not in _SPREADS:
-            raise ValueError(
-                f"std_display_style={std_display_style!r} is unknown: use one of {_SPREADS}."
-            )
+        check_choice("std_display_style", std_display_style, _SPREADS)
         plt = import_pyplot(f"{type(self).__name__}.plot")
         from matplotlib.collections import Collection
         from matplotlib.lines import Line2D

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from .._support.checks import check_integer
+from .._support.checks import check_integer, is_integer
 from ._fitted import training_targets, unwrap
 from ._matplotlib import COLORS, import_pyplot, short
 
@@ -240,7 +239,7 @@ def _contributions(model, images, target):
 
 def _check_target(model, target):
     n_targets = 1 if is_classifier(model) or model.dual_coef_.ndim == 1 else len(model.dual_coef_.T)
-    if isinstance(target, Integral) and not isinstance(target, bool) and target in range(n_targets):
+    if is_integer(target) and target in range(n_targets):
         return
     if is_classifier(model):
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.pipeline import Pipeline
 
+from .._support.checks import is_integer, is_number
 from ._curves import CurveDisplay, check_curves, place
 from ._matplotlib import import_pyplot
 from ._results import (
@@ -292,11 +292,11 @@ def _architecture_name(parameters, varying):
 
 def _common_sizes(sizes):
     """Sizes of one kind, numbers or fractions; None is the fraction 1."""
-    numbers = [size for size in sizes if isinstance(size, Integral)]
+    numbers = [size for size in sizes if is_integer(size)]
     if not numbers:
         return [1.0 if size is None else float(size) for size in sizes]
     if len(numbers) < len(sizes):
-        others = sorted({repr(size) for size in sizes if not isinstance(size, Integral)})
+        others = sorted({repr(size) for size in sizes if not is_integer(size)})
         raise ValueError(
             f"train_size was searched by numbers and by {', '.join(others)}, which have no common "
             "axis: use numbers of images only, or fractions and None."
@@ -308,8 +308,8 @@ def _numbers(train_sizes, n):
     """Different numbers of images, increasing, for numbers or fractions of n."""
     numbers = set()
     for size in _checked(train_sizes):
-        number = int(size) if isinstance(size, Integral) else int(size * n)
-        if not 1 <= number <= n or (not isinstance(size, Integral) and float(size) > 1):
+        number = int(size) if is_integer(size) else int(size * n)
+        if not 1 <= number <= n or (not is_integer(size) and float(size) > 1):
             raise ValueError(
                 f"train_sizes holds {size!r}: use 1 to {n} images, the smallest training set "
                 "among the splits, or fractions (float) in (0, 1]."
@@ -321,7 +321,7 @@ def _numbers(train_sizes, n):
 def _fractions(train_sizes, folding):
     """Different fractions, increasing, for an estimator that fits on folds of its rows."""
     for size in _checked(train_sizes):
-        if isinstance(size, Integral):
+        if is_integer(size):
             raise ValueError(
                 f"train_sizes holds {size!r}, but {type(folding).__name__} fits on folds of "
                 "different numbers of rows: use fractions (float) of these rows in (0, 1]."
@@ -333,7 +333,7 @@ def _fractions(train_sizes, folding):
 
 def _checked(train_sizes):
     for size in train_sizes:
-        if isinstance(size, bool) or not isinstance(size, Real):
+        if not is_number(size):
             raise TypeError(f"train_sizes holds {size!r}: use numbers of images or fractions.")
     if len(train_sizes) == 0:
         raise ValueError("train_sizes is empty: give at least one size.")
