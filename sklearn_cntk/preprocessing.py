@@ -10,7 +10,9 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._models.base import ImageEstimator
+from ._models.parameters import NetworkParameters
 from ._support.checks import is_number
+from ._support.docstrings import fill_docs, fill_docs_like
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ._support.typing import ArrayLike, FloatArray, ImageShape
 
 
+@fill_docs
 class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
     """Fits and transforms images (n, P, Q, C); X keeps its shape."""
 
@@ -26,7 +29,7 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
 
         Parameters
         ----------
-        X : array-like (n, height, width, channels), (n, height, width) or (n, n_features)
+        {X}
         y : None
             Ignored.
 
@@ -42,7 +45,7 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
 
         Parameters
         ----------
-        X : array-like, images of the shape seen by :meth:`fit`
+        {X_seen}
 
         Returns
         -------
@@ -54,6 +57,7 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
         return result.reshape(np.asarray(X).shape)
 
 
+@fill_docs_like(NetworkParameters)
 class ImageStandardizer(_ImageTransformer):
     """Subtract the mean of each channel and divide by its standard deviation.
 
@@ -63,17 +67,14 @@ class ImageStandardizer(_ImageTransformer):
 
     Parameters
     ----------
-    image_shape : tuple (height, width, channels) or (height, width), default=None
-        Shape of the images that rows of 2-D input hold.  None takes every feature of such rows
-        as a channel.
+    {parameters}
 
     Attributes
     ----------
     mean_, scale_ : ndarray of float64, shape (channels,)
         Constant channels have a scale of 1.
-    image_shape_ : tuple (height, width, channels)
-    n_features_in_ : int
-        height × width × channels.
+    {image_shape_}
+    {n_features_in_}
 
     Examples
     --------
@@ -105,6 +106,7 @@ class ImageStandardizer(_ImageTransformer):
         return (images - self.mean_) / self.scale_
 
 
+@fill_docs_like(NetworkParameters)
 class ZCAWhitening(_ImageTransformer):
     """Decorrelate pixels, by the symmetric square root of the inverse covariance.
 
@@ -119,17 +121,15 @@ class ZCAWhitening(_ImageTransformer):
         Share of the mean eigenvalue that is added to all of them: larger values leave noise in
         the directions of little variance smaller.  More than 0 if there are fewer training
         images than features.
-    image_shape : tuple (height, width, channels) or (height, width), default=None
-        Shape of the images that rows of 2-D input hold; only recorded.
+    {parameters}
 
     Attributes
     ----------
     mean_ : ndarray of float64, shape (n_features,)
         Mean of the training images, after each lost its own mean and norm.
     whitening_ : ndarray of float64, shape (n_features, n_features)
-    image_shape_ : tuple (height, width, channels)
-    n_features_in_ : int
-        height × width × channels.
+    {image_shape_}
+    {n_features_in_}
 
     References
     ----------

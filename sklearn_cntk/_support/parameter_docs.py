@@ -68,6 +68,30 @@ PARAGRAPHS = {
                 With the columns of GridSearchCV; leave-one-out counts as one split.  Times are of
                 the linear algebra alone.
             """,
+        "network_": """
+            network_ : ConvolutionalNetwork
+                The trained network; predictions are `kappa_` times its output.
+            """,
+        "loss_curve_": """
+            loss_curve_ : list of float
+                Training loss after each epoch.
+            """,
+        "n_epochs": """
+            n_iter_ : int
+                Epochs that were run.
+            """,
+        "converged_": """
+            converged_ : bool
+                Whether training stopped because of `tol`.
+            """,
+        "kappa_": """
+            kappa_ : float
+                The factor κ of the output.
+            """,
+        "lr_": """
+            lr_ : float
+                The learning rate that was used.
+            """,
         # Errors.
         "unusable": """
             ValueError, TypeError
