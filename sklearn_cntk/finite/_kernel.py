@@ -95,7 +95,7 @@ class EmpiricalCNTK(RandomNetworkParameters, ImageKernel):
         symmetric = Y is None
         Y = X if symmetric else Y
         check_same_shape(X, Y)
-        networks = self._networks()
+        seeds = self._seeds()
         dtype = select_dtype(self.dtype)
         rows_of, row_exponents = split_scale(X, dtype)
         columns_of, column_exponents = (
@@ -103,8 +103,8 @@ class EmpiricalCNTK(RandomNetworkParameters, ImageKernel):
         )
         K = np.zeros((len(rows_of), len(columns_of)))
         label = f"{type(self).__name__} on {device_label(select_device(self.device))}"
-        with progress_bar(K.size * len(networks), self.verbose, label) as advance:
-            for seed in networks:
+        with progress_bar(K.size * len(seeds), self.verbose, label) as advance:
+            for seed in seeds:
                 network = network_of(self, X.shape[1:], seed)
                 blocks = self._blocks(network, rows_of, columns_of, symmetric)
                 for rows, columns, values in blocks:
@@ -112,23 +112,23 @@ class EmpiricalCNTK(RandomNetworkParameters, ImageKernel):
                     if symmetric and rows != columns:
                         K[columns, rows] += values.T
                     advance(values.size * (1 + (symmetric and rows != columns)))
-        K /= len(networks)
+        K /= len(seeds)
         if symmetric:  # products of a block with itself are symmetric up to rounding only
             K = (K + K.T) / 2
         return restore_scale(K, row_exponents[:, None] + column_exponents, *_EXCEEDED)
 
     def _diagonal(self, images):
-        networks = self._networks()
+        seeds = self._seeds()
         images, exponents = split_scale(images, select_dtype(self.dtype))
         values = np.zeros(len(images))
-        for seed in networks:
+        for seed in seeds:
             network = network_of(self, images.shape[1:], seed)
             for rows in _slices(len(images), rows_at_a_time(network, images.shape[1:], _BUDGET)):
                 for layer in self._gradients(network, images[rows]):
                     values[rows] += layer.squares().double().cpu().numpy()
-        return restore_scale(values / len(networks), 2 * exponents, *_EXCEEDED)
+        return restore_scale(values / len(seeds), 2 * exponents, *_EXCEEDED)
 
-    def _networks(self):
+    def _seeds(self):
         """Seeds of the networks."""
         try:
             seed = check_seed("random_state", self.random_state, bits=32)
