@@ -30,8 +30,7 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
         Parameters
         ----------
         {X}
-        y : None
-            Ignored.
+        {no_y}
 
         Returns
         -------
@@ -113,7 +112,7 @@ class ZCAWhitening(_ImageTransformer):
     Each image loses its mean and is scaled to norm 1; then all are multiplied by
     ``(C + ε mean(eigenvalues of C) I)^(-1/2)``, where C is the covariance matrix of the training
     images so treated and ε the `regularization`.  Kernels of convolutional networks gain
-    much from it on natural images (Shankar et al. 2020).
+    much from it on natural images [1]_.
 
     Parameters
     ----------

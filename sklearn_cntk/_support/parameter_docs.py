@@ -21,9 +21,63 @@ PARAGRAPHS = {
             y : array-like (n,), or (n, n_targets) for regression
                 Targets; for classification labels, at least two different ones.
             """,
+        "no_y": """
+            y : object, default=None
+                Ignored.
+            """,
         "times": """
             times : sequence of float or None
                 Training times as in `training_time`; None is the end of training.
+            """,
+        # Parameters of displays.
+        "score_name": """
+            score_name : str, default="score"
+                Label of the vertical axis; underscores become spaces.
+            """,
+        "ax": """
+            ax : matplotlib Axes, default=None
+                None makes a figure.
+            """,
+        "neighbor_axes": """
+            ax : array-like of matplotlib Axes, shape (m, 1 + n_neighbors), default=None
+                None makes a figure.
+            """,
+        "scorer_name": """
+            scorer_name : str, default=None
+                Which score, if there are several; the name of the score, if there is one.
+            """,
+        "plot_options": """
+            **plot_options
+                Passed to :meth:`plot`.
+            """,
+        "as_from_gram": """
+            ax, **plot_options
+                As in :meth:`from_gram`.
+            """,
+        "fitted_estimator": """
+            estimator : fitted estimator
+                CNTKClassifier or CNTKRegressor, a search over one, or a pipeline that ends in one.
+            """,
+        "gram": """
+            gram : array-like (n, n)
+                Symmetric.
+            """,
+        "y_of_gram": """
+            y : array-like (n,), default=None
+                Classes, or continuous targets.
+            """,
+        # Attributes of displays.
+        "fill_between_": """
+            fill_between_ : list of matplotlib collections, or None
+                One standard deviation over splits to either side; None if there is one split.
+            """,
+        "errorbar_": """
+            errorbar_ : list of matplotlib containers, or None
+                The same with ``std_display_style="errorbar"``.
+            """,
+        "ax_": """
+            ax_ : matplotlib Axes
+                The first of them.
             """,
         # Attributes of fitted estimators.
         "classes_": """
@@ -76,7 +130,7 @@ PARAGRAPHS = {
             loss_curve_ : list of float
                 Training loss after each epoch.
             """,
-        "n_epochs": """
+        "n_iter_of_descent": """
             n_iter_ : int
                 Epochs that were run.
             """,
@@ -101,9 +155,13 @@ PARAGRAPHS = {
             ValueError, TypeError
                 Parameters or data that cannot be used, by name, before anything is computed.
             """,
-        "unfitted": """
+        "not_fitted": """
             NotFittedError, TypeError
                 The estimator is not fitted, or no CNTK estimator.
+            """,
+        "no_params": """
+            TypeError
+                ``cv_results["params"]`` holds no dicts, as in a table that was read from a file.
             """,
         "no_matplotlib": """
             ImportError

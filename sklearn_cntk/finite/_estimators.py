@@ -211,7 +211,7 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
     ----------
     {network_}
     {loss_curve_}
-    {n_epochs}
+    {n_iter_of_descent}
     {converged_}
     {kappa_}
     {lr_}
@@ -267,7 +267,7 @@ class CNNClassifier(ClassificationTask, _CNNEstimator):
     {classes_}
     {network_}
     {loss_curve_}
-    {n_epochs}
+    {n_iter_of_descent}
     {converged_}
     {kappa_}
     {lr_}

@@ -73,7 +73,7 @@ class RandomCNTKFeatures(
         Parameters
         ----------
         {X}
-        y : ignored
+        {no_y}
 
         Returns
         -------
