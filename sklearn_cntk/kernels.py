@@ -230,5 +230,4 @@ def cntk_path(
         f"A path of {len(readouts)} Gram matrices",
         "ask for fewer depths, gap, lap and trained_layers, or for fewer images, at a time",
     )
-    names = ("depth", "gap", "lap", "trained_layers")
-    return job.gram(X, Y), [{name: getattr(r, name) for name in names} for r in readouts]
+    return job.gram(X, Y), [readout.parameters for readout in readouts]
