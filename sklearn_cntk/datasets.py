@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
+
+from ._support.checks import is_integer
+from ._support.docstrings import fill_docs
 
 # Per-channel mean and standard deviation of the 50 000 training images, pixels in [0, 1].
 _MEAN = np.array([0.49139968, 0.48215841, 0.44653091])
@@ -19,6 +21,7 @@ _CLASSES = (
 )  # fmt: skip
 
 
+@fill_docs
 def load_cifar10(
     path: str | os.PathLike[str],
     *,
@@ -62,8 +65,7 @@ def load_cifar10(
 
     References
     ----------
-    .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation
-       with an Infinitely Wide Neural Net", NeurIPS 2019.
+    {arora}
 
     Examples
     --------
@@ -110,7 +112,7 @@ def _has(file, name):
 
 def _first_images(batches, n, name):
     """Images and labels of as many batches as hold the first n images."""
-    if n is not None and not (isinstance(n, Integral) and n >= 1):
+    if n is not None and not (is_integer(n) and n >= 1):
         raise ValueError(f"{name}={n!r} should be a positive integer, or None for all images.")
     images, labels, count = [], [], 0
     for read in batches:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,9 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._models.base import ImageEstimator
+from ._models.parameters import NetworkParameters
+from ._support.checks import is_number
+from ._support.docstrings import fill_docs, fill_docs_like
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ._support.typing import ArrayLike, FloatArray, ImageShape
 
 
+@fill_docs
 class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
     """Fits and transforms images (n, P, Q, C); X keeps its shape."""
 
@@ -26,9 +29,8 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
 
         Parameters
         ----------
-        X : array-like (n, height, width, channels), (n, height, width) or (n, n_features)
-        y : None
-            Ignored.
+        {X}
+        {no_y}
 
         Returns
         -------
@@ -42,7 +44,7 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
 
         Parameters
         ----------
-        X : array-like, images of the shape seen by :meth:`fit`
+        {X_seen}
 
         Returns
         -------
@@ -54,6 +56,7 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
         return result.reshape(np.asarray(X).shape)
 
 
+@fill_docs_like(NetworkParameters)
 class ImageStandardizer(_ImageTransformer):
     """Subtract the mean of each channel and divide by its standard deviation.
 
@@ -63,17 +66,14 @@ class ImageStandardizer(_ImageTransformer):
 
     Parameters
     ----------
-    image_shape : tuple (height, width, channels) or (height, width), default=None
-        Shape of the images that rows of 2-D input hold.  None takes every feature of such rows
-        as a channel.
+    {parameters}
 
     Attributes
     ----------
     mean_, scale_ : ndarray of float64, shape (channels,)
         Constant channels have a scale of 1.
-    image_shape_ : tuple (height, width, channels)
-    n_features_in_ : int
-        height × width × channels.
+    {image_shape_}
+    {n_features_in_}
 
     Examples
     --------
@@ -105,13 +105,14 @@ class ImageStandardizer(_ImageTransformer):
         return (images - self.mean_) / self.scale_
 
 
+@fill_docs_like(NetworkParameters)
 class ZCAWhitening(_ImageTransformer):
     """Decorrelate pixels, by the symmetric square root of the inverse covariance.
 
     Each image loses its mean and is scaled to norm 1; then all are multiplied by
     ``(C + ε mean(eigenvalues of C) I)^(-1/2)``, where C is the covariance matrix of the training
     images so treated and ε the `regularization`.  Kernels of convolutional networks gain
-    much from it on natural images (Shankar et al. 2020).
+    much from it on natural images [1]_.
 
     Parameters
     ----------
@@ -119,17 +120,15 @@ class ZCAWhitening(_ImageTransformer):
         Share of the mean eigenvalue that is added to all of them: larger values leave noise in
         the directions of little variance smaller.  More than 0 if there are fewer training
         images than features.
-    image_shape : tuple (height, width, channels) or (height, width), default=None
-        Shape of the images that rows of 2-D input hold; only recorded.
+    {parameters}
 
     Attributes
     ----------
     mean_ : ndarray of float64, shape (n_features,)
         Mean of the training images, after each lost its own mean and norm.
     whitening_ : ndarray of float64, shape (n_features, n_features)
-    image_shape_ : tuple (height, width, channels)
-    n_features_in_ : int
-        height × width × channels.
+    {image_shape_}
+    {n_features_in_}
 
     References
     ----------
@@ -157,7 +156,7 @@ class ZCAWhitening(_ImageTransformer):
 
     def _fit_images(self, images):
         epsilon = self.regularization
-        if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 <= epsilon < np.inf:
+        if not (is_number(epsilon) and 0 <= epsilon < np.inf):
             raise ValueError(f"regularization={epsilon!r} should be a finite number of 0 or more.")
         rows = _centred_unit_rows(images)
         self.mean_ = rows.mean(axis=0)

@@ -114,7 +114,7 @@ def test_gradients_are_those_of_autograd(gap, trained_layers, rng):
     parameters = {"depth": 3, "gap": gap, "trained_layers": trained_layers, "width": 5}
     images = rng.normal(size=(3, 4, 5, 2))
     kernel = EmpiricalCNTK(**parameters, dtype="float64", random_state=3)
-    network = kernel._network(images, kernel._networks(images)[0][0], "cpu")
+    network = _network.network_of(kernel, images.shape[1:], kernel._seeds()[0])
     rows = []
     for image in torch.from_numpy(images.transpose(0, 3, 1, 2)):
         output = network(image[None])[0, 0]
@@ -362,7 +362,7 @@ def test_the_kernels_bar_names_kernel_and_device(monkeypatch, capsys):
 def test_largest_stable_rate_is_two_over_the_largest_eigenvalue(rng):
     images = rng.normal(size=(6, 4, 4, 1))
     kernel = EmpiricalCNTK(3, width=8, dtype="float64")
-    network = kernel._network(images, kernel._networks(images)[0][0], "cpu")
+    network = _network.network_of(kernel, images.shape[1:], kernel._seeds()[0])
     eigenvalue = np.linalg.eigvalsh(0.3**2 * kernel(images) / 6)[-1]
     tensor = torch.from_numpy(images.transpose(0, 3, 1, 2))
     assert largest_stable_rate(network, tensor, 0.3) == pytest.approx(2 / eigenvalue, rel=1e-3)

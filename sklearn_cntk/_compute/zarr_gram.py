@@ -1,7 +1,7 @@
 """The Gram matrix of a job in a Zarr array, chunk by chunk."""
 
 import hashlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import product
 from random import shuffle
 from typing import NamedTuple
@@ -83,16 +83,14 @@ def fingerprint(images):
 def _manifest(job, X, Y, dtype):
     """What a store says of its Gram matrix: all that changes values, as JSON has it."""
     (readout,) = job.readouts
-    network = asdict(readout) | asdict(job.architecture)
-    del network["image_shape"]
+    computation = {
+        "flip": bool(job.flip),
+        "normalize": bool(job.normalize),
+        "dtype": str(job.dtype),
+    }
     return {
         "version": VERSION,
-        "kernel": network
-        | {
-            "flip": bool(job.flip),
-            "normalize": bool(job.normalize),
-            "dtype": str(job.dtype),
-        },
+        "kernel": readout.parameters | job.architecture.parameters | computation,
         "image_shape": [int(side) for side in X.shape[1:]],
         "X": fingerprint(X),
         "Y": None if Y is None else fingerprint(Y),

@@ -24,6 +24,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._linalg.gradient_flow import GradientFlow
+from .._support.docstrings import fill_docs
 from .._support.ram import check_memory
 from .staged import check_whole_training
 
@@ -35,6 +36,7 @@ else:
     _Mixin = object
 
 
+@fill_docs
 class Posterior(_Mixin):
     """`predict` of a regressor with standard deviations on request."""
 
@@ -51,7 +53,7 @@ class Posterior(_Mixin):
 
         Parameters
         ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
+        {X_seen}
         return_std : bool, default=False
             Whether to return standard deviations as well.  With ``trained_layers="last"`` and
             without a `training_time` they are those of the Gaussian process with the NNGP kernel

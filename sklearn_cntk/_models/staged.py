@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._linalg.gradient_flow import GradientFlow
 from .._support.checks import check_training_time
+from .._support.docstrings import fill_docs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,6 +55,7 @@ class StagedPrediction(_Mixin):
         yield from np.moveaxis(predicted, -1, 0)
 
 
+@fill_docs
 class StagedRegression(StagedPrediction):
     """`staged_predict` of regressors."""
 
@@ -62,9 +64,8 @@ class StagedRegression(StagedPrediction):
 
         Parameters
         ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
-        times : sequence of float or None
-            Training times as in `training_time`; None is the end of training.
+        {X_seen}
+        {times}
 
         Yields
         ------
@@ -73,12 +74,12 @@ class StagedRegression(StagedPrediction):
 
         Notes
         -----
-        An estimator that was fitted with a `training_time` keeps the eigendecomposition this
-        needs; any other computes its Gram matrix again.
+        {staged}
         """
         yield from self._staged_targets(X, times)
 
 
+@fill_docs
 class StagedClassification(StagedPrediction):
     """`staged_decision_function` and `staged_predict` of classifiers."""
 
@@ -89,9 +90,8 @@ class StagedClassification(StagedPrediction):
 
         Parameters
         ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
-        times : sequence of float or None
-            Training times as in `training_time`; None is the end of training.
+        {X_seen}
+        {times}
 
         Yields
         ------
@@ -105,9 +105,8 @@ class StagedClassification(StagedPrediction):
 
         Parameters
         ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
-        times : sequence of float or None
-            Training times as in `training_time`; None is the end of training.
+        {X_seen}
+        {times}
 
         Yields
         ------
@@ -116,8 +115,7 @@ class StagedClassification(StagedPrediction):
 
         Notes
         -----
-        An estimator that was fitted with a `training_time` keeps the eigendecomposition this
-        needs; any other computes its Gram matrix again.
+        {staged}
         """
         for decision in self._staged_targets(X, times):
             yield self._labels(decision)

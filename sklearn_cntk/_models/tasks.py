@@ -13,12 +13,14 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
+from .._support.docstrings import fill_docs
 from .._support.images import on_host
 
 if TYPE_CHECKING:
     from .._support.typing import Array, ArrayLike, FloatArray
 
 
+@fill_docs
 class RegressionTask(MultiOutputMixin, RegressorMixin):
     """Targets are y itself."""
 
@@ -37,7 +39,7 @@ class RegressionTask(MultiOutputMixin, RegressorMixin):
 
         Parameters
         ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
+        {X_seen}
 
         Returns
         -------
@@ -46,6 +48,7 @@ class RegressionTask(MultiOutputMixin, RegressorMixin):
         return self._predict_targets(X)
 
 
+@fill_docs
 class ClassificationTask(ClassifierMixin):
     """Targets are one-hot labels minus 1/k (Arora et al. 2019, section 5)."""
 
@@ -74,7 +77,7 @@ class ClassificationTask(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
+        {X_seen}
 
         Returns
         -------
@@ -87,7 +90,7 @@ class ClassificationTask(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
+        {X_seen}
 
         Returns
         -------

@@ -1,9 +1,9 @@
 """Training-set size as a hyperparameter: which rows `train_size` keeps."""
 
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.utils import check_random_state, resample
+
+from .._support.checks import is_integer, is_number
 
 
 def choose_rows(train_size, n, random_state, y=None):
@@ -43,11 +43,11 @@ def choose_rows(train_size, n, random_state, y=None):
 def _count(train_size, n):
     if train_size is None:
         return None
-    if isinstance(train_size, bool) or not isinstance(train_size, Real):
+    if not is_number(train_size):
         raise TypeError(
             f"train_size must be None, a number of rows or a fraction, got {train_size!r}."
         )
-    if isinstance(train_size, Integral):
+    if is_integer(train_size):
         if not 1 <= train_size <= n:
             raise ValueError(
                 f"train_size={train_size} is not between 1 and the {n} rows given to fit."

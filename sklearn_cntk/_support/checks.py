@@ -3,23 +3,66 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    pass
 
 DTYPES = ("float32", "float64")
 
 
+def is_integer(value):
+    """Whether `value` is an integer of any type; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value):
+    """Whether `value` is a real number of any type; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def check_integer(name, value, minimum, remedy):
     """Return `value` as an int, or say which `name` was wrong and what would work."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not is_integer(value):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__}).")
     if value < minimum:
         raise ValueError(f"{name}={value} is too small: {remedy}.")
     return int(value)
+
+
+def check_seed(name, seed, bits):
+    """Return `seed` as an int of so many `bits`, or say which `name` was wrong."""
+    seed = check_integer(name, seed, 0, "use an integer of 0 or more")
+    if seed >= 2**bits:
+        raise ValueError(f"{name}={seed} is too large: use an integer up to 2**{bits} - 1.")
+    return seed
+
+
+def check_number(name, value, low, high, remedy, *, problem="cannot be used", kind="a number"):
+    """Return `value` as a float if it is from `low` to below `high`, where None is no limit.
+
+    Messages are "`name` must be `kind`" and "`name`=`value` `problem`: `remedy`".
+    """
+    if not is_number(value):
+        raise TypeError(f"{name} must be {kind}, got {value!r}.")
+    number = float(value)
+    if not (low <= number and (high is None or number < high)):
+        raise ValueError(f"{name}={value} {problem}: {remedy}.")
+    return number
+
+
+def check_alpha(alpha):
+    """Return `alpha` as a float, or say that it is no ridge."""
+    remedy = "use a finite number of 0 or more"
+    return check_number("alpha", alpha, 0, np.inf, remedy, problem="is no ridge")
+
+
+def check_training_time(training_time):
+    """Return `training_time` as a float, or None, or say that it is no time."""
+    if training_time is None:
+        return None
+    remedy, kind = "use a number of 0 or more, or None", "None or a number"
+    return check_number(
+        "training_time", training_time, 0, None, remedy, problem="is no time", kind=kind
+    )
 
 
 def check_flag(name, value):
@@ -29,26 +72,6 @@ def check_flag(name, value):
     return bool(value)
 
 
-def check_alpha(alpha):
-    """Raise unless `alpha` is a ridge."""
-    if isinstance(alpha, bool) or not isinstance(alpha, Real):
-        raise TypeError(f"alpha must be a number, got {alpha!r}.")
-    if not 0 <= float(alpha) < np.inf:
-        raise ValueError(f"alpha={alpha} is no ridge: use a finite number of 0 or more.")
-
-
-def check_training_time(training_time):
-    """Raise unless `training_time` is None or a time."""
-    if training_time is None:
-        return
-    if isinstance(training_time, bool) or not isinstance(training_time, Real):
-        raise TypeError(f"training_time must be None or a number, got {training_time!r}.")
-    if not float(training_time) >= 0:
-        raise ValueError(
-            f"training_time={training_time} is no time: use a number of 0 or more, or None."
-        )
-
-
 def check_sequence(name, values, example):
     """Raise unless `values` is a sequence, such as the example, which the message names."""
     if isinstance(values, str) or not hasattr(values, "__iter__"):
@@ -56,12 +79,24 @@ def check_sequence(name, values, example):
 
 
 def check_choice(name, value, choices):
-    """Raise unless `value` is one of some strings."""
+    """Return `value` if it is one of the choices, or say what they are."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is unknown: use one of {choices}.")
+    return value
 
 
-def check_dtype(dtype):
-    """Raise unless `dtype` is a precision that engines compute in."""
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype={dtype!r} is unknown: use 'float32' or 'float64'.")
+def check_dtype(dtype, *, or_none=False):
+    """Return `dtype` if it names a precision that engines compute in (or is None)."""
+    if dtype not in DTYPES and not (or_none and dtype is None):
+        names = "'float32', 'float64' or None" if or_none else "'float32' or 'float64'"
+        raise ValueError(f"dtype={dtype!r} is unknown: use {names}.")
+    return dtype
+
+
+def check_device(device):
+    """Return what a `device` parameter names: "auto", "cpu" or "cuda", and an index or None."""
+    kind, colon, index = device.partition(":") if isinstance(device, str) else ("", "", "")
+    known = kind == "cuda" and index.isdecimal() if colon else kind in ("auto", "cpu", "cuda")
+    if not known:
+        raise ValueError(f"device={device!r} is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+    return kind, int(index) if colon else None

@@ -4,7 +4,7 @@ Nothing here knows arrays or engines.  Both classes are validated once, on const
 so the code behind them needs no checks of its own.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import product
 
 import numpy as np
@@ -18,16 +18,11 @@ TRAINED_LAYERS = ("all", "hidden", "last")
 class Architecture:
     """Input shape and convolutions of the network, common to all of its readouts.
 
-    Parameters
-    ----------
-    image_shape : tuple (P, Q, C)
-        Rows, columns and channels of an image.
-    filter_size : int, default=3
-        Side q of the square filters: odd, so that "same" zero padding is symmetric.
+    The parameters of :class:`~sklearn_cntk.CNTK` that say what a convolution does.
     """
 
-    image_shape: tuple[int, int, int]
-    filter_size: int = 3
+    image_shape: tuple[int, int, int]  # rows P, columns Q and channels C
+    filter_size: int = 3  # odd, so that "same" zero padding is symmetric
 
     def __post_init__(self):
         q = check_integer("filter_size", self.filter_size, 1, "use an odd number such as 3")
@@ -41,9 +36,21 @@ class Architecture:
         return cls(image_shape, **_parameters(cls, kernel, but=("image_shape",)))
 
     @property
+    def parameters(self):
+        """The parameters by their names, without the shape of the images."""
+        return {name: value for name, value in asdict(self).items() if name != "image_shape"}
+
+    @property
     def name(self):
-        """What stores call it, such as "32x32x3-q3"."""
-        return f"{'x'.join(map(str, self.image_shape))}-q{self.filter_size}"
+        """What stores call it, such as "32x32x3-q3".
+
+        Parameters that came later are named where they differ from the default, so what a store
+        holds from before keeps its name.
+        """
+        known = ("image_shape", "filter_size")
+        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
+        others = [f"{f.name}={getattr(self, f.name)}" for f in changed if f.name not in known]
+        return "-".join(["x".join(map(str, self.image_shape)), f"q{self.filter_size}", *others])
 
     @property
     def radius(self):
@@ -55,20 +62,9 @@ class Architecture:
 class Readout:
     """One kernel that a pass over the layers yields.
 
-    Parameters
-    ----------
-    depth : int
-        Layers of the network as in the paper's Table 1: ``depth - 1`` convolutions and a
-        dense layer.  At least 2; at least 3 with ``trained_layers="hidden"``, for which
-        depth 2 has no trained layer.
-    gap : bool, default=True
-        Global average pooling before the dense layer.
-    trained_layers : {"all", "hidden", "last"}, default="all"
-        Layers that gradient descent trains.  "all" is the CNTK of section 4, "hidden" the one
-        of appendix H (first and last layer frozen), "last" the NNGP (CNN-GP) kernel, eq. 1.
-    lap : int, default=0
-        Radius c of local average pooling, windows of ``(2c + 1)**2`` pixels (Li et al. 2019).
-        With ``gap=False`` and 0 the feature map is flattened and the readout is a trace.
+    The parameters of :class:`~sklearn_cntk.CNTK` that say which layers there are, which of them
+    are trained, and what is made of the last.  With ``gap=False`` and ``lap=0`` the feature map
+    is flattened, and the readout is a trace.
     """
 
     depth: int
@@ -98,6 +94,11 @@ class Readout:
     def of(cls, kernel):
         """The readout that a kernel's parameters ask for."""
         return cls(**_parameters(cls, kernel))
+
+    @property
+    def parameters(self):
+        """The parameters by their names, in the order of these."""
+        return dict(sorted(asdict(self).items()))
 
     @property
     def convolutions(self):

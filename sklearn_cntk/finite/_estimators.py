@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,30 +14,25 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._models.base import ImageEstimator
 from .._models.tasks import ClassificationTask, RegressionTask
-from .._support.checks import check_integer
+from .._support.checks import check_integer, check_number
+from .._support.docstrings import fill_docs
 from .._support.progress import bar_class
-from ._network import ConvolutionalNetwork, select_device, select_dtype, to_tensor
+from ._network import network_of, to_tensor
+from ._parameters import TrainedNetworkParameters
 from ._training import initial_scale, largest_stable_rate, predict, train
 
 if TYPE_CHECKING:
-    from typing import Literal, Self
+    from typing import Self
 
-    from .._support.typing import ArrayLike, Dtype, ImageShape, RandomState, TrainedLayers
+    from .._support.typing import ArrayLike
+    from ._network import ConvolutionalNetwork
 
 # Learning rates that lr="auto" tries, each a quarter of the one before.
 _ATTEMPTS = 5
 
 
-def _check_number(name, value, low, high, remedy):
-    """Return `value` as a float, or say what `name` must be."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
-    if not low <= value < high:
-        raise ValueError(f"{name}={value} cannot be used: {remedy}.")
-    return float(value)
-
-
-class _CNNEstimator(ImageEstimator):
+@fill_docs
+class _CNNEstimator(TrainedNetworkParameters, ImageEstimator):
     """What regression and classification share: the network and its training."""
 
     if TYPE_CHECKING:
@@ -49,68 +43,45 @@ class _CNNEstimator(ImageEstimator):
         kappa_: float
         lr_: float
 
-    def __init__(
-        self,
-        depth: int = 11,
-        gap: bool = True,
-        *,
-        trained_layers: TrainedLayers = "all",
-        filter_size: int = 3,
-        image_shape: ImageShape = None,
-        width: int = 128,
-        kappa: float = 0.1,
-        lr: float | Literal["auto"] = "auto",
-        momentum: float = 0.0,
-        batch_size: int = 128,
-        max_epochs: int = 200,
-        tol: float | Literal["auto"] = "auto",
-        random_state: RandomState = None,
-        device: str = "auto",
-        dtype: Dtype = "float32",
-        verbose: int | bool = 0,
-    ) -> None:
-        self.depth = depth
-        self.gap = gap
-        self.trained_layers = trained_layers
-        self.filter_size = filter_size
-        self.image_shape = image_shape
-        self.width = width
-        self.kappa = kappa
-        self.lr = lr
-        self.momentum = momentum
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.tol = tol
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
-        self.verbose = verbose
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Draw the network and train it.
+
+        Parameters
+        ----------
+        {X}
+        {y}
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Parameters or data that cannot be used, by name; training that diverges, with the
+            largest stable `lr`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            `max_epochs` came before `tol`.
+        """
+        return self._fit(X, y)
 
     def _fit(self, X, y):
         images = self._check_images(X, reset=True)
         targets, classes = self._encode(images, y)
         check = self._checked()
         seeds = check_random_state(self.random_state).randint(2**31, size=2)
-        device, dtype = select_device(self.device), select_dtype(self.dtype)
         columns = targets.reshape(len(targets), -1)
 
         def new_network():
-            network = ConvolutionalNetwork(
-                images.shape[1:],
-                self.depth,
-                self.gap,
-                trained_layers=self.trained_layers,
-                filter_size=self.filter_size,
-                width=self.width,
-                n_outputs=columns.shape[1],
-                seed=int(seeds[0]),
-                dtype=dtype,
-            )
-            return network.to(device)
+            return network_of(self, images.shape[1:], int(seeds[0]), n_outputs=columns.shape[1])
 
         network = new_network()
-        X = to_tensor(images, dtype, device)
-        y = torch.tensor(columns, dtype=dtype, device=device)
+        weights = network.readout
+        X = to_tensor(images, weights.dtype, weights.device)
+        y = torch.tensor(columns, dtype=weights.dtype, device=weights.device)
         size, scale = np.sqrt(np.mean(columns**2)), initial_scale(network, X)
         self.kappa_ = check["kappa"] * (float(size / scale) if size > 0 and scale > 0 else 1.0)
         done = self._stop(y, classes, check["tol"])
@@ -172,20 +143,20 @@ class _CNNEstimator(ImageEstimator):
         """Parameters of training, all of them checked before any of it starts."""
         lr = self.lr
         if not (isinstance(lr, str) and lr == "auto"):
-            lr = _check_number("lr", lr, 0, np.inf, "use a finite number above 0, or 'auto'")
+            lr = check_number("lr", lr, 0, np.inf, "use a finite number above 0, or 'auto'")
             if lr == 0:
                 raise ValueError("lr=0 trains nothing: use a number above 0, or 'auto'.")
         tol = self.tol
         if not (isinstance(tol, str) and tol == "auto"):
-            tol = _check_number("tol", tol, 0, np.inf, "use a share of the loss, 0 or more")
-        kappa = _check_number("kappa", self.kappa, 0, np.inf, "use a finite number above 0")
+            tol = check_number("tol", tol, 0, np.inf, "use a share of the loss, 0 or more")
+        kappa = check_number("kappa", self.kappa, 0, np.inf, "use a finite number above 0")
         if kappa == 0:
             raise ValueError("kappa=0 makes every output 0: use a number above 0 such as 0.1.")
         return {
             "lr": lr,
             "tol": tol,
             "kappa": kappa,
-            "momentum": _check_number(
+            "momentum": check_number(
                 "momentum", self.momentum, 0, 1, "use a number from 0 to below 1"
             ),
             "batch_size": check_integer("batch_size", self.batch_size, 1, "use 1 or more images"),
@@ -224,6 +195,7 @@ def _below(tol, targets):
     return lambda outputs, loss: loss <= limit
 
 
+@fill_docs
 class CNNRegressor(RegressionTask, _CNNEstimator):
     """Regression by a convolutional ReLU network of finite width.
 
@@ -233,65 +205,19 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
 
     Parameters
     ----------
-    depth : int, default=11
-        Layers of the network: ``depth - 1`` convolutions and a dense layer, at least 2.
-    gap : bool, default=True
-        Global average pooling before the dense layer (CNN-GAP), instead of flattening (CNN-V).
-    trained_layers : {"all", "hidden", "last"}, default="all"
-        Layers that are trained; the others keep their random weights.
-    filter_size : int, default=3
-        Side of the square filters, odd.  Stride 1, zero padding.
-    image_shape : tuple (height, width, channels) or (height, width), default=None
-        Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
-    width : int, default=128
-        Channels of each convolution.
-    kappa : float, default=0.1
-        Root mean square of the random initial function, relative to that of the targets: the
-        output is multiplied by κ (Theorem 3.2 of [1]_), and this says to what size, so that it
-        means the same at every depth.  The smaller, the less is left of the initial function in
-        predictions, and the further the weights have to move.
-    lr : float or "auto", default="auto"
-        Learning rate for the loss, the mean over a batch of ½ ‖κ f(x) − y‖².  "auto" is
-        1 / λ_max of the empirical kernel at the start, half the largest stable one (kernels differ
-        by orders of magnitude between depths, and so do the rates that suit them); should
-        training diverge, it starts again with a quarter of that, up to four times.
-    momentum : float, default=0
-        Of stochastic gradient descent; the paper uses none.
-    batch_size : int, default=128
-        Images a step.  As many as there are, or more, gives gradient descent.
-    max_epochs : int, default=200
-        Passes over the images at most.
-    tol : float or "auto", default="auto"
-        Stop when the training loss is at most `tol` times the loss of predicting 0.  "auto" is
-        1e-4.
-    random_state : int, RandomState instance or None, default=None
-        Draws the weights and the order of the images.
-    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        Where to train.
-    dtype : {"float32", "float64"}, default="float32"
-        Precision.
-    verbose : int, default=0
-        1 shows progress: epochs and the loss.
+    {parameters}
 
     Attributes
     ----------
-    network_ : ConvolutionalNetwork
-        The trained network; predictions are `kappa_` times its output.
-    loss_curve_ : list of float
-        Training loss after each epoch.
-    n_iter_ : int
-        Epochs that were run.
-    converged_ : bool
-        Whether training stopped because of `tol`.
-    kappa_ : float
-        The factor κ of the output.
-    lr_ : float
-        The learning rate that was used.
-    image_shape_ : tuple (height, width, channels)
-    n_features_in_ : int
-        height × width × channels.
-    feature_names_in_ : ndarray of str
-        Only if `X` has string column names.
+    {network_}
+    {loss_curve_}
+    {n_iter_of_descent}
+    {converged_}
+    {kappa_}
+    {lr_}
+    {image_shape_}
+    {n_features_in_}
+    {feature_names_in_}
 
     See Also
     --------
@@ -299,14 +225,11 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
 
     Notes
     -----
-    The network has no bias, and the regression no intercept: targets whose mean is much larger
-    than their spread are predicted badly.  Centre them:
-    ``TransformedTargetRegressor(CNNRegressor(), transformer=StandardScaler())`` of scikit-learn.
+    {no_intercept}
 
     References
     ----------
-    .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation
-       with an Infinitely Wide Neural Net", NeurIPS 2019.
+    {arora}
 
     Examples
     --------
@@ -319,32 +242,6 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
     True
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Draw the network and train it.
-
-        Parameters
-        ----------
-        X : array-like (n, height, width, channels), (n, height, width) or (n, n_features)
-            Images, or rows (see `image_shape`): finite real numbers of any dtype.
-        y : array-like (n,) or (n, n_targets)
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            Parameters or data that cannot be used, by name; training that diverges, with the
-            largest stable `lr`.
-
-        Warns
-        -----
-        ConvergenceWarning
-            `max_epochs` came before `tol`.
-        """
-        return self._fit(X, y)
-
     def _stop(self, targets, classes, tol):
         return _below(1e-4 if tol == "auto" else tol, targets)
 
@@ -352,6 +249,7 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
         return f"the loss was {1e-4 if check['tol'] == 'auto' else check['tol']} of that of 0"
 
 
+@fill_docs
 class CNNClassifier(ClassificationTask, _CNNEstimator):
     """Classification by a convolutional ReLU network of finite width.
 
@@ -362,66 +260,20 @@ class CNNClassifier(ClassificationTask, _CNNEstimator):
 
     Parameters
     ----------
-    depth : int, default=11
-        Layers of the network: ``depth - 1`` convolutions and a dense layer, at least 2.
-    gap : bool, default=True
-        Global average pooling before the dense layer (CNN-GAP), instead of flattening (CNN-V).
-    trained_layers : {"all", "hidden", "last"}, default="all"
-        Layers that are trained; the others keep their random weights.
-    filter_size : int, default=3
-        Side of the square filters, odd.  Stride 1, zero padding.
-    image_shape : tuple (height, width, channels) or (height, width), default=None
-        Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
-    width : int, default=128
-        Channels of each convolution.
-    kappa : float, default=0.1
-        Root mean square of the random initial function, relative to that of the targets: the
-        output is multiplied by κ (Theorem 3.2 of [1]_), and this says to what size, so that it
-        means the same at every depth.  The smaller, the less is left of the initial function in
-        predictions, and the further the weights have to move.
-    lr : float or "auto", default="auto"
-        Learning rate for the loss, the mean over a batch of ½ ‖κ f(x) − y‖².  "auto" is
-        1 / λ_max of the empirical kernel at the start, half the largest stable one (kernels differ
-        by orders of magnitude between depths, and so do the rates that suit them); should
-        training diverge, it starts again with a quarter of that, up to four times.
-    momentum : float, default=0
-        Of stochastic gradient descent; the paper uses none.
-    batch_size : int, default=128
-        Images a step.  As many as there are, or more, gives gradient descent.
-    max_epochs : int, default=200
-        Passes over the images at most.
-    tol : float or "auto", default="auto"
-        Stop when the training loss is at most `tol` times the loss of predicting 0.  "auto" is
-        full training accuracy.
-    random_state : int, RandomState instance or None, default=None
-        Draws the weights and the order of the images.
-    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        Where to train.
-    dtype : {"float32", "float64"}, default="float32"
-        Precision.
-    verbose : int, default=0
-        1 shows progress: epochs and the loss.
+    {parameters}
 
     Attributes
     ----------
-    classes_ : ndarray (n_classes,)
-    network_ : ConvolutionalNetwork
-        The trained network; predictions are `kappa_` times its output.
-    loss_curve_ : list of float
-        Training loss after each epoch.
-    n_iter_ : int
-        Epochs that were run.
-    converged_ : bool
-        Whether training stopped because of `tol`.
-    kappa_ : float
-        The factor κ of the output.
-    lr_ : float
-        The learning rate that was used.
-    image_shape_ : tuple (height, width, channels)
-    n_features_in_ : int
-        height × width × channels.
-    feature_names_in_ : ndarray of str
-        Only if `X` has string column names.
+    {classes_}
+    {network_}
+    {loss_curve_}
+    {n_iter_of_descent}
+    {converged_}
+    {kappa_}
+    {lr_}
+    {image_shape_}
+    {n_features_in_}
+    {feature_names_in_}
 
     See Also
     --------
@@ -429,8 +281,7 @@ class CNNClassifier(ClassificationTask, _CNNEstimator):
 
     References
     ----------
-    .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation
-       with an Infinitely Wide Neural Net", NeurIPS 2019.
+    {arora}
 
     Examples
     --------
@@ -441,33 +292,6 @@ class CNNClassifier(ClassificationTask, _CNNEstimator):
     >>> bool(model.fit(images[:200], labels[:200]).score(images[200:300], labels[200:300]) > 0.8)
     True
     """
-
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Draw the network and train it.
-
-        Parameters
-        ----------
-        X : array-like (n, height, width, channels), (n, height, width) or (n, n_features)
-            Images, or rows (see `image_shape`): finite real numbers of any dtype.
-        y : array-like (n,)
-            Class labels, at least two different ones.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            Parameters or data that cannot be used, by name; training that diverges, with the
-            largest stable `lr`.
-
-        Warns
-        -----
-        ConvergenceWarning
-            `max_epochs` came before `tol`.
-        """
-        return self._fit(X, y)
 
     def _stop(self, targets, classes, tol):
         if tol != "auto":

@@ -10,26 +10,26 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._models.base import ImageEstimator
-from .._support.checks import check_integer
+from .._support.checks import check_integer, check_seed
+from .._support.docstrings import fill_docs
+from .._support.parameters import parameter, parameters
 from .._support.ram import check_memory
 from ._gradients import explicit_gradients, number_of_weights
 from ._kernel import _BUDGET, draw_seeds
-from ._network import (
-    ConvolutionalNetwork,
-    check_seed,
-    restore_scale,
-    select_device,
-    select_dtype,
-    split_scale,
-)
+from ._network import network_of, restore_scale, split_scale
+from ._parameters import RandomNetworkParameters
 
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from .._support.typing import Array, ArrayLike, Dtype, ImageShape, RandomState, TrainedLayers
+    from .._support.typing import Array, ArrayLike, TrainedLayers
 
 
-class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator):
+@fill_docs
+@parameters(kw_only=True)
+class RandomCNTKFeatures(
+    RandomNetworkParameters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator
+):
     """Gradients of finite networks at random weights, as features for linear models.
 
     The inner products of the features are :class:`EmpiricalCNTK` with the same parameters.
@@ -39,40 +39,18 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
 
     Parameters
     ----------
-    depth : int, default=11
-        Layers of the networks: ``depth - 1`` convolutions and a dense layer.
-    gap : bool, default=True
-        Global average pooling before the dense layer, instead of flattening.
-    trained_layers : {"all", "hidden", "last"}, default="last"
-        Layers whose weights the gradient is taken by.
-    filter_size : int, default=3
-        Side of the square filters, odd.
-    image_shape : tuple (height, width, channels) or (height, width), default=None
-        Shape of the images that rows of 2-D input hold.  None takes them as feature vectors.
-    width : int, default=128
-        Channels of each convolution.
-    n_draws : int, default=1
-        Random networks, whose features are concatenated.
-    random_state : int, RandomState instance or None, default=None
-        Draws the weights, in :meth:`fit`.  Integers from 0 to 2**32 - 1.
-    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        Where to compute.
-    dtype : {"float32", "float64"}, default="float32"
-        Precision of the networks and of the features.
+    {parameters}
 
     Attributes
     ----------
     networks_ : list of ConvolutionalNetwork
-    image_shape_ : tuple (height, width, channels)
-    n_features_in_ : int
-        height × width × channels.
-    feature_names_in_ : ndarray of str
-        Only if `X` has string column names.
+    {image_shape_}
+    {n_features_in_}
+    {feature_names_in_}
 
     References
     ----------
-    .. [1] S. Arora, S. S. Du, W. Hu, Z. Li, R. Salakhutdinov, R. Wang, "On Exact Computation
-       with an Infinitely Wide Neural Net", NeurIPS 2019.
+    {arora}
 
     Examples
     --------
@@ -87,38 +65,15 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
     True
     """
 
-    def __init__(
-        self,
-        depth: int = 11,
-        gap: bool = True,
-        *,
-        trained_layers: TrainedLayers = "last",
-        filter_size: int = 3,
-        image_shape: ImageShape = None,
-        width: int = 128,
-        n_draws: int = 1,
-        random_state: RandomState = None,
-        device: str = "auto",
-        dtype: Dtype = "float32",
-    ) -> None:
-        self.depth = depth
-        self.gap = gap
-        self.trained_layers = trained_layers
-        self.filter_size = filter_size
-        self.image_shape = image_shape
-        self.width = width
-        self.n_draws = n_draws
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
+    trained_layers: TrainedLayers = parameter(default="last")
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Draw the networks; of `X` only the shape of its images matters.
 
         Parameters
         ----------
-        X : array-like (n, height, width, channels), (n, height, width) or (n, n_features)
-        y : ignored
+        {X}
+        {no_y}
 
         Returns
         -------
@@ -126,14 +81,12 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
 
         Raises
         ------
-        ValueError, TypeError
-            Parameters or data that cannot be used, by name.
+        {unusable}
         MemoryError
             The networks do not fit.
         """
         images = self._check_images(X, reset=True)
         draws = check_integer("n_draws", self.n_draws, 1, "use 1 or more networks")
-        device, dtype = select_device(self.device), select_dtype(self.dtype)
         seed = self.random_state
         if seed is None or isinstance(seed, np.random.RandomState):
             seed = int(check_random_state(seed).randint(2**31))
@@ -144,19 +97,10 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
                 raise TypeError(f"{error} A RandomState instance or None works too.") from None
 
         def network(draw):
-            return ConvolutionalNetwork(
-                images.shape[1:],
-                self.depth,
-                self.gap,
-                trained_layers=self.trained_layers,
-                filter_size=self.filter_size,
-                width=self.width,
-                seed=draw,
-                dtype=dtype,
-            ).to(device)
+            return network_of(self, images.shape[1:], draw)
 
         networks = [network(draw) for draw in draw_seeds(seed, 1)]
-        if device.type == "cpu":  # elsewhere PyTorch says what does not fit
+        if networks[0].readout.device.type == "cpu":  # elsewhere PyTorch says what does not fit
             weights = sum(weights.nbytes for weights in networks[0].parameters())
             check_memory(
                 (draws - 1) * weights,
@@ -172,7 +116,7 @@ class RandomCNTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Imag
 
         Parameters
         ----------
-        X : array-like, m images of the shape seen by :meth:`fit`
+        {X_seen}
 
         Returns
         -------

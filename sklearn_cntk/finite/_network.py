@@ -21,10 +21,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .._support.checks import check_integer
+from .._support.checks import check_device, check_dtype, check_integer, check_seed
+from .._support.docstrings import fill_docs_like
 from .._support.images import check_image_shape
 from .._support.network import Architecture, Readout
+from .._support.parameters import declared
 from .._support.ram import check_memory
+from ._parameters import FiniteNetworkParameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from .._support.typing import TrainedLayers
 
 
+@fill_docs_like(FiniteNetworkParameters)
 class ConvolutionalNetwork(nn.Module):
     """A convolutional ReLU network at random weights, in NTK parametrisation.
 
@@ -39,10 +43,7 @@ class ConvolutionalNetwork(nn.Module):
     ----------
     image_shape : tuple (height, width, channels) or (height, width)
         Shape of an image.
-    depth, gap, trained_layers, filter_size
-        As in :class:`~sklearn_cntk.CNTK`.
-    width : int, default=128
-        Channels of each convolution.
+    {parameters}
     n_outputs : int, default=1
         Outputs, each with a dense layer of its own.
     seed : int, default=0
@@ -60,10 +61,13 @@ class ConvolutionalNetwork(nn.Module):
 
     Raises
     ------
-    ValueError, TypeError
-        Parameters that cannot be used, by name.
+    {unusable}
     MemoryError
         The weights do not fit; nothing is drawn then.
+
+    References
+    ----------
+    {arora}
 
     Examples
     --------
@@ -175,12 +179,17 @@ class ConvolutionalNetwork(nn.Module):
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 
 
-def check_seed(name, seed, bits):
-    """Return `seed` as an int of so many `bits`, or say which `name` was wrong."""
-    seed = check_integer(name, seed, 0, "use an integer of 0 or more")
-    if seed >= 2**bits:
-        raise ValueError(f"{name}={seed} is too large: use an integer up to 2**{bits} - 1.")
-    return seed
+def network_of(model, image_shape, seed, n_outputs=1):
+    """The network that an estimator's or kernel's parameters ask for, on its device."""
+    names = set(declared(FiniteNetworkParameters)) - {"image_shape"}
+    network = ConvolutionalNetwork(
+        image_shape,
+        **{name: getattr(model, name) for name in names},
+        n_outputs=n_outputs,
+        seed=seed,
+        dtype=select_dtype(model.dtype),
+    )
+    return network.to(select_device(model.device))
 
 
 def split_scale(images, dtype):
@@ -235,18 +244,15 @@ def _name(dtype):
 
 def select_device(device):
     """The torch.device that "auto", "cpu", "cuda" or "cuda:N" names."""
-    name = device if isinstance(device, str) else repr(device)
-    kind, _, index = name.partition(":")
-    if name not in ("auto", "cpu", "cuda") and not (kind == "cuda" and index.isdigit()):
-        raise ValueError(f"device={device!r} is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+    kind, index = check_device(device)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
+    if kind == "auto":
         return torch.device("cuda" if count else "cpu")
-    if kind == "cuda" and int(index or 0) >= count:
+    if kind == "cuda" and (index or 0) >= count:
         raise RuntimeError(
             f"device={device!r} is not available: PyTorch sees {count} CUDA devices. Use 'cpu'."
         )
-    return torch.device(name)
+    return torch.device(kind, index)
 
 
 def device_label(device):
@@ -258,6 +264,4 @@ def device_label(device):
 
 def select_dtype(dtype):
     """The torch.dtype that "float32" or "float64" names."""
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"dtype={dtype!r} is unknown: use 'float32' or 'float64'.")
-    return getattr(torch, dtype)
+    return getattr(torch, check_dtype(dtype))

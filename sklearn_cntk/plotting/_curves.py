@@ -6,21 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._support.checks import check_choice
+from .._support.docstrings import fill_docs
 from ._matplotlib import import_pyplot, line_style, merged
 from ._results import axis_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from .._support.typing import ArrayLike
+    from .._support.typing import ArrayLike, Spread
 
 _SPREADS = ("fill_between", "errorbar", None)
 
 
+@fill_docs
 class CurveDisplay:
     """Draws ``scores``, a dict of label → (n_points, n_splits), over ``_points()``."""
 
@@ -34,15 +38,49 @@ class CurveDisplay:
         ax_: Axes
         figure_: Figure
 
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        std_display_style: Spread = "fill_between",
+        line_kw: dict[str, Any] | None = None,
+        spread_kw: dict[str, Any] | None = None,
+    ) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        {ax}
+        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
+            How to show the standard deviation over splits.
+        line_kw : dict, default=None
+            Passed to ``ax.plot``.
+        spread_kw : dict, default=None
+            Passed to ``ax.fill_between`` or ``ax.errorbar``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        {no_matplotlib}
+        """
+        self._draw(ax, std_display_style, line_kw, spread_kw)
+        self._draw_points(self.ax_)
+        return self
+
     def _points(self) -> ArrayLike:
+        """Values on the horizontal axis."""
+        raise NotImplementedError
+
+    def _draw_points(self, ax: Axes) -> None:
+        """Draw the horizontal axis."""
         raise NotImplementedError
 
     def _draw(self, ax, std_display_style, line_kw, spread_kw):
         """Draw everything but the horizontal axis."""
-        if std_display_style not in _SPREADS:
-            raise ValueError(
-                f"std_display_style={std_display_style!r} is unknown: use one of {_SPREADS}."
-            )
+        check_choice("std_display_style", std_display_style, _SPREADS)
         plt = import_pyplot(f"{type(self).__name__}.plot")
         from matplotlib.collections import Collection
         from matplotlib.lines import Line2D

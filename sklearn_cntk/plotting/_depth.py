@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._support.docstrings import fill_docs
 from ._curves import CurveDisplay, check_curves, place
 from ._matplotlib import import_pyplot
 from ._results import best_of, pooling_name, read_candidates, require_searched, search_facts
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from .._support.typing import ArrayLike, Spread
+    from .._support.typing import ArrayLike
 
 
+@fill_docs
 class DepthDisplay(CurveDisplay):
     """Score over depth: a line for each pooling, with the spread of folds.
 
@@ -29,17 +31,14 @@ class DepthDisplay(CurveDisplay):
     depths : array-like of int, shape (n_depths,)
     scores : dict of str to array-like, shape (n_depths, n_splits)
         Test scores by pooling; NaN where there is no candidate.
-    score_name : str, default="score"
-        Label of the vertical axis; underscores become spaces.
+    {score_name}
 
     Attributes
     ----------
     lines_ : list of matplotlib lines
         One a pooling, the means over splits.
-    fill_between_ : list of matplotlib collections, or None
-        One standard deviation over splits to either side; None if there is one split.
-    errorbar_ : list of matplotlib containers, or None
-        The same with ``std_display_style="errorbar"``.
+    {fill_between_}
+    {errorbar_}
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -67,50 +66,19 @@ class DepthDisplay(CurveDisplay):
         self.scores = scores
         self.score_name = score_name
 
-    def plot(
-        self,
-        ax: Axes | None = None,
-        *,
-        std_display_style: Spread = "fill_between",
-        line_kw: dict[str, Any] | None = None,
-        spread_kw: dict[str, Any] | None = None,
-    ) -> Self:
-        """Draw.
+    def _points(self):
+        return self.depths
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None makes a figure.
-        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
-            How to show the standard deviation over splits.
-        line_kw : dict, default=None
-            Passed to ``ax.plot``.
-        spread_kw : dict, default=None
-            Passed to ``ax.fill_between`` or ``ax.errorbar``.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ImportError
-            matplotlib is missing.
-        """
-        self._draw(ax, std_display_style, line_kw, spread_kw)
-        self.ax_.set_xlabel("Depth (layers)")
+    def _draw_points(self, ax):
+        ax.set_xlabel("Depth (layers)")
         depths = np.unique(self.depths)
         crowded = len(depths) > 1 and np.diff(depths).min() < np.ptp(depths) / 25
         if crowded:
             from matplotlib.ticker import MaxNLocator
 
-            self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
-            self.ax_.set_xticks(depths)
-        return self
-
-    def _points(self):
-        return self.depths
+            ax.set_xticks(depths)
 
     @classmethod
     def from_cv_results(
@@ -130,12 +98,9 @@ class DepthDisplay(CurveDisplay):
             searches.  Parameters are found by their last part, such as "depth" of
             "cntkclassifier__depth".  Of candidates with the same depth and pooling the one with
             the best mean score is shown.
-        ax : matplotlib Axes, default=None
-            None makes a figure.
-        scorer_name : str, default=None
-            Which score, if there are several; the name of the score, if there is one.
-        **plot_options
-            Passed to :meth:`plot`.
+        {ax}
+        {scorer_name}
+        {plot_options}
 
         Returns
         -------
@@ -143,12 +108,10 @@ class DepthDisplay(CurveDisplay):
 
         Raises
         ------
-        TypeError
-            ``cv_results["params"]`` holds no dicts, as in a table that was read from a file.
+        {no_params}
         ValueError
             `depth` was not searched, or `scorer_name` is missing.
-        ImportError
-            matplotlib is missing.
+        {no_matplotlib}
         """
         return cls._from_results(cv_results, None, ax, scorer_name, plot_options)
 

@@ -9,6 +9,7 @@ from scipy.linalg import eigvalsh
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
+from .._support.docstrings import fill_docs
 from ._fitted import training_targets, unwrap
 from ._matplotlib import COLORS, import_pyplot, merged, short
 
@@ -26,6 +27,7 @@ _CLIPPED = 0.005
 _MARKED_CLASSES = 50
 
 
+@fill_docs
 class GramDisplay:
     """A Gram matrix ordered by class, and its eigenvalues beside it.
 
@@ -33,8 +35,7 @@ class GramDisplay:
 
     Parameters
     ----------
-    gram : array-like (n, n)
-        Symmetric.
+    {gram}
     labels : array-like (n,), default=None
         Classes, by which rows and columns are ordered, and whose names are drawn shortened; or
         continuous targets, which order them without boundaries.  None keeps the order.
@@ -48,8 +49,7 @@ class GramDisplay:
     image_ : matplotlib AxesImage
     axes_ : ndarray of 2 matplotlib Axes
         Matrix and spectrum.
-    ax_ : matplotlib Axes
-        The first of them.
+    {ax_}
     figure_ : matplotlib Figure
 
     Examples
@@ -102,8 +102,7 @@ class GramDisplay:
 
         Raises
         ------
-        ImportError
-            matplotlib is missing.
+        {no_matplotlib}
         """
         plt = import_pyplot(f"{type(self).__name__}.plot")
         if ax is None:
@@ -185,14 +184,11 @@ class GramDisplay:
 
         Parameters
         ----------
-        gram : array-like (n, n)
-            Symmetric.
-        y : array-like (n,), default=None
-            Classes, or continuous targets.
+        {gram}
+        {y_of_gram}
         ax : pair of matplotlib Axes, default=None
             None makes a figure.
-        **plot_options
-            Passed to :meth:`plot`.
+        {plot_options}
 
         Returns
         -------
@@ -202,8 +198,7 @@ class GramDisplay:
         ------
         ValueError
             `gram` is not square or not symmetric, or `y` has another length.
-        ImportError
-            matplotlib is missing.
+        {no_matplotlib}
         """
         import_pyplot(cls.__name__)
         return cls(gram, y).plot(ax, **plot_options)
@@ -225,10 +220,8 @@ class GramDisplay:
         kernel : callable
             :class:`~sklearn_cntk.CNTK`, or anything that makes a matrix (n, n) of X.
         X : array-like, n images
-        y : array-like (n,), default=None
-            Classes, or continuous targets.
-        ax, **plot_options
-            As in :meth:`from_gram`.
+        {y_of_gram}
+        {as_from_gram}
 
         Returns
         -------
@@ -251,16 +244,14 @@ class GramDisplay:
 
         Parameters
         ----------
-        estimator : fitted estimator
-            CNTKClassifier or CNTKRegressor, a search over one, or a pipeline that ends in one.
+        {fitted_estimator}
         X : array-like, n images, default=None
             None takes the training images.
         y : array-like (n,), default=None
             Classes, or continuous targets.  For the training images None takes those of fit, if
             there is one target and they are kept (which ``solver="nystroem"`` does not do).  With
             a `train_size` the estimator has fewer than fit was given: for all of those, give X.
-        ax, **plot_options
-            As in :meth:`from_gram`.
+        {as_from_gram}
 
         Returns
         -------
@@ -268,8 +259,7 @@ class GramDisplay:
 
         Raises
         ------
-        NotFittedError, TypeError
-            The estimator is not fitted, or no CNTK estimator.
+        {not_fitted}
         ValueError
             `y` has another length than the images, or a search was fitted with ``refit=False``.
         """

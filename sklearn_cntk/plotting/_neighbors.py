@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from .._support.checks import check_integer
+from .._support.checks import check_integer, is_integer
+from .._support.docstrings import fill_docs
 from ._fitted import training_targets, unwrap
 from ._matplotlib import COLORS, import_pyplot, short
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .._support.typing import Array, ArrayLike, FloatArray, IntArray
 
 
+@fill_docs
 class NeighborsDisplay:
     """Images, each beside the training images that weigh most in its prediction.
 
@@ -47,8 +48,7 @@ class NeighborsDisplay:
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes, shape (m, 1 + n_neighbors)
-    ax_ : matplotlib Axes
-        The first of them.
+    {ax_}
     figure_ : matplotlib Figure
 
     Notes
@@ -94,8 +94,7 @@ class NeighborsDisplay:
 
         Parameters
         ----------
-        ax : array-like of matplotlib Axes, shape (m, 1 + n_neighbors), default=None
-            None makes a figure.
+        {neighbor_axes}
 
         Returns
         -------
@@ -103,8 +102,7 @@ class NeighborsDisplay:
 
         Raises
         ------
-        ImportError
-            matplotlib is missing.
+        {no_matplotlib}
         """
         plt = import_pyplot(f"{type(self).__name__}.plot")
         m, k = np.shape(self.contributions)
@@ -169,8 +167,7 @@ class NeighborsDisplay:
 
         Parameters
         ----------
-        estimator : fitted estimator
-            CNTKClassifier or CNTKRegressor, a search over one, or a pipeline that ends in one.
+        {fitted_estimator}
         X : array-like, m images
         n_neighbors : int, default=5
             Training images to show for each; all, where there are fewer.
@@ -178,8 +175,7 @@ class NeighborsDisplay:
             True classes or targets, to be shown as well.
         target : int, default=0
             Column of the targets of a regressor with several; for all else it stays 0.
-        ax : array-like of matplotlib Axes, shape (m, 1 + n_neighbors), default=None
-            None makes a figure.
+        {neighbor_axes}
 
         Returns
         -------
@@ -190,10 +186,8 @@ class NeighborsDisplay:
         ValueError
             Images that cannot be shown: feature vectors, or channels other than 1 or 3.  No such
             `target`.  A search that was fitted with ``refit=False``.
-        NotFittedError, TypeError
-            The estimator is not fitted, or no CNTK estimator.
-        ImportError
-            matplotlib is missing.
+        {not_fitted}
+        {no_matplotlib}
         """
         import_pyplot(cls.__name__)
         model, images = unwrap(estimator, X)
@@ -240,7 +234,7 @@ def _contributions(model, images, target):
 
 def _check_target(model, target):
     n_targets = 1 if is_classifier(model) or model.dual_coef_.ndim == 1 else len(model.dual_coef_.T)
-    if isinstance(target, Integral) and not isinstance(target, bool) and target in range(n_targets):
+    if is_integer(target) and target in range(n_targets):
         return
     if is_classifier(model):
         raise ValueError(

@@ -7,8 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
+from .._models.parameters import DepthParameters, LocalPoolingParameters, NetworkParameters
+from .._support.parameters import declared
+
+_PARAMETERS = declared(DepthParameters) | declared(LocalPoolingParameters)
+_PARAMETERS |= declared(NetworkParameters)
+
 #: Parameters that make an architecture, in the order in which labels name them.
-ARCHITECTURE = ("depth", "gap", "lap", "trained_layers", "filter_size")
+ARCHITECTURE = tuple(name for name in _PARAMETERS if name != "image_shape")
 
 
 class Candidate(NamedTuple):

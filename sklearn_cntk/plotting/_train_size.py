@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,8 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.pipeline import Pipeline
 
+from .._support.checks import is_integer, is_number
+from .._support.docstrings import fill_docs
 from ._curves import CurveDisplay, check_curves, place
 from ._matplotlib import import_pyplot
 from ._results import (
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from .._support.typing import ArrayLike, Cv, Scoring, Spread
+    from .._support.typing import ArrayLike, Cv, Scoring
 
 
+@fill_docs
 class TrainSizeDisplay(CurveDisplay):
     """Score over training-set size: a line for each architecture, with the spread of folds.
 
+    The axis of sizes is logarithmic if they differ by more than a factor of 5.
     It is recommended to use :meth:`from_estimator` or :meth:`from_cv_results`.
 
     Parameters
@@ -43,17 +46,14 @@ class TrainSizeDisplay(CurveDisplay):
         Numbers of training images (int), or fractions (float).
     scores : dict of str to array-like, shape (n_sizes, n_splits)
         Test scores by architecture; NaN where there is no candidate.
-    score_name : str, default="score"
-        Label of the vertical axis; underscores become spaces.
+    {score_name}
 
     Attributes
     ----------
     lines_ : list of matplotlib lines
         One an architecture, the means over splits.
-    fill_between_ : list of matplotlib collections, or None
-        One standard deviation over splits to either side; None if there is one split.
-    errorbar_ : list of matplotlib containers, or None
-        The same with ``std_display_style="errorbar"``.
+    {fill_between_}
+    {errorbar_}
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -84,51 +84,20 @@ class TrainSizeDisplay(CurveDisplay):
         self.scores = scores
         self.score_name = score_name
 
-    def plot(
-        self,
-        ax: Axes | None = None,
-        *,
-        std_display_style: Spread = "fill_between",
-        line_kw: dict[str, Any] | None = None,
-        spread_kw: dict[str, Any] | None = None,
-    ) -> Self:
-        """Draw; the horizontal axis is logarithmic if sizes differ by more than a factor of 5.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None makes a figure.
-        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
-            How to show the standard deviation over splits.
-        line_kw : dict, default=None
-            Passed to ``ax.plot``.
-        spread_kw : dict, default=None
-            Passed to ``ax.fill_between`` or ``ax.errorbar``.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ImportError
-            matplotlib is missing.
-        """
-        self._draw(ax, std_display_style, line_kw, spread_kw)
-        sizes = np.unique(self.train_sizes)
-        numbers = sizes.dtype.kind in "iu"
-        self.ax_.set_xlabel("Training images" if numbers else "Fraction of the training images")
-        wide = sizes[-1] > 5 * sizes[0] > 0
-        if wide:
-            self.ax_.set_xscale("log")
-        positions = np.log(sizes) if wide else sizes
-        if len(sizes) == 1 or np.diff(positions).min() >= np.ptp(positions) / 12:
-            self.ax_.set_xticks(sizes, [f"{size:g}" if size < 1 else str(size) for size in sizes])
-            self.ax_.minorticks_off()
-        return self
-
     def _points(self):
         return self.train_sizes
+
+    def _draw_points(self, ax):
+        sizes = np.unique(self.train_sizes)
+        numbers = sizes.dtype.kind in "iu"
+        ax.set_xlabel("Training images" if numbers else "Fraction of the training images")
+        wide = sizes[-1] > 5 * sizes[0] > 0
+        if wide:
+            ax.set_xscale("log")
+        positions = np.log(sizes) if wide else sizes
+        if len(sizes) == 1 or np.diff(positions).min() >= np.ptp(positions) / 12:
+            ax.set_xticks(sizes, [f"{size:g}" if size < 1 else str(size) for size in sizes])
+            ax.minorticks_off()
 
     @classmethod
     def from_cv_results(
@@ -149,12 +118,9 @@ class TrainSizeDisplay(CurveDisplay):
             `trained_layers` and `filter_size` make an architecture, which gets a line; of
             candidates that differ in others, such as `alpha`, the one with the best mean score is
             shown.  Sizes are either numbers, or fractions, of which None is 1.
-        ax : matplotlib Axes, default=None
-            None makes a figure.
-        scorer_name : str, default=None
-            Which score, if there are several; the name of the score, if there is one.
-        **plot_options
-            Passed to :meth:`plot`.
+        {ax}
+        {scorer_name}
+        {plot_options}
 
         Returns
         -------
@@ -162,13 +128,11 @@ class TrainSizeDisplay(CurveDisplay):
 
         Raises
         ------
-        TypeError
-            ``cv_results["params"]`` holds no dicts, as in a table that was read from a file.
+        {no_params}
         ValueError
             `train_size` was not searched, or by numbers and fractions at once, or `scorer_name`
             is missing.
-        ImportError
-            matplotlib is missing.
+        {no_matplotlib}
         """
         import_pyplot(cls.__name__)
         candidates, score_name = read_candidates(cv_results, scorer_name)
@@ -206,14 +170,12 @@ class TrainSizeDisplay(CurveDisplay):
             As in :class:`~sklearn.model_selection.GridSearchCV`.
         scoring : str, callable or None, default=None
             One score, as in :class:`~sklearn.model_selection.GridSearchCV`.
-        ax : matplotlib Axes, default=None
-            None makes a figure.
+        {ax}
         n_jobs : int or None, default=None
             Splits and sizes that are computed at a time.
         name : str, default=None
             Label of the line; None takes the estimator's class.
-        **plot_options
-            Passed to :meth:`plot`.
+        {plot_options}
 
         Returns
         -------
@@ -224,8 +186,7 @@ class TrainSizeDisplay(CurveDisplay):
         ValueError
             The estimator has no parameter `train_size` or is a search over it, or a size is out
             of range, or a number of images for a search.
-        ImportError
-            matplotlib is missing.
+        {no_matplotlib}
         """
         import_pyplot(cls.__name__)
         parameter = _train_size_parameter(estimator)
@@ -292,11 +253,11 @@ def _architecture_name(parameters, varying):
 
 def _common_sizes(sizes):
     """Sizes of one kind, numbers or fractions; None is the fraction 1."""
-    numbers = [size for size in sizes if isinstance(size, Integral)]
+    numbers = [size for size in sizes if is_integer(size)]
     if not numbers:
         return [1.0 if size is None else float(size) for size in sizes]
     if len(numbers) < len(sizes):
-        others = sorted({repr(size) for size in sizes if not isinstance(size, Integral)})
+        others = sorted({repr(size) for size in sizes if not is_integer(size)})
         raise ValueError(
             f"train_size was searched by numbers and by {', '.join(others)}, which have no common "
             "axis: use numbers of images only, or fractions and None."
@@ -308,8 +269,8 @@ def _numbers(train_sizes, n):
     """Different numbers of images, increasing, for numbers or fractions of n."""
     numbers = set()
     for size in _checked(train_sizes):
-        number = int(size) if isinstance(size, Integral) else int(size * n)
-        if not 1 <= number <= n or (not isinstance(size, Integral) and float(size) > 1):
+        number = int(size) if is_integer(size) else int(size * n)
+        if not 1 <= number <= n or (not is_integer(size) and float(size) > 1):
             raise ValueError(
                 f"train_sizes holds {size!r}: use 1 to {n} images, the smallest training set "
                 "among the splits, or fractions (float) in (0, 1]."
@@ -321,7 +282,7 @@ def _numbers(train_sizes, n):
 def _fractions(train_sizes, folding):
     """Different fractions, increasing, for an estimator that fits on folds of its rows."""
     for size in _checked(train_sizes):
-        if isinstance(size, Integral):
+        if is_integer(size):
             raise ValueError(
                 f"train_sizes holds {size!r}, but {type(folding).__name__} fits on folds of "
                 "different numbers of rows: use fractions (float) of these rows in (0, 1]."
@@ -333,7 +294,7 @@ def _fractions(train_sizes, folding):
 
 def _checked(train_sizes):
     for size in train_sizes:
-        if isinstance(size, bool) or not isinstance(size, Real):
+        if not is_number(size):
             raise TypeError(f"train_sizes holds {size!r}: use numbers of images or fractions.")
     if len(train_sizes) == 0:
         raise ValueError("train_sizes is empty: give at least one size.")

@@ -1,0 +1,101 @@
+"""Kernels of images under scikit-learn's kernel contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+import numpy as np
+from sklearn.gaussian_process.kernels import Kernel
+
+from .._support.docstrings import fill_docs
+from .._support.images import as_images
+
+if TYPE_CHECKING:
+    from .._support.typing import ArrayLike, FloatArray, ImageShape
+
+
+@fill_docs
+class ImageKernel(Kernel):
+    """A kernel whose parameters are no hyperparameters that Gaussian processes could optimise."""
+
+    if TYPE_CHECKING:
+        image_shape: ImageShape
+
+    @overload
+    def __call__(
+        self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: Literal[False] = False
+    ) -> FloatArray: ...
+
+    @overload
+    def __call__(
+        self, X: ArrayLike, Y: ArrayLike | None = None, *, eval_gradient: Literal[True]
+    ) -> tuple[FloatArray, FloatArray]: ...
+
+    def __call__(
+        self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: bool = False
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
+        """Kernel values of all pairs of X and Y.
+
+        Parameters
+        ----------
+        {X}
+        Y : array-like of the same kind with m images, default=None
+            None, or the same object as `X`, computes the symmetric Gram matrix of `X` from its
+            upper triangle.
+        eval_gradient : bool, default=False
+            Whether to return the gradient with respect to the hyperparameters that Gaussian
+            processes optimise as well.  This kernel has none.
+
+        Returns
+        -------
+        K : ndarray of float64, shape (n, m)
+            A new array.
+        K_gradient : ndarray, shape (n, n, 0)
+            Only with ``eval_gradient=True``.
+
+        Raises
+        ------
+        {unusable_at_once}
+        ValueError
+            Images so large that their kernel values exceed float64.
+        """
+        if eval_gradient and Y is not None:
+            raise ValueError("Gradient can only be evaluated when Y is None.")
+        symmetric = Y is None or Y is X
+        X = as_images(X, self.image_shape)
+        Y = None if symmetric else as_images(Y, self.image_shape, name="Y")
+        K = self._gram(X, Y)
+        return (K, np.empty((*K.shape, 0))) if eval_gradient else K
+
+    def diag(self, X: ArrayLike) -> FloatArray:
+        """Kernel value of each image with itself, at the cost of n pairs.
+
+        Parameters
+        ----------
+        {X}
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            The diagonal of the Gram matrix of `X`.
+
+        Raises
+        ------
+        {unusable_at_once}
+        """
+        return self._diagonal(as_images(X, self.image_shape))
+
+    def is_stationary(self) -> bool:
+        """Whether the kernel depends on differences of its inputs alone: it does not.
+
+        Returns
+        -------
+        bool
+            False.
+        """
+        return False
+
+    def __repr__(self) -> str:
+        defaults = type(self)().get_params()
+        changed = {k: v for k, v in self.get_params().items() if repr(v) != repr(defaults[k])}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"

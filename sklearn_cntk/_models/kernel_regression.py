@@ -1,0 +1,135 @@
+"""Kernel regression: what regression and classification share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from .._linalg.gradient_flow import GradientFlow
+from .._linalg.ridge import ridge_dual
+from .._linalg.threads import threads_for
+from .._support.checks import check_alpha, check_training_time
+from .._support.docstrings import fill_docs
+from .._support.images import on_host
+from .base import ImageEstimator
+from .parameters import RegressionParameters
+from .solver import Solver
+from .training_rows import choose_rows
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from .._support.typing import Array, ArrayLike, FloatArray
+
+
+@fill_docs
+class KernelRegression(RegressionParameters, ImageEstimator):
+    """Images, rows, kernel and dual coefficients, for any task and any kernel of images."""
+
+    if TYPE_CHECKING:
+        dual_coef_: FloatArray
+        X_fit_: Array
+        n_iter_: int
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Compute the Gram matrix of the training images and solve for the dual coefficients.
+
+        Parameters
+        ----------
+        {X}
+        {y}
+        sample_weight : array-like (n,) or float, default=None
+            A weight of 2 equals giving a row twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        {unusable}
+        LinAlgError
+            The matrix is not positive definite: `alpha` is too small.
+
+        Warns
+        -----
+        LinAlgWarning
+            The matrix is nearly singular, likewise.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def _kernel(self):
+        """The kernel with this estimator's parameters."""
+        raise NotImplementedError
+
+    def _fit(self, X, y, sample_weight):
+        """Check everything, choose the rows, and fit the dual coefficients."""
+        images = self._check_images(X, reset=True)
+        targets, classes = self._encode(images, y)
+        check_alpha(self.alpha)
+        check_training_time(self.training_time)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                on_host(sample_weight), images, dtype=np.float64, ensure_non_negative=True
+            )
+        rows = choose_rows(self.train_size, len(images), self.random_state, classes)
+        if rows is not None:
+            images, targets = images[rows], targets[rows]
+            sample_weight = None if sample_weight is None else sample_weight[rows]
+        if sample_weight is not None and not sample_weight.any():
+            raise ValueError("sample_weight is 0 for every training row: give one a weight.")
+        solver, job = Solver.of(self, len(images)), self._kernel()._job(images)
+        if solver.name == "nystroem":
+            kept, dual = solver.on_landmarks(job, images, targets, sample_weight)
+            return self._keep(images[kept], dual)
+        if solver.name == "cg":
+            dual, n_iter = solver.iterate(job, images, targets, sample_weight)
+            return self._keep(images, dual, targets, sample_weight, n_iter)
+        if solver.device is not None:
+            dual = solver.dual_on_device(job, images, targets, sample_weight)
+            return self._keep(images, dual, targets, sample_weight)
+        return self._solve(images, solver.gram(job, images), targets, sample_weight)
+
+    def _solve(self, images, K, targets, sample_weight=None):
+        """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
+        flow = None
+        with threads_for(len(K)):
+            if self.training_time is None:
+                dual = ridge_dual(K, targets, self.alpha, sample_weight)
+            else:
+                flow = GradientFlow(K, self.alpha, sample_weight)
+                dual = flow.dual(targets, self.training_time)
+        return self._keep(images, dual, targets, sample_weight, flow=flow)
+
+    def _keep(self, images, dual, targets=None, sample_weight=None, n_iter=1, flow=None):
+        """Keep what predictions need, and of the training what other times of it need."""
+        self.dual_coef_ = dual
+        self.n_iter_ = n_iter
+        self._flow = flow  # an eigendecomposition, which serves other times
+        self._fit_alpha, self._fit_time = self.alpha, self.training_time
+        self._fit_targets = None if targets is None else targets.copy()
+        self._fit_weight = None if sample_weight is None else np.copy(sample_weight)
+        # Copies, so that predictions change neither with the caller's array nor by set_params.
+        self.X_fit_ = images.copy()
+        self.kernel_ = self._kernel()
+        normalize = self.kernel_.normalize
+        self._fit_diagonals = self.kernel_._job(images).raw_diagonals(images) if normalize else None
+        return self
+
+    def _predict_targets(self, X):
+        check_is_fitted(self)
+        return self._predict_images(self._check_images(X, reset=False))
+
+    def _predict_images(self, images, dual_coef=None):
+        """Predicted targets; by blocks of rows, so memory does not grow with their number."""
+        dual_coef = self.dual_coef_ if dual_coef is None else dual_coef
+        predicted = np.empty((len(images), *dual_coef.shape[1:]))
+        blocks = self.kernel_._job(images).blocks(
+            images, self.X_fit_, y_diagonals=self._fit_diagonals
+        )
+        for rows, (K,) in blocks:
+            with threads_for(len(self.X_fit_)):
+                predicted[rows] = K @ dual_coef
+        return predicted

@@ -1,0 +1,278 @@
+"""The parameters that public classes share, see `_support.parameters`.
+
+A parameter of the network belongs here, into `Architecture` or `Readout`, and into the signature
+of `cntk_path`; see the development notes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._support.parameters import parameter, parameters
+
+if TYPE_CHECKING:
+    from .._store.entries import Memory
+    from .._support.typing import (
+        Any,
+        Cv,
+        Dtype,
+        ImageShape,
+        Landmarks,
+        RandomState,
+        Scoring,
+        Sequence,
+        SolverName,
+        TrainedLayers,
+    )
+
+
+@parameters(kw_only=False)
+class DepthParameters:
+    """The architecture of one network, which searches vary."""
+
+    depth: int = parameter(
+        "int",
+        """
+        Layers of the network, counted as in Table 1 of [1]_: ``depth - 1`` convolutions with
+        ReLU, and a dense layer.  At least 2 (3 with ``trained_layers="hidden"``).
+        """,
+        default=11,
+    )
+    gap: bool = parameter(
+        "bool",
+        """
+        Global average pooling before the dense layer (CNTK-GAP, CNN-GAP) instead of flattening
+        (CNTK-V, CNN-V).
+        """,
+        default=True,
+    )
+
+
+@parameters(kw_only=True)
+class LocalPoolingParameters:
+    """Local pooling of one network, which searches vary, and networks of finite width lack."""
+
+    lap: int = parameter(
+        "int",
+        """
+        Radius c of local average pooling before the dense layer, over windows of
+        ``(2 * lap + 1) ** 2`` pixels [2]_; excludes ``gap=True``.  0 pools nothing.
+        """,
+        default=0,
+    )
+
+
+@parameters(kw_only=True)
+class NetworkParameters:
+    """What all networks of a class have in common, in searches too."""
+
+    trained_layers: TrainedLayers = parameter(
+        '{"all", "hidden", "last"}',
+        """
+        Layers that are trained.  "all" is section 4 of [1]_; "hidden" freezes the first and last
+        layer (appendix H: the published GAP figures); "last" trains the dense layer alone, which
+        gives the NNGP (CNN-GP) kernel, eq. 1.
+        """,
+        default="all",
+    )
+    filter_size: int = parameter(
+        "int", "Side of the square filters, odd.  Stride 1, zero padding.", default=3
+    )
+    image_shape: ImageShape = parameter(
+        "tuple (height, width, channels) or (height, width)",
+        """
+        Shape of the images that rows of 2-D input hold, in C order.  3-D (n, height, width) and
+        4-D (n, height, width, channels) arrays carry their own.  None takes rows as feature
+        vectors, that is images of one pixel.
+        """,
+        default=None,
+    )
+
+
+@parameters(kw_only=True)
+class ComputationParameters:
+    """What the kernel makes of the network, and how it is computed."""
+
+    flip: bool = parameter(
+        "bool",
+        """
+        Mean of the kernels of an image and of its mirror image (left to right),
+        ``(K(x, x') + K(flip(x), x')) / 2``: the same as adding the mirror images to the training
+        set, at a quarter of its Gram matrix [2]_.
+        """,
+        default=False,
+    )
+    normalize: bool = parameter(
+        "bool",
+        "Divide by ``sqrt(K(x, x) K(x', x'))``.  An all-zero image keeps the value 0.",
+        default=False,
+    )
+    device: str = parameter(
+        '{"auto", "cpu", "cuda", "cuda:N"}',
+        """
+        Where to compute.  "cuda" shares the work among all GPUs; "auto" does so where CuPy finds
+        usable ones, and else takes the CPU.  CuPy comes with ``pip install
+        sklearn-cntk[cuda12x]`` or ``[cuda13x]``.
+        """,
+        default="auto",
+    )
+    dtype: Dtype = parameter(
+        '{"float32", "float64"}',
+        """
+        Precision of the recursion.  Results are float64 and agree to about 1e-6 (relative)
+        between the two; for nearly parallel images (near-duplicates, or a large common offset)
+        to about 1e-4.  Feature vectors, which cost little, are always computed in float64.
+        """,
+        default="float32",
+    )
+    n_jobs: int | None = parameter(
+        "int or None",
+        """
+        Parallel tiles, as in joblib; -1 uses all cores.  ``joblib.parallel_config`` may override
+        how they run.
+        """,
+        default=-1,
+    )
+    memory: Memory = parameter(
+        "str, path-like, KernelStore or None",
+        """
+        Folder in which computed kernel entries are kept, by the content of the images, with those
+        of all smaller depths: pairs that were met before, in a search, another process or an
+        interrupted run, are read instead of computed.  See :class:`KernelStore`.
+        """,
+        default=None,
+    )
+    verbose: int | bool = parameter(
+        "int", "1 shows progress: pairs of images a second and the time left.", default=0
+    )
+
+
+@parameters(kw_only=True)
+class KernelParameters(
+    ComputationParameters, NetworkParameters, LocalPoolingParameters, DepthParameters
+):
+    """The parameters of one kernel."""
+
+
+@parameters(kw_only=True)
+class RegressionParameters(KernelParameters):
+    """The parameters of kernel regression."""
+
+    alpha: float = parameter(
+        "float",
+        """
+        Ridge, relative to the mean of the Gram matrix's diagonal: it means the same at every
+        depth.  The paper uses none; 1e-5 covers the rounding of float32.
+        """,
+        default=1e-5,
+    )
+    train_size: float | None = parameter(
+        "int, float or None",
+        """
+        Number (int) or fraction (float) of the training rows to use, drawn at random, with the
+        shares of the classes kept where there are classes: training-set size as a hyperparameter.
+        None uses all.
+        """,
+        default=None,
+    )
+    training_time: float | None = parameter(
+        "float or None",
+        """
+        Time of training by gradient flow, for early stopping (eqs. 3 to 5 of [1]_), in units of
+        1 / mean of the Gram matrix's diagonal: it means the same at every depth, and acts much
+        like an `alpha` of 1 / `training_time`.  None trains to the end.
+        """,
+        default=None,
+    )
+    solver: SolverName = parameter(
+        '{"auto", "cholesky", "cg", "nystroem"}',
+        """
+        "cholesky" factors the Gram matrix in memory, that of a GPU on `device` if it has room;
+        "cg" iterates with it, in memory or in `gram_store`; "nystroem" uses `n_components`
+        landmarks, at a cost linear in the number of training images.  "auto" is "cholesky" where
+        the matrix fits, else "cg" with `gram_store`.  All solve in float64.
+        """,
+        default="auto",
+    )
+    n_components: int | None = parameter(
+        "int or None", 'Number of landmarks of "nystroem".', default=None
+    )
+    landmarks: Landmarks = parameter(
+        '{"uniform", "pivoted"}',
+        """
+        How "nystroem" draws them: "pivoted" prefers images that those drawn before represent
+        badly (randomly pivoted Cholesky), and holds 8 bytes × images × `n_components`.
+        """,
+        default="uniform",
+    )
+    gram_store: Any = parameter(
+        "str, path-like, zarr store or None",
+        """
+        Where :func:`gram_to_zarr` keeps the Gram matrix of a training set, for "cholesky" and
+        "cg": an interrupted fit goes on there.  It holds one kernel and one training set; for
+        searches see `memory`.  In float64, unless :func:`gram_to_zarr` made it in float32 before.
+        """,
+        default=None,
+    )
+    tol: float = parameter("float", 'Relative residual at which "cg" stops.', default=1e-6)
+    max_iter: int = parameter("int", "Largest number of its iterations.", default=1000)
+    random_state: RandomState = parameter(
+        "int, RandomState instance or None",
+        'Draws the rows of `train_size`, the landmarks of "nystroem" and the pivots of "cg".',
+        default=None,
+    )
+
+
+@parameters(kw_only=False)
+class CandidateParameters:
+    """The architectures that a search compares."""
+
+    depths: Sequence[int] = parameter(
+        "sequence of int",
+        "Candidate depths; all cost as much as the largest.",
+        default=(3, 4, 6, 11),
+    )
+    gaps: Sequence[bool] = parameter(
+        "sequence of bool",
+        """
+        Candidate poolings: global average pooling, or flattening.  (True, False) costs as much
+        as (True,).
+        """,
+        default=(True, False),
+    )
+
+
+@parameters(kw_only=True)
+class ScoringParameters:
+    """The other candidates, and how a search scores them."""
+
+    laps: Sequence[int] = parameter(
+        "sequence of int",
+        "Candidate radii of local average pooling, in addition to `gaps`.",
+        default=(),
+    )
+    alphas: Sequence[float] = parameter(
+        "sequence of float",
+        "Candidate ridges, relative to the mean of the Gram matrix's diagonal.",
+        default=(1e-5, 1e-3, 1e-1),
+    )
+    cv: Cv = parameter(
+        "int, cross-validation generator, iterable or None",
+        "As in :class:`~sklearn.model_selection.GridSearchCV`, but None is leave-one-out.",
+        default=None,
+    )
+    scoring: Scoring = parameter(
+        "str, callable or None",
+        """
+        As in :class:`~sklearn.model_selection.GridSearchCV`.  With leave-one-out the score is
+        that of all predictions together.
+        """,
+        default=None,
+    )
+
+
+@parameters(kw_only=True)
+class SearchParameters(
+    ComputationParameters, NetworkParameters, ScoringParameters, CandidateParameters
+):
+    """The parameters of a search."""

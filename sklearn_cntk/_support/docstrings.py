@@ -1,0 +1,75 @@
+"""Docstrings made whole on import: a line ``{name}`` becomes the paragraph of that name.
+
+So `help`, IPython, Sphinx and doctest see what they would if it had been written there.
+``{parameters}`` becomes the entries of all parameters that the docstring does not describe itself.
+Under ``python -OO`` there are no docstrings, and nothing happens.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from textwrap import indent
+from typing import TYPE_CHECKING, TypeVar
+
+from .parameter_docs import PARAGRAPHS
+from .parameters import declared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Documented = TypeVar("_Documented", bound=Callable)
+
+_PLACEHOLDER = re.compile(r"^( *)\{(\w+)\}$", re.MULTILINE)
+
+
+def fill_docs(documented: _Documented) -> _Documented:
+    """Decorator that fills the docstring of a class and of its methods, or of a function."""
+    return fill_docs_like(documented)(documented)
+
+
+def fill_docs_like(cls: object) -> Callable[[_Documented], _Documented]:
+    """The same with the parameters' entries of another class, by their names."""
+
+    def decorate(documented):
+        methods = []
+        if isinstance(documented, type):
+            methods = [value for value in vars(documented).values() if inspect.isroutine(value)]
+        for one in (documented, *(getattr(m, "__func__", m) for m in methods)):
+            if one.__doc__ and _PLACEHOLDER.search(one.__doc__):
+                one.__doc__ = _filled(one, cls)
+        return documented
+
+    return decorate
+
+
+def _filled(documented, cls):
+    def paragraph(match):
+        margin, name = match.groups()
+        if name == "parameters":  # once it is known what else is described
+            return match[0]
+        return indent(PARAGRAPHS[name].replace("{cls}", documented.__name__), margin)
+
+    def entries(match):
+        return indent("\n".join(_entries(documented, cls, text)), match[1])
+
+    text = _PLACEHOLDER.sub(paragraph, documented.__doc__)
+    return _PLACEHOLDER.sub(entries, text)
+
+
+def _entries(documented, cls, text):
+    """Entries of the parameters that the `text` does not describe, with their own defaults."""
+    known = declared(cls)
+    described = ", ".join(re.findall(r"^ *([\w, ]+) : ", text, re.MULTILINE)).split(", ")
+    for name, one in inspect.signature(documented).parameters.items():
+        if name not in described:
+            default = "" if one.default is one.empty else f", default={literal(one.default)}"
+            yield f"{name} : {known[name].type}{default}"
+            yield indent(inspect.cleandoc(known[name].text), "    ")
+
+
+def literal(value):
+    """A default as documentation writes it: "all", 1e-5."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    return re.sub(r"e-0(?=\d)", "e-", repr(value))

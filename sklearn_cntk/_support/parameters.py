@@ -1,0 +1,95 @@
+"""Constructors made of declared parameters: name, type, default and text stand in one place.
+
+A class decorated with `parameters` declares its parameters like the fields of a dataclass::
+
+    @parameters(kw_only=True)
+    class WithFilters:
+        filter_size: int = parameter("int", "Side of the square filters, odd.", default=3)
+
+It gets the ``__init__`` that `dataclasses.dataclass` would write for its own fields and for those
+of its bases, so scikit-learn and type checkers see a signature like any other.  A parameter that a
+class declares again keeps its place, and its type and text unless others are given.
+
+The classes are no dataclasses otherwise: `dataclasses.asdict` and Dask's tokens take a dataclass
+for its fields and nothing else, while a fitted estimator is more than its parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
+
+_Class = TypeVar("_Class", bound=type)
+
+
+class Parameter(NamedTuple):
+    """What a class declares of one parameter."""
+
+    type: str
+    text: str
+    default: Any
+    annotation: Any = None
+    kw_only: bool = True
+
+
+def parameter(type: str = "", text: str = "", *, default: Any) -> Any:
+    """Declare a parameter.
+
+    Parameters
+    ----------
+    type : str
+        Its type in the words of numpydoc, such as "int or None".
+    text : str
+        What it means.  Lines stay as they are broken, and are indented as far as needed.
+    default : object
+        Nothing that is changed in place.
+    """
+    return Parameter(type, text, default)
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(parameter,))
+def parameters(*, kw_only: bool) -> Callable[[_Class], _Class]:
+    """Class decorator: `__init__` takes and sets what the class and its bases declare."""
+
+    def decorate(cls):
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Parameter)}
+        inherited = declared(cls)
+        for name, new in own.items():
+            old = inherited.get(name, new)
+            own[name] = Parameter(
+                type=new.type or old.type,
+                text=new.text or old.text,
+                default=new.default,
+                annotation=inspect.get_annotations(cls)[name],
+                kw_only=kw_only,
+            )
+            setattr(cls, name, new.default)
+        cls._declared_parameters = own
+        cls.__init__ = _constructor(cls)
+        return cls
+
+    return decorate
+
+
+def declared(cls: type) -> dict[str, Parameter]:
+    """Every Parameter of a class by its name, those of its bases first."""
+    result: dict[str, Parameter] = {}
+    for base in reversed(cls.__mro__):
+        result |= vars(base).get("_declared_parameters", {})
+    return result
+
+
+def _constructor(cls):
+    fields = [
+        (name, one.annotation, dataclasses.field(default=one.default, kw_only=one.kw_only))
+        for name, one in declared(cls).items()
+    ]
+    made: Any = dataclasses.make_dataclass(
+        cls.__name__, fields, repr=False, eq=False, match_args=False
+    )
+    init = made.__init__
+    init.__module__ = cls.__module__
+    init.__qualname__ = f"{cls.__qualname__}.__init__"
+    return init

@@ -1,0 +1,115 @@
+"""The parameters of finite networks, see `_support.parameters`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._models.parameters import DepthParameters, NetworkParameters
+from .._support.parameters import parameter, parameters
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from .._support.typing import Dtype, RandomState, TrainedLayers
+
+
+@parameters(kw_only=True)
+class FiniteNetworkParameters(NetworkParameters, DepthParameters):
+    """What `ConvolutionalNetwork` takes."""
+
+    width: int = parameter("int", "Channels of each convolution.", default=128)
+
+
+@parameters(kw_only=True)
+class TorchParameters:
+    """Where PyTorch computes, and how precisely."""
+
+    device: str = parameter(
+        '{"auto", "cpu", "cuda", "cuda:N"}',
+        """
+        Where to compute.  "auto" takes a GPU that PyTorch finds, and else the CPU.
+        """,
+        default="auto",
+    )
+    dtype: Dtype = parameter(
+        '{"float32", "float64"}', "Precision of the networks, and of features.", default="float32"
+    )
+
+
+@parameters(kw_only=True)
+class DescentParameters:
+    """Training by stochastic gradient descent."""
+
+    kappa: float = parameter(
+        "float",
+        """
+        Root mean square of the random initial function, relative to that of the targets: the
+        output is multiplied by κ (Theorem 3.2 of [1]_), and this says to what size, so that it
+        means the same at every depth.  The smaller, the less is left of the initial function in
+        predictions, and the further the weights have to move.
+        """,
+        default=0.1,
+    )
+    lr: float | Literal["auto"] = parameter(
+        'float or "auto"',
+        """
+        Learning rate for the loss, the mean over a batch of ½ ‖κ f(x) − y‖².  "auto" is
+        1 / λ_max of the empirical kernel at the start, half the largest stable one (kernels differ
+        by orders of magnitude between depths, and so do the rates that suit them); should
+        training diverge, it starts again with a quarter of that, up to four times.
+        """,
+        default="auto",
+    )
+    momentum: float = parameter(
+        "float", "Of stochastic gradient descent; the paper uses none.", default=0.0
+    )
+    batch_size: int = parameter(
+        "int",
+        "Images a step.  As many as there are, or more, gives gradient descent.",
+        default=128,
+    )
+    max_epochs: int = parameter("int", "Passes over the images at most.", default=200)
+    tol: float | Literal["auto"] = parameter(
+        'float or "auto"',
+        """
+        Stop when the training loss is at most `tol` times the loss of predicting 0.  "auto" is
+        full training accuracy for classification, and 1e-4 for regression.
+        """,
+        default="auto",
+    )
+    random_state: RandomState = parameter(
+        "int, RandomState instance or None",
+        "Draws the weights and the order of the images.",
+        default=None,
+    )
+
+
+@parameters(kw_only=True)
+class TrainedNetworkParameters(TorchParameters, DescentParameters, FiniteNetworkParameters):
+    """The parameters of an estimator that trains a network."""
+
+    verbose: int | bool = parameter("int", "1 shows progress: epochs and the loss.", default=0)
+
+
+@parameters(kw_only=True)
+class DrawParameters:
+    """Networks at random weights."""
+
+    n_draws: int = parameter("int", "Random networks, each with weights of its own.", default=1)
+    random_state: RandomState = parameter(
+        "int, RandomState instance or None",
+        "Draws the weights, in :meth:`fit`.  Integers from 0 to 2**32 - 1.",
+        default=None,
+    )
+
+
+@parameters(kw_only=True)
+class RandomNetworkParameters(TorchParameters, DrawParameters, FiniteNetworkParameters):
+    """The parameters of gradients at random weights."""
+
+    trained_layers: TrainedLayers = parameter(
+        text="""
+        Layers whose weights the gradient is taken by, see :class:`~sklearn_cntk.CNTK`.
+        """,
+        default="all",
+    )
