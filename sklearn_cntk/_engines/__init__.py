@@ -5,6 +5,7 @@ They are imported when they are first asked for: their compilers are slow to imp
 
 from importlib import import_module
 
+from .._support.checks import check_device
 from .protocol import Engine
 
 
@@ -22,14 +23,11 @@ def select_engine(device):
     """
     if isinstance(device, Engine):
         return device
-    kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
-    known = device in ("auto", "cpu", "cuda") or (kind == "cuda" and index.isdecimal())
-    if not known:
-        raise ValueError(f"device={device!r} is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:N'.")
-    if device != "cpu":
+    kind, index = check_device(device)
+    if kind != "cpu":
         from .cuda.devices import find_devices, open_devices
 
-        found = find_devices() if device == "auto" else open_devices(int(index) if index else None)
+        found = find_devices() if kind == "auto" else open_devices(index)
         if found:
             return import_module(".cuda.engine", __name__).CudaEngine(found)
     return import_module(".cpu.engine", __name__).CpuEngine()

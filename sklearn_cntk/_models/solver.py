@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -15,7 +14,7 @@ from .._linalg.gpu_ridge import ridge_dual_on_device, roomy_device
 from .._linalg.gram_operators import ArrayGram, ZarrGram
 from .._linalg.nystroem import LANDMARKS, ridge_nystroem
 from .._store.zarr_arrays import absolute_store
-from .._support.checks import check_integer
+from .._support.checks import check_choice, check_integer, is_number
 from .._support.ram import available_bytes
 
 SOLVERS = ("auto", "cholesky", "cg", "nystroem")
@@ -42,17 +41,12 @@ class Solver:
     @classmethod
     def of(cls, estimator, n):
         """The solver that an estimator's parameters ask for."""
-        name = estimator.solver
-        if name not in SOLVERS:
-            raise ValueError(f"solver={name!r} is unknown: use one of {SOLVERS}.")
+        name = check_choice("solver", estimator.solver, SOLVERS)
         tol = estimator.tol
-        if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < 1:
+        if not is_number(tol) or not 0 < tol < 1:
             raise ValueError(f"tol={tol!r} must be a number between 0 and 1, such as 1e-6.")
         max_iter = check_integer("max_iter", estimator.max_iter, 1, "use 1 or more")
-        if estimator.landmarks not in LANDMARKS:
-            raise ValueError(
-                f"landmarks={estimator.landmarks!r} is unknown: use one of {LANDMARKS}."
-            )
+        check_choice("landmarks", estimator.landmarks, LANDMARKS)
         n_components = estimator.n_components
         if name == "nystroem":
             if n_components is None:

@@ -13,12 +13,12 @@ import uuid
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from numbers import Real
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._support.checks import is_number
 from .records import DamagedFileError, read_records, write_record
 
 #: Counts changes of the algorithm that change values, or of the layout.
@@ -364,7 +364,7 @@ class KernelStore:
         folder = _folder(store.folder)
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(f"memory={str(folder)!r} is a file: name a folder.")
-        if isinstance(store.max_bytes, bool) or not isinstance(store.max_bytes, Real):
+        if not is_number(store.max_bytes):
             raise TypeError(
                 f"max_bytes={store.max_bytes!r} is no number: use a positive number of bytes."
             )
