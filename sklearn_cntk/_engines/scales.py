@@ -1,4 +1,4 @@
-"""What the CPU engine knows of each image before it meets another one.
+"""What an engine knows of each image before it meets another one.
 
 The diagonal D^h = Σ^h(x, x)[i, j, i, j] obeys a recursion of its own (paper, eq. 11 with λ = 1):
 
