@@ -1,6 +1,7 @@
 """The layers of the package: imports go down, in no circle, and the map of the modules shows it."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -60,6 +61,17 @@ def test_imports_keep_the_rules():
 
 def test_the_page_has_the_map_of_today():
     module_map.main(["--check"])
+
+
+def test_files_that_the_docs_name_exist():
+    root = DOCS.parent
+    folders = ("sklearn_cntk", "tests", "benchmarks", "docs", "examples")
+    there = [path.as_posix() for folder in folders for path in (root / folder).rglob("*.*")]
+    pages = {*DOCS.glob("*.md"), root / "CONTRIBUTING.md", root / "benchmarks" / "README.md"}
+    for page in pages - {DOCS / "comparison.md"}:  # which names files of other packages
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"`((?:[\w.]+/)*\w+\.(?:py|cu|cpp))\b", text):
+            assert any(path.endswith(f"/{name}") for path in there), f"{page.name}: no {name}"
 
 
 # --- Broken packages, by the same functions -----------------------------------------------------
