@@ -1,4 +1,4 @@
-"""Kernel values beyond the range of float64: nobody should compute with them unawares."""
+"""Checks that kernel values stayed in the range of float64."""
 
 import warnings
 

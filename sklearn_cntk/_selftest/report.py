@@ -1,4 +1,4 @@
-"""Versions, devices, every engine against reference values, and speed: ``python -m sklearn_cntk``.
+"""What ``python -m sklearn_cntk`` prints, and its comparison of engines with reference values.
 
 The values come from an independent system, see `reference_values`.
 """

@@ -1,4 +1,4 @@
-"""Gradients of a network's output by its weights, image by image, and their inner products.
+"""Gradients of a network's output with respect to its weights, and their inner products.
 
 A layer's gradient for one image is Σ_p g_p ⊗ z_p over the pixels p, with g the derivative by the
 layer's pre-activations and z the patch that its filters saw.  So a single backward pass over a
