@@ -374,7 +374,21 @@ class KernelStore:
         return replace(store, folder=folder.absolute())
 
     def partition(self, architecture: Any, dtype: str, flip: bool) -> Partition:
-        """The Partition of images and kernels that may meet."""
+        """The part of the store whose images and kernels may meet, for the package itself.
+
+        Parameters
+        ----------
+        architecture : Architecture
+            Of the network.
+        dtype : {"float32", "float64"}
+            Precision of the recursion.
+        flip : bool
+            Whether images are met by mirrored ones.
+
+        Returns
+        -------
+        Partition
+        """
         name = f"v{VERSION}-{architecture.name}-{dtype}" + "-flip" * flip
         return Partition(Path(self.folder) / name, self.max_bytes)
 
