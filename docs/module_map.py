@@ -5,7 +5,7 @@
 
 Everything is read from the source: first sentences of docstrings, and imports, those inside of
 functions and for type checkers too, and of `import_module` those whose name is written out.
-tests/test_layers.py holds the package to the rules.
+tests/project/test_layers.py holds the package to the rules.
 """
 
 import ast
