@@ -9,14 +9,11 @@ from types import ModuleType, SimpleNamespace
 import cuda_host
 import numpy as np
 import pytest
-from counting_engine import CountingEngine
+from engines import CountingEngine, cpu, reference
 from large_gram import LARGE, LARGE_KERNEL
 
-import sklearn_cntk._compute.job
-from sklearn_cntk._engines import reference
-from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._engines.cuda import devices as _devices
-from sklearn_cntk._engines.cuda import engine as cuda
+from sklearn_cntk._engines.cuda.engine import CudaEngine
 
 
 @pytest.fixture
@@ -48,7 +45,7 @@ def cuda_devices(request):
 def engine(request):
     """Every engine: a test that asks for it runs once for each, CUDA's on the host."""
     if request.param == "cuda":
-        return cuda.Engine([request.getfixturevalue("host_device")()])
+        return CudaEngine([request.getfixturevalue("host_device")()])
     return {"reference": reference, "cpu": cpu}[request.param]
 
 
@@ -64,11 +61,9 @@ def fresh_devices():
 
 
 @pytest.fixture
-def counting(monkeypatch):
-    """The CPU engine in the place of any other, counting pairs of images."""
-    engine = CountingEngine()
-    monkeypatch.setattr(sklearn_cntk._compute.job, "select_engine", lambda device: engine)
-    return engine
+def counting():
+    """The CPU engine, which counts pairs of images: for `device`."""
+    return CountingEngine()
 
 
 @pytest.fixture

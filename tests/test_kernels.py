@@ -7,6 +7,7 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+from engines import cpu, reference
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import KernelPCA
@@ -18,8 +19,6 @@ from sklearn.svm import SVC
 
 from sklearn_cntk import CNTK
 from sklearn_cntk._compute import job as _job
-from sklearn_cntk._engines import reference
-from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._support.network import Architecture, Readout
 
 N, M = 40, 12

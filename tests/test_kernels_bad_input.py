@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from engines import cpu
 from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._engines.cpu import engine as cpu
 
 N, M = 40, 12
 DIGITS = load_digits()

@@ -20,7 +20,6 @@ import sys
 import numpy as np
 from sklearn_cntk import CNTK, gram_to_zarr
 from sklearn_cntk._compute import job as _job
-from sklearn_cntk._engines.cpu import engine as cpu
 
 store, log = sys.argv[1:]
 

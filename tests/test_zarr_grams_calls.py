@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engines import cpu
 
 from sklearn_cntk import CNTK, CNTKRegressor, gram_progress, gram_to_zarr
-from sklearn_cntk._engines.cpu import engine as cpu
 
 zarr = pytest.importorskip("zarr", reason="Gram matrices on disk need the extra zarr")
 

@@ -131,7 +131,6 @@ def test_dask_workers_choose_their_engine(fresh_cluster, tmp_path):
     def pretend_gpus():
         from sklearn_cntk._engines.cpu import engine as cpu
         from sklearn_cntk._engines.cuda import devices as _devices
-        from sklearn_cntk._engines.cuda import engine as cuda
 
         class Engine:
             calls = 0
@@ -148,7 +147,6 @@ def test_dask_workers_choose_their_engine(fresh_cluster, tmp_path):
         cuda.Engine = Engine
 
     def calls():
-        from sklearn_cntk._engines.cuda import engine as cuda
 
         return cuda.Engine.calls
 

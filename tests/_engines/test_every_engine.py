@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
+from engines import cpu, reference
 
-from sklearn_cntk._engines import reference
-from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._support.network import Architecture, Readout
 
 TRACE_AND_GAP = [Readout(d, g, t) for d in (3, 5) for g in (True, False) for t in ("all", "last")]

@@ -4,7 +4,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._support.network import Architecture, Readout
 
 

@@ -3,9 +3,8 @@
 import numpy as np
 import oracle
 import pytest
+from engines import cpu, reference
 
-from sklearn_cntk._engines import reference
-from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._support.network import Architecture, Readout
 
 

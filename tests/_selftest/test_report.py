@@ -5,11 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+from engines import cpu
 
 from sklearn_cntk import __version__
-from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._engines.cpu import roofline as _bound
-from sklearn_cntk._engines.cuda import engine as cuda
 from sklearn_cntk._selftest import machine as _machine
 from sklearn_cntk._selftest import report as _self_test
 

@@ -1,12 +1,11 @@
 """What other processes, or this one, do to the folder between two steps."""
 
 import os
+from pathlib import Path
 
-from counting_engine import files, kernels
 from sklearn.base import clone
+from stored_kernels import files, kernels
 
-import sklearn_cntk._compute.job
-import sklearn_cntk._store.entries
 from sklearn_cntk import CNTK, KernelStore, clear_memory
 
 
@@ -15,17 +14,18 @@ def test_clear_memory_beside_other_processes(images, tmp_path, monkeypatch):
     stored, _ = kernels(tmp_path)
     stored(images[:5])
     stored(images[:9])
-    first, second = files(tmp_path)
-    size = second.stat().st_size
-    listed = sklearn_cntk._store.entries._all_files
+    first, *others = files(tmp_path)
+    size = sum(path.stat().st_size for path in others)
+    unlink = Path.unlink
 
-    def meanwhile(folder):
-        paths = listed(folder)
-        first.unlink()
-        first.with_name("new.blocks").write_text("")
-        return paths
+    def meanwhile(path, missing_ok=False):
+        """Of the first file: when it is its turn, another process has removed it already."""
+        if path == first:
+            unlink(first)
+            first.with_name("new.blocks").write_text("")
+        unlink(path, missing_ok)
 
-    monkeypatch.setattr(sklearn_cntk._store.entries, "_all_files", meanwhile)
+    monkeypatch.setattr(Path, "unlink", meanwhile)
     assert clear_memory(tmp_path) == size
     assert [path.name for path in files(tmp_path)] == ["new.blocks"]
 

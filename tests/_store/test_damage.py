@@ -5,12 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
-from counting_engine import as_without, files, kernels
+from stored_kernels import ImpatientStore, files, kernels
 
-import sklearn_cntk._compute.job
-import sklearn_cntk._store.entries
 from sklearn_cntk import CNTK
-from sklearn_cntk._store.entries import Space, digests, read_records
+from sklearn_cntk._store.entries import Partition, digests, read_records
 
 
 def damage_truncate(path):
@@ -42,7 +40,7 @@ def damage_pickle(path):
     "damage", [damage_truncate, damage_bit, damage_identifier, damage_foreign, damage_pickle]
 )
 def test_damaged_file_is_reported_and_computed_again(images, tmp_path, counting, damage):
-    stored, plain = kernels(tmp_path)
+    stored, plain = kernels(tmp_path, counting)
     K = stored(images)
     done = counting.total
     damage(files(tmp_path)[0])
@@ -78,11 +76,11 @@ def test_every_changed_byte_is_noticed(rng, tmp_path):
     """Header, rows, columns and values: nothing of a changed file is ever used."""
     X, Y = rng.normal(size=(5, 3, 3, 1)), rng.normal(size=(4, 3, 3, 1))
     names = ["d2-gap-all", "d4-gap-all"]
-    space = Space(tmp_path / "v1-space", 10**9)
-    space.write([((names, digests(X), digests(Y), rng.normal(size=(2, 5, 4))), OPTIONS)])
+    partition = Partition(tmp_path / "v1-space", 10**9)
+    partition.write([((names, digests(X), digests(Y), rng.normal(size=(2, 5, 4))), OPTIONS)])
     (path,) = files(tmp_path)
     used = Target(names)
-    Space(space.folder, 10**9).read(used)
+    Partition(partition.folder, 10**9).read(used)
     assert len(used.copied) == 1
     other = path.with_name("0.blocks")
     changed = list(flips(path))
@@ -93,7 +91,7 @@ def test_every_changed_byte_is_noticed(rng, tmp_path):
         read_records.cache_clear()
         target = Target(names)
         with pytest.warns(RuntimeWarning, match="damaged or not a file of sklearn_cntk"):
-            Space(space.folder, 10**9).read(target)
+            Partition(partition.folder, 10**9).read(target)
         assert not target.copied, at
         assert not other.exists(), at
 
@@ -138,18 +136,18 @@ def test_numbers_of_a_foreign_file_ask_for_no_memory(images, tmp_path):
         CNTK(4, memory=tmp_path)(images)
 
 
-def test_damage_is_not_joined(images, tmp_path, counting, monkeypatch):
+def test_damage_is_not_joined(images, tmp_path, counting):
     """A small file's changed value costs this file, not the large one that it would become."""
-    stored, plain = kernels(tmp_path)
+    stored, plain = kernels(tmp_path, counting)
     for i in range(6):
         stored(images[i : i + 1], images[10:20])
     damage_bit(files(tmp_path)[0])
     read_records.cache_clear()
-    monkeypatch.setattr(sklearn_cntk._store.entries, "_MANY_FILES", 5)
+    stored.set_params(memory=ImpatientStore(tmp_path))
     stored(images[:1], images[20:])  # other entries, so nothing of the six is read for them
     assert len(files(tmp_path)) == 2
     with pytest.warns(RuntimeWarning, match="damaged or not a file of sklearn_cntk"):
         K = stored(images[:6], images[10:20])
-    np.testing.assert_allclose(K, as_without(plain, images[:6], images[10:20]), rtol=1e-12)
+    np.testing.assert_allclose(K, plain(images[:6], images[10:20]), rtol=1e-12)
     assert counting.most_often == 2
     assert list(counting.pairs_computed.values()).count(2) == 10

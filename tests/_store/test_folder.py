@@ -5,10 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from counting_engine import as_without, files, kernels
 from sklearn.base import clone
+from stored_kernels import ImpatientStore, files, kernels
 
-import sklearn_cntk._compute.job
 from sklearn_cntk import (
     CNTK,
     KernelStore,
@@ -22,39 +21,36 @@ def test_size_limit_evicts_what_was_not_used_for_longest(tmp_path, rng, counting
     def size():
         return sum(path.stat().st_size for path in files(tmp_path))
 
-    CNTK(4, memory=tmp_path, n_jobs=1)(sets[0])
+    CNTK(4, memory=tmp_path, n_jobs=1, device=counting)(sets[0])
     store = KernelStore(tmp_path, max_bytes=int(3.3 * size()))  # room for three of the sets
     for images in sets[1:]:
         for path in files(tmp_path):  # two minutes pass
             status = path.stat()
             os.utime(path, (status.st_atime - 120, status.st_mtime - 120))
-        CNTK(4, memory=store, n_jobs=1)(sets[0])  # stays in use
-        CNTK(4, memory=store, n_jobs=1)(images)
+        CNTK(4, memory=store, n_jobs=1, device=counting)(sets[0])  # stays in use
+        CNTK(4, memory=store, n_jobs=1, device=counting)(images)
     assert size() <= store.max_bytes
     done = counting.total
     assert done == 4 * 78
     for images in sets[[0, 3]]:
-        CNTK(4, memory=store)(images)
+        CNTK(4, memory=store, device=counting)(images)
     assert counting.total == done
-    CNTK(4, memory=store, n_jobs=1)(sets[1])
+    CNTK(4, memory=store, n_jobs=1, device=counting)(sets[1])
     assert counting.total == done + 78
 
 
-def test_many_small_files_are_joined(images, tmp_path, counting, monkeypatch):
-    monkeypatch.setattr(sklearn_cntk._store.entries, "_MANY_FILES", 5)
-    stored, plain = kernels(tmp_path)
+def test_many_small_files_are_joined(images, tmp_path, counting):
+    stored, plain = kernels(ImpatientStore(tmp_path), counting)
     for i in range(12):
         stored(images[i : i + 1], images[:12])
     assert len(files(tmp_path)) <= 6
     done = counting.total
-    np.testing.assert_allclose(
-        stored(images[:12]), as_without(plain, images[:12], None), rtol=1e-12
-    )
+    np.testing.assert_allclose(stored(images[:12]), plain(images[:12]), rtol=1e-12)
     assert counting.total == done == 78
 
 
 def test_clear_memory_leaves_other_files(images, tmp_path, counting):
-    stored, _ = kernels(tmp_path)
+    stored, _ = kernels(tmp_path, counting)
     stored(images)
     (tmp_path / "thesis.txt").write_text("mine")
     size = sum(path.stat().st_size for path in files(tmp_path))

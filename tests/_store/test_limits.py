@@ -1,27 +1,27 @@
 """Limits of the system: open files, sizes of files, and input errors."""
 
-import errno
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from counting_engine import as_without, files, kernels
+from processes import command, environment
+from stored_kernels import files, kernels
 
-import sklearn_cntk._compute.job
-import sklearn_cntk._store.entries
+from sklearn_cntk._store.entries import read_records
 
 OPTIONS = {"paired": False, "complete": True}
 
 LIMITED = """
 import os, resource, sys, warnings
 import numpy as np
-from sklearn_cntk import CNTK
+from sklearn_cntk import CNTK, KernelStore
 from sklearn_cntk._store.entries import digests, read_records
+from sklearn_cntk.networks import Architecture
 X = np.random.default_rng(0).normal(size=(40, 6, 6))
 kernel = CNTK(2, memory=sys.argv[1], n_jobs=1)
 K = CNTK(2)(X)
-space = kernel._job(X[..., None])._space(False)
+partition = KernelStore(sys.argv[1]).partition(Architecture((6, 6, 1)), "float32", False)
 ids = digests(X[..., None])
 records = [
     ((["d2-gap-all"], ids[i : i + 1], ids[j : j + 2], K[None, i : i + 1, j : j + 2]), OPTIONS)
@@ -29,8 +29,8 @@ records = [
     for j in range(0, 40, 2)
 ]
 for start in range(0, 400, 4):  # a hundred files of few records, and one of many
-    space.write(records[start : start + 4])
-space.write(records[400:])
+    partition.write(records[start : start + 4])
+partition.write(records[400:])
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 warnings.simplefilter("error")
@@ -58,24 +58,19 @@ def test_limit_of_open_files(tmp_path):
     assert len(files(tmp_path, "*/*")) == len(files(tmp_path)) == 101
 
 
-def test_a_file_that_cannot_be_read(images, tmp_path, counting, monkeypatch):
-    """An input error of the disk, which comes once."""
-    stored, plain = kernels(tmp_path)
+def test_a_file_that_cannot_be_read(images, tmp_path, counting):
+    """An error of the system: what is there is a folder."""
+    stored, plain = kernels(tmp_path, counting)
     stored(images[:20])
     stored(images)
     done = counting.total
     failing = files(tmp_path)[0]
-    read = sklearn_cntk._store.entries.read_records
-
-    def read_records(path, size):
-        if path == str(failing):
-            raise OSError(errno.EIO, "Input/output error")
-        return read(path, size)
-
-    monkeypatch.setattr(sklearn_cntk._store.entries, "read_records", read_records)
-    with pytest.warns(RuntimeWarning, match="could not be read .*Input/output error"):
+    failing.unlink()
+    failing.mkdir()
+    read_records.cache_clear()  # files are read once a process
+    with pytest.warns(RuntimeWarning, match="could not be read .*Is a directory"):
         K = stored(images)
-    np.testing.assert_allclose(K, as_without(plain, images, None), rtol=1e-12)
+    np.testing.assert_allclose(K, plain(images), rtol=1e-12)
     assert done < counting.total < 2 * done
     assert failing.exists()
 
@@ -86,11 +81,11 @@ def test_failure_of_tidying_costs_nothing(tmp_path):
 import resource, signal, sys, warnings
 from pathlib import Path
 import numpy as np
-import sklearn_cntk._store.entries
+from processes import command, environment
+from stored_kernels import ImpatientStore
 from sklearn_cntk import CNTK
 images = np.random.default_rng(0).normal(size=(20, 6, 6))
-sklearn_cntk._store.entries._MANY_FILES = 5
-kernel = CNTK(4, memory=sys.argv[1], n_jobs=1)
+kernel = CNTK(4, memory=ImpatientStore(sys.argv[1]), n_jobs=1)
 expected = CNTK(4)(images)
 for i in range(5):
     kernel(images[i : i + 1], images[10:])
@@ -103,7 +98,7 @@ with warnings.catch_warnings(record=True) as caught:
 assert np.array_equal(K, expected[5:6, 10:])
 assert len(caught) == 1 and "could not be tidied" in str(caught[0].message), caught
 """
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    subprocess.run(command(code, tmp_path), check=True, env=environment())
     assert len(files(tmp_path, "*/*")) == len(files(tmp_path)) == 6
 
 

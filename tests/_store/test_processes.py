@@ -3,10 +3,10 @@
 import json
 import signal
 import subprocess
-import sys
 
 import numpy as np
-from counting_engine import files
+from processes import command, environment
+from stored_kernels import files
 
 from sklearn_cntk import (
     CNTK,
@@ -16,34 +16,34 @@ from sklearn_cntk._store.entries import digests
 RUN = """
 import sys
 import numpy as np
-import sklearn_cntk._compute.job
+from stored_kernels import ImpatientStore
 from sklearn_cntk import CNTK
-from sklearn_cntk._engines.cpu import engine as cpu
+from sklearn_cntk._engines.cpu.engine import CpuEngine
 
-class Engine:
+class Engine(CpuEngine):
     computed = 0
-    pairs = cpu.pairs
+
     def gram(self, X, Y, *args, triu=None, **options):
         n = len(X) * len(Y) if triu is None else int(np.triu(np.ones((len(X), len(Y))), triu).sum())
-        Engine.computed += n
-        values = cpu.gram(X, Y, *args, triu=triu, **options)
-        print("tile", Engine.computed, flush=True)
+        self.computed += n
+        values = super().gram(X, Y, *args, triu=triu, **options)
+        print("tile", self.computed, flush=True)
         return values
 
-sklearn_cntk._compute.job.select_engine = lambda device: Engine()
-# As small beside this run as tiles and waits are beside a longer one.
-sklearn_cntk._compute.tiles._TILE_WORK = 1e8
-sklearn_cntk._store.entries._SHORTEST_WAIT = 0.05
+    def limits(self, travelling):  # as small beside this run as usual tiles beside a longer one
+        return super().limits(travelling)._replace(work=1e8)
+
+engine = Engine()
 images = np.random.default_rng(0).normal(size=(int(sys.argv[2]), 14, 14))
-K = CNTK(11, memory=sys.argv[1], n_jobs=1)(images)
+K = CNTK(11, memory=ImpatientStore(sys.argv[1]), n_jobs=1, device=engine)(images)
 np.save(sys.argv[3], K)
-print("computed", Engine.computed, flush=True)
+print("computed", engine.computed, flush=True)
 """
 
 
 def start_run(folder, n, result):
-    command = [sys.executable, "-c", RUN, str(folder), str(n), str(result)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    started = command(RUN, folder, n, result)
+    return subprocess.Popen(started, stdout=subprocess.PIPE, text=True, env=environment())
 
 
 def finish_run(process):

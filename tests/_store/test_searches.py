@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from counting_engine import files
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.model_selection import GridSearchCV, KFold
+from stored_kernels import files
 
 from sklearn_cntk import (
     CNTK,
@@ -36,12 +36,12 @@ def digits():
 
 def test_grid_search(digits, tmp_path, counting):
     cv = KFold(3, shuffle=True, random_state=0)
-    model = CNTKClassifier(random_state=0, n_jobs=1)
+    model = CNTKClassifier(random_state=0, n_jobs=1, device=counting)
     stored = GridSearchCV(model.set_params(memory=str(tmp_path)), GRID, cv=cv).fit(*digits)
     # Both poolings, from the deepest candidate on; nothing for the others.
     assert counting.total == 2 * 120 * 121 / 2
     assert counting.most_often == 2
-    plain = GridSearchCV(clone(model).set_params(memory=None), GRID, cv=cv).fit(*digits)
+    plain = GridSearchCV(clone(model).set_params(memory=None, device="cpu"), GRID, cv=cv).fit(*digits)
     assert_same_search(stored, plain)
 
 
@@ -55,7 +55,7 @@ def test_grid_search_in_several_processes(digits, tmp_path):
 
 
 def test_cross_validated_estimator(digits, tmp_path, counting):
-    search = CNTKClassifierCV((3, 5), cv=3, memory=tmp_path, n_jobs=1).fit(*digits)
+    search = CNTKClassifierCV((3, 5), cv=3, memory=tmp_path, n_jobs=1, device=counting).fit(*digits)
     assert counting.total == 120 * 121 / 2
     again = clone(search).fit(*digits)
     assert counting.total == 120 * 121 / 2
@@ -65,6 +65,9 @@ def test_cross_validated_estimator(digits, tmp_path, counting):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of noise
 def test_gaussian_process_with_optimizer(digits, tmp_path, counting):
     X, y = digits[0].reshape(120, 64)[:40], np.random.default_rng(0).normal(size=40)
-    kernel = 1e-3 * CNTK(3, image_shape=(8, 8), memory=tmp_path, n_jobs=1) + WhiteKernel()
+    kernel = (
+        1e-3 * CNTK(3, image_shape=(8, 8), memory=tmp_path, n_jobs=1, device=counting)
+        + WhiteKernel()
+    )
     GaussianProcessRegressor(kernel, n_restarts_optimizer=2, random_state=0).fit(X, y)
     assert counting.total == 40 * 41 / 2

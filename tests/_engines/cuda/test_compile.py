@@ -6,7 +6,7 @@ import nvrtc
 import pytest
 
 from sklearn_cntk._engines.cuda import devices as _devices
-from sklearn_cntk._engines.cuda import engine as cuda
+from sklearn_cntk._engines.cuda.engine import CudaEngine
 from sklearn_cntk._support.network import Architecture, Readout
 
 READOUTS = [Readout(d, g, t) for d in (3, 4) for g in (True, False) for t in ("all", "last")]
@@ -35,7 +35,7 @@ def usage_of(architecture, shape, q, readouts, dtype):
     """Kernel name -> Usage of what one Gram matrix launches."""
     device = CompilingDevice(architecture)
     images = np.zeros((1, *shape)), np.ones((1, *shape))
-    cuda.Engine([device]).gram(*images, Architecture(shape, q), readouts, dtype=dtype)
+    CudaEngine([device]).gram(*images, Architecture(shape, q), readouts, dtype=dtype)
     return dict(device.usage.values())
 
 

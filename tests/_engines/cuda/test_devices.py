@@ -5,10 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
+from engines import cpu
 from pretended_cupy import pretend_cupy, pretend_gpus
 
 from sklearn_cntk import CNTK, _engines
-from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._engines.cuda import devices as _devices
 
 

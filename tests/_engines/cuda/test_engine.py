@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from engines import cpu, reference
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._engines import reference
-from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._engines.cuda import devices as _devices
-from sklearn_cntk._engines.cuda import engine as cuda
+from sklearn_cntk._engines.cuda.engine import CudaEngine
 from sklearn_cntk._support.network import Architecture, Readout
 
 READOUTS = [Readout(d, g, t) for d in (3, 4) for g in (True, False) for t in ("all", "last")]
@@ -53,7 +52,7 @@ def assert_close(values, expected, dtype):
 def test_equals_reference(cuda_devices, shape, q, n, m, kernels, dtype, rng):
     X, Y = normal(rng, n, shape), normal(rng, m, shape)
     architecture, readouts = Architecture(shape, q), READOUTS + POOLED
-    values = cuda.Engine(cuda_devices).gram(X, Y, architecture, readouts, dtype=dtype)
+    values = CudaEngine(cuda_devices).gram(X, Y, architecture, readouts, dtype=dtype)
     assert_close(values, reference.gram(X, Y, architecture, readouts), dtype)
     launched = set(getattr(cuda_devices[0], "launches", ())) - {"tables"}
     assert not launched or launched == kernels
@@ -64,7 +63,7 @@ def test_trace_of_large_images(cuda_devices, dtype, rng):
     X, Y = normal(rng, 3, (32, 32, 3)), normal(rng, 2, (32, 32, 3))
     architecture = Architecture((32, 32, 3))
     readouts = [Readout(d, False, t) for d in (3, 21) for t in ("all", "last")]
-    values = cuda.Engine(cuda_devices).gram(X, Y, architecture, readouts, dtype=dtype)
+    values = CudaEngine(cuda_devices).gram(X, Y, architecture, readouts, dtype=dtype)
     assert_close(values, reference.gram(X, Y, architecture, readouts), dtype)
 
 
@@ -72,7 +71,7 @@ def test_trace_of_large_images(cuda_devices, dtype, rng):
 def test_gap_of_large_images(cuda_devices, shape, rng):
     X, Y = normal(rng, 1, shape), normal(rng, 1, shape)
     architecture, readouts = Architecture(shape), [Readout(3), Readout(4)]
-    values = cuda.Engine(cuda_devices).gram(X, Y, architecture, readouts)
+    values = CudaEngine(cuda_devices).gram(X, Y, architecture, readouts)
     assert_close(values, cpu.gram(X, Y, architecture, readouts, dtype="float64"), "float32")
 
 
@@ -80,7 +79,7 @@ def test_gap_of_large_images(cuda_devices, shape, rng):
 def test_deep_networks_stay_in_range(cuda_devices, shape, rng):
     X, Y = normal(rng, 3, shape), normal(rng, 3, shape)
     architecture, readouts = Architecture(shape), [Readout(60, False), Readout(60, False, "last")]
-    values = cuda.Engine(cuda_devices).gram(X, Y, architecture, readouts)
+    values = CudaEngine(cuda_devices).gram(X, Y, architecture, readouts)
     np.testing.assert_allclose(
         values, reference.gram(X, Y, architecture, readouts), rtol=1e-4
     )  # float32 knows κ₀ to some 1e-5 only where correlations are near 1
@@ -93,7 +92,7 @@ def test_deep_networks_stay_in_range(cuda_devices, shape, rng):
 def test_pairs_are_entries_of_gram(cuda_devices, shape, rng):
     X, Y = normal(rng, 5, shape), normal(rng, 5, shape)
     Y[::2] = X[::2]
-    engine, architecture = cuda.Engine(cuda_devices), Architecture(shape)
+    engine, architecture = CudaEngine(cuda_devices), Architecture(shape)
     values = engine.pairs(X, Y, architecture, READOUTS)
     full = engine.gram(X, Y, architecture, READOUTS)
     np.testing.assert_array_equal(values, full.diagonal(axis1=1, axis2=2))
@@ -102,7 +101,7 @@ def test_pairs_are_entries_of_gram(cuda_devices, shape, rng):
 @pytest.mark.parametrize("shape", [(4, 6, 2), (1, 34, 1)])
 def test_two_runs_and_all_tiles_give_the_same_bits(cuda_devices, shape, rng):
     X, Y = normal(rng, 4, shape), normal(rng, 9, shape)
-    engine, architecture = cuda.Engine(cuda_devices), Architecture(shape)
+    engine, architecture = CudaEngine(cuda_devices), Architecture(shape)
     whole = engine.gram(X, Y, architecture, READOUTS)
     np.testing.assert_array_equal(whole, engine.gram(X, Y, architecture, READOUTS))
     tile = engine.gram(X[1:3], Y[4:], architecture, READOUTS)
@@ -118,7 +117,7 @@ def test_equal_images_lose_no_digits_in_float32(cuda_devices, shape, rng):
     X = normal(rng, 5, shape)
     X[3] = X[1]
     Y = X[[4, 1, 0]]
-    engine, architecture = cuda.Engine(cuda_devices), Architecture(shape)
+    engine, architecture = CudaEngine(cuda_devices), Architecture(shape)
     values = engine.gram(X, Y, architecture, READOUTS + POOLED)
     expected = reference.gram(X, Y, architecture, READOUTS + POOLED)
     np.testing.assert_allclose(values, expected, rtol=2e-6)

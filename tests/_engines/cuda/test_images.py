@@ -5,7 +5,6 @@ import pytest
 
 from sklearn_cntk import CNTK
 from sklearn_cntk._engines.cuda import devices as _devices
-from sklearn_cntk._engines.cuda import engine as cuda
 from sklearn_cntk._engines.cuda import images as _cuda_images
 
 
