@@ -8,11 +8,7 @@ import pytest
 from sklearn.base import clone
 from stored_kernels import ImpatientStore, files, kernels
 
-from sklearn_cntk import (
-    CNTK,
-    KernelStore,
-    clear_memory,
-)
+from sklearn_cntk import CNTK, KernelStore, clear_memory
 
 
 def test_size_limit_evicts_what_was_not_used_for_longest(tmp_path, rng, counting):

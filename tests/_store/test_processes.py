@@ -5,13 +5,14 @@ import signal
 import subprocess
 
 import numpy as np
+import pytest
 from processes import command, environment
 from stored_kernels import files
 
-from sklearn_cntk import (
-    CNTK,
-)
+from sklearn_cntk import CNTK
 from sklearn_cntk._store.entries import digests
+
+pytestmark = pytest.mark.process
 
 RUN = """
 import sys

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
+
 from sklearn_cntk.finite import (  # noqa: E402
     EmpiricalCNTK,
     RandomCNTKFeatures,

@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
+
 from sklearn_cntk.finite import (  # noqa: E402
     CNNRegressor,
     ConvolutionalNetwork,
