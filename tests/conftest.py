@@ -14,6 +14,7 @@ from large_gram import LARGE, LARGE_KERNEL
 
 from sklearn_cntk._engines.cuda import devices as _devices
 from sklearn_cntk._engines.cuda.engine import CudaEngine
+from sklearn_cntk._support import ram
 
 
 @pytest.fixture
@@ -51,6 +52,12 @@ def engine(request):
     if request.param == "cuda":
         return CudaEngine([request.getfixturevalue("host_device")()])
     return {"reference": reference, "cpu": cpu}[request.param]
+
+
+@pytest.fixture
+def free_memory(monkeypatch):
+    """Function that says how many bytes of memory are free, to all that ask."""
+    return lambda n_bytes: monkeypatch.setattr(ram, "available_bytes", lambda: n_bytes)
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from engines import RecordingEngine, RefusingEngine
 from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTK, cntk_path
-from sklearn_cntk._compute import job as _job
-from sklearn_cntk._support import ram as _memory
+from sklearn_cntk._support.ram import available_bytes
 
 IMAGES = load_digits().images[:40]
 
@@ -29,17 +29,11 @@ def test_equals_single_kernels_bit_for_bit(options, others):
         np.testing.assert_array_equal(gram, single)
 
 
-def test_one_pass(monkeypatch):
-    calls = []
-
-    def gram(X, Y, *, readouts, **options):
-        calls.append(len(readouts))
-        return original(X, Y, readouts=readouts, **options)
-
-    original = _job.gram
-    monkeypatch.setattr(_job, "gram", gram)
-    cntk_path(IMAGES, IMAGES, depths=range(2, 7), gap=[False])
-    assert calls == [5]
+def test_one_pass():
+    engine = RecordingEngine()
+    cntk_path(IMAGES, IMAGES, depths=range(2, 7), gap=[False], device=engine)
+    assert engine.calls == [(len(IMAGES), "symmetric")]
+    assert engine.n_readouts == [5]
 
 
 def test_asking_twice_returns_once():
@@ -63,13 +57,12 @@ def test_single_values_are_named(parameter):
         cntk_path(IMAGES, **{"depths": [3], **parameter})
 
 
-def test_memory_is_checked_first(monkeypatch):
-    monkeypatch.setattr(_job, "gram", lambda *args, **kwargs: pytest.fail("computed first"))
-    monkeypatch.setattr(_memory, "available_bytes", lambda: 2**30)
+def test_memory_is_checked_first(free_memory):
+    free_memory(2**30)
     images = np.zeros((10_000, 1, 1))
     with pytest.raises(MemoryError, match=r"2 Gram matrices needs 1.5 GiB, but 1.0 GiB are free"):
-        cntk_path(images, depths=[3], gap=[True, False])
+        cntk_path(images, depths=[3], gap=[True, False], device=RefusingEngine())
 
 
 def test_there_is_memory():
-    assert _memory.available_bytes() > 2**20
+    assert available_bytes() > 2**20

@@ -7,7 +7,7 @@ import warnings
 import joblib
 import numpy as np
 import pytest
-from engines import cpu, reference
+from engines import ChangedEngine, RecordingEngine, reference
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import KernelPCA
@@ -18,7 +18,6 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._compute import job as _job
 from sklearn_cntk._support.network import Architecture, Readout
 
 N, M = 40, 12
@@ -34,60 +33,52 @@ def kernel():
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def recorded(kernel):
+    """The same, whose engine records what it is asked for."""
+    return kernel.set_params(device=RecordingEngine())
+
+
+@pytest.fixture
+def calls(recorded):
     """Shapes of the whole Grams that are computed, and "n pairs" for diagonals."""
-    record = []
-
-    def gram(images, others, *, symmetric, **options):
-        record.append((len(images), "symmetric" if symmetric else len(others)))
-        return original_gram(images, others, symmetric=symmetric, **options)
-
-    def pairs(images, others, **options):
-        record.append((len(images), "pairs"))
-        return original_pairs(images, others, **options)
-
-    original_gram, original_pairs = _job.gram, _job.pairs
-    monkeypatch.setattr(_job, "gram", gram)
-    monkeypatch.setattr(_job, "pairs", pairs)
-    return record
+    return recorded.device.calls
 
 
 # --- scikit-learn's estimators ------------------------------------------------------------------
 
 
-def test_kernel_ridge(kernel, calls):
-    model = KernelRidge(kernel=kernel, alpha=0.1).fit(X, Y_REAL)
+def test_kernel_ridge(recorded, calls):
+    model = KernelRidge(kernel=recorded, alpha=0.1).fit(X, Y_REAL)
     predicted = model.predict(X_TEST)
     assert calls == [(N, "symmetric"), (M, N)]
-    precomputed = KernelRidge(kernel="precomputed", alpha=0.1).fit(kernel(X), Y_REAL)
-    np.testing.assert_allclose(predicted, precomputed.predict(kernel(X_TEST, X)))
+    precomputed = KernelRidge(kernel="precomputed", alpha=0.1).fit(recorded(X), Y_REAL)
+    np.testing.assert_allclose(predicted, precomputed.predict(recorded(X_TEST, X)))
 
 
 @pytest.mark.parametrize("shape", [(64,), (8, 8), (8, 8, 1)])
-def test_svc(shape, calls):
-    kernel = CNTK(depth=3, gap=False, image_shape=(8, 8))
+def test_svc(shape, recorded, calls):
     images, test = X.reshape(N, *shape), X_TEST.reshape(M, *shape)
-    model = SVC(kernel=kernel).fit(images, Y_CLASS)
+    model = SVC(kernel=recorded).fit(images, Y_CLASS)
     decision = model.decision_function(test)
     assert calls == [(N, "symmetric"), (M, N)]
-    precomputed = SVC(kernel="precomputed").fit(kernel(images), Y_CLASS)
-    np.testing.assert_allclose(decision, precomputed.decision_function(kernel(test, images)))
+    precomputed = SVC(kernel="precomputed").fit(recorded(images), Y_CLASS)
+    np.testing.assert_allclose(decision, precomputed.decision_function(recorded(test, images)))
 
 
-def test_gaussian_process_regressor(kernel, calls):
-    model = GaussianProcessRegressor(kernel=kernel, alpha=0.1).fit(X, Y_REAL)
+def test_gaussian_process_regressor(recorded, calls):
+    model = GaussianProcessRegressor(kernel=recorded, alpha=0.1).fit(X, Y_REAL)
     mean, std = model.predict(X_TEST, return_std=True)
     # scikit-learn evaluates the Gram once for the likelihood and once to factor it.
     assert calls == [(N, "symmetric"), (N, "symmetric"), (M, N), (M, "pairs")]
-    K, K_test = kernel(X) + 0.1 * np.eye(N), kernel(X_TEST, X)
+    K, K_test = recorded(X) + 0.1 * np.eye(N), recorded(X_TEST, X)
     np.testing.assert_allclose(mean, K_test @ np.linalg.solve(K, Y_REAL), rtol=1e-6)
-    variance = kernel.diag(X_TEST) - np.sum(K_test * np.linalg.solve(K, K_test.T).T, axis=1)
+    variance = recorded.diag(X_TEST) - np.sum(K_test * np.linalg.solve(K, K_test.T).T, axis=1)
     np.testing.assert_allclose(std**2, variance, rtol=1e-5)
 
 
-def test_gaussian_process_classifier(calls):
-    kernel = CNTK(depth=3, gap=False, image_shape=(8, 8), normalize=True)
-    model = GaussianProcessClassifier(kernel=kernel).fit(X, Y_CLASS)
+def test_gaussian_process_classifier(recorded, calls):
+    recorded.set_params(normalize=True)
+    model = GaussianProcessClassifier(kernel=recorded).fit(X, Y_CLASS)
     assert model.score(X, Y_CLASS) > 0.9
     assert set(calls) == {(N, "symmetric"), (N, N), (N, "pairs")}
 
@@ -102,18 +93,18 @@ def test_optimiser_in_a_composed_kernel(kernel, rng):
     assert model.score(X_TEST, X_TEST.sum(axis=1) / 100) > 0.8
 
 
-def test_nystroem(kernel, calls):
-    features = Nystroem(kernel=kernel, n_components=N, random_state=0).fit_transform(X)
+def test_nystroem(recorded, calls):
+    features = Nystroem(kernel=recorded, n_components=N, random_state=0).fit_transform(X)
     assert calls == [(N, "symmetric"), (N, N)]
-    K = kernel(X)
+    K = recorded(X)
     np.testing.assert_allclose(features @ features.T, K, atol=1e-5 * K.max())
 
 
-def test_kernel_pca(kernel, calls):
-    projected = KernelPCA(n_components=3, kernel=kernel).fit(X).transform(X_TEST)
+def test_kernel_pca(recorded, calls):
+    projected = KernelPCA(n_components=3, kernel=recorded).fit(X).transform(X_TEST)
     assert calls == [(N, "symmetric"), (M, N)]
-    precomputed = KernelPCA(n_components=3, kernel="precomputed").fit(kernel(X))
-    expected = precomputed.transform(kernel(X_TEST, X))
+    precomputed = KernelPCA(n_components=3, kernel="precomputed").fit(recorded(X))
+    expected = precomputed.transform(recorded(X_TEST, X))
     np.testing.assert_allclose(abs(projected), abs(expected), rtol=1e-6)
 
 
@@ -126,7 +117,7 @@ def test_sums_and_products(kernel):
 # --- the contract -------------------------------------------------------------------------------
 
 
-def test_only_half_of_a_symmetric_gram_is_computed(monkeypatch):
+def test_only_half_of_a_symmetric_gram_is_computed():
     computed = np.zeros((300, 300), dtype=int)
     images = np.arange(300.0).reshape(300, 1, 1, 1) + 1
 
@@ -136,10 +127,10 @@ def test_only_half_of_a_symmetric_gram_is_computed(monkeypatch):
         computed[np.ix_(rows, columns)] += tile
         return np.broadcast_to(X[:, 0, 0] * Y[:, 0, 0].T, (1, len(X), len(Y)))
 
-    monkeypatch.setattr(cpu, "gram", gram)
+    engine = ChangedEngine(gram=gram)
     for arguments in [(images,), (images, images)]:
         computed[...] = 0
-        K = CNTK(2)(*arguments)
+        K = CNTK(2, device=engine)(*arguments)
         np.testing.assert_array_equal(computed, np.triu(np.ones((300, 300))))
         np.testing.assert_array_equal(K, images.ravel()[:, None] * images.ravel())
 
@@ -168,11 +159,11 @@ def test_gradient_of_no_hyperparameters(kernel):
 
 
 @pytest.mark.parametrize("gap", [True, False])
-def test_diag(gap, calls):
-    kernel = CNTK(depth=3, gap=gap, image_shape=(8, 8))
-    values = kernel.diag(X)
+def test_diag(gap, recorded, calls):
+    recorded.set_params(gap=gap)
+    values = recorded.diag(X)
     assert calls == [(N, "pairs")]
-    np.testing.assert_array_equal(values, kernel(X).diagonal())
+    np.testing.assert_array_equal(values, recorded(X).diagonal())
 
 
 def test_normalize(kernel):

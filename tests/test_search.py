@@ -2,16 +2,14 @@
 
 import numpy as np
 import pytest
+from engines import RecordingEngine, RefusingEngine
 from sklearn.datasets import load_digits
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, CNTKRegressorCV
-from sklearn_cntk._compute import job as _job
-from sklearn_cntk._compute import tiles as _gram
 from sklearn_cntk._models.candidates import leave_one_out
-from sklearn_cntk._support import ram as _memory
 
 N = 50
 IMAGES, LABELS = load_digits().images[:N], load_digits().target[:N] % 3
@@ -75,19 +73,12 @@ def test_same_as_grid_search(search, model, y, scoring, cv):
     np.testing.assert_allclose(ours.predict(TEST), refitted.predict(TEST), rtol=1e-9)
 
 
-def test_one_pass_and_one_architecture_in_predictions(monkeypatch):
-    passes = []
-
-    def tiles(X, Y, parts, *, readouts, **options):
-        passes.append((len(X), None if parts[0].symmetric else len(Y), len(readouts)))
-        return original(X, Y, parts, readouts=readouts, **options)
-
-    original = _gram.tiles
-    monkeypatch.setattr(_gram, "tiles", tiles)
-    monkeypatch.setattr(_job, "tiles", tiles)
-    search = CNTKClassifierCV(depths=(2, 3, 4), laps=(1,)).fit(IMAGES, LABELS)
+def test_one_pass_and_one_architecture_in_predictions():
+    engine = RecordingEngine()
+    search = CNTKClassifierCV(depths=(2, 3, 4), laps=(1,), device=engine).fit(IMAGES, LABELS)
     search.predict(TEST)
-    assert passes == [(N, None, 9), (20, N, 1)]
+    assert engine.calls == [(N, "symmetric"), (20, N)]
+    assert engine.n_readouts == [9, 1]
 
 
 @pytest.mark.parametrize("cv", [None, 2])
@@ -150,14 +141,12 @@ def test_normalized_rows():
         ({"scoring": "fame"}, ValueError, "fame"),
     ],
 )
-def test_bad_parameters(cls, parameters, error, message, monkeypatch):
-    monkeypatch.setattr(_job, "gram", lambda *args, **kwargs: pytest.fail("computed first"))
+def test_bad_parameters(cls, parameters, error, message):
     with pytest.raises(error, match=message):
-        cls(**parameters).fit(IMAGES, LABELS)
+        cls(device=RefusingEngine(), **parameters).fit(IMAGES, LABELS)
 
 
-def test_memory_is_checked_first(monkeypatch):
-    monkeypatch.setattr(_job, "gram", lambda *args, **kwargs: pytest.fail("computed first"))
-    monkeypatch.setattr(_memory, "available_bytes", lambda: 1000)
+def test_memory_is_checked_first(free_memory):
+    free_memory(1000)
     with pytest.raises(MemoryError, match="A search of 2 Gram matrices needs"):
-        CNTKRegressorCV(depths=[3]).fit(IMAGES, INK)
+        CNTKRegressorCV(depths=[3], device=RefusingEngine()).fit(IMAGES, INK)

@@ -8,10 +8,10 @@ import time
 
 import numpy as np
 import pytest
+from engines import ChangedEngine, cpu
 from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTK, gram_progress
-from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._linalg.gram_operators import ZarrGram
 
 IMAGES = load_digits().images[:150]
@@ -38,8 +38,8 @@ def test_zarr_by_url(tmp_path, gram_to_zarr, url):
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "altered"])
-def test_only_what_is_missing_is_computed(tmp_path, gram_to_zarr, damage, monkeypatch):
-    kernel = CNTK(3, gap=False, n_jobs=1)
+def test_only_what_is_missing_is_computed(tmp_path, gram_to_zarr, damage, counting):
+    kernel = CNTK(3, gap=False, n_jobs=1, device=counting)
     store = tmp_path / "gram"
     K = gram_to_zarr(kernel, IMAGES, store=store, chunk_size=50)[:]
     assert gram_progress(store) == (9, 9)
@@ -56,24 +56,17 @@ def test_only_what_is_missing_is_computed(tmp_path, gram_to_zarr, damage, monkey
     with pytest.raises(ValueError, match="call gram_to_zarr again"):
         ZarrGram(store, 1).product(np.ones((150, 1)))
 
-    pairs = []
-    compute = cpu.gram
-
-    def counted(X, Y, *args, **options):
-        pairs.append(len(X) * len(Y))
-        return compute(X, Y, *args, **options)
-
-    monkeypatch.setattr(cpu, "gram", counted)
+    counting.pairs_computed.clear()
     np.testing.assert_array_equal(gram_to_zarr(kernel, IMAGES, store=store)[:], K)
-    assert sum(pairs) == 50 * 50
+    assert counting.total == 50 * 50
     gram_to_zarr(kernel, IMAGES, store=store)
-    assert sum(pairs) == 50 * 50
+    assert counting.total == 50 * 50
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_chunks_are_the_parallel_part(tmp_path, gram_to_zarr, n_jobs, monkeypatch):
+def test_chunks_are_the_parallel_part(tmp_path, gram_to_zarr, n_jobs):
     """No more tiles at a time than there are jobs, though each chunk has several."""
-    compute, lock = cpu.gram, threading.Lock()
+    lock = threading.Lock()
     now = largest = tiles = 0
 
     def counted(*args, **options):
@@ -83,23 +76,21 @@ def test_chunks_are_the_parallel_part(tmp_path, gram_to_zarr, n_jobs, monkeypatc
             tiles += 1
             largest = max(largest, now)
         time.sleep(0.01)
-        values = compute(*args, **options)
+        values = cpu.gram(*args, **options)
         with lock:
             now -= 1
         return values
 
-    monkeypatch.setattr(cpu, "gram", counted)
     images = np.random.default_rng(0).normal(size=(560, 4, 4))
-    array = gram_to_zarr(
-        CNTK(3, gap=False, n_jobs=n_jobs), images, store=tmp_path / "gram", chunk_size=280
-    )
+    kernel = CNTK(3, gap=False, n_jobs=n_jobs, device=ChangedEngine(gram=counted))
+    array = gram_to_zarr(kernel, images, store=tmp_path / "gram", chunk_size=280)
     assert tiles > 3 == array.nchunks - 1
     assert largest == n_jobs
 
 
-def test_progress_names_the_engine(tmp_path, gram_to_zarr, monkeypatch, capsys):
-    monkeypatch.setattr(cpu, "label", "some device", raising=False)
-    gram_to_zarr(CNTK(2, device="cpu", verbose=1), IMAGES[:4], store=tmp_path / "gram")
+def test_progress_names_the_engine(tmp_path, gram_to_zarr, capsys):
+    engine = ChangedEngine(label="some device")
+    gram_to_zarr(CNTK(2, device=engine, verbose=1), IMAGES[:4], store=tmp_path / "gram")
     assert "CNTK on some device: 100%" in capsys.readouterr().err
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import cpu
+from engines import ChangedEngine, cpu
+from sklearn.base import clone
 
 from sklearn_cntk import CNTK, CNTKRegressor, gram_progress, gram_to_zarr
 
@@ -114,25 +115,20 @@ def test_file_systems_without_links(tmp_path, monkeypatch):
     assert {path.name for path in (tmp_path / "gram").iterdir()} == {"c", "zarr.json"}
 
 
-@pytest.fixture
-def after_first_chunk(monkeypatch):
-    """Function: make something happen, once, while the second chunk of a store is computed."""
-    compute = cpu.gram
+def disturbed(store, function):
+    """KERNEL, and something that happens, once, while the second chunk of a store is computed."""
+    left = [function]
 
-    def happens(store, function):
-        def computed(*args, **options):
-            if (store / "c").exists():
-                monkeypatch.setattr(cpu, "gram", compute)
-                function()
-            return compute(*args, **options)
+    def computed(*args, **options):
+        if left and (store / "c").exists():
+            left.pop()()
+        return cpu.gram(*args, **options)
 
-        monkeypatch.setattr(cpu, "gram", computed)
-
-    return happens
+    return clone(KERNEL).set_params(device=ChangedEngine(gram=computed))
 
 
 @pytest.mark.parametrize("change", ["chunks", "kernel"])
-def test_a_store_that_another_call_creates_anew(tmp_path, after_first_chunk, change):
+def test_a_store_that_another_call_creates_anew(tmp_path, change):
     """No chunk of the first call gets into it."""
     store = tmp_path / "gram"
     side, kernel = (40, KERNEL) if change == "chunks" else (50, CNTK(4, gap=False, n_jobs=1))
@@ -142,23 +138,23 @@ def test_a_store_that_another_call_creates_anew(tmp_path, after_first_chunk, cha
         gram_to_zarr(kernel, IMAGES, store=store, chunk_size=side)
         shutil.rmtree(store / "c")
 
-    after_first_chunk(store, create_anew)
+    disturbed_kernel = disturbed(store, create_anew)
     with pytest.raises(RuntimeError, match="created anew while this call computed"):
-        gram_to_zarr(KERNEL, IMAGES, store=store, chunk_size=50)
+        gram_to_zarr(disturbed_kernel, IMAGES, store=store, chunk_size=50)
     assert gram_progress(store).done == 0
     array = gram_to_zarr(kernel, IMAGES, store=store)
     np.testing.assert_array_equal(array[:], kernel(IMAGES))
 
 
-def test_chunks_that_vanish(tmp_path, after_first_chunk):
+def test_chunks_that_vanish(tmp_path):
     store = tmp_path / "gram"
 
     def remove():
         next(path for path in (store / "c").rglob("*") if path.is_file()).unlink()
 
-    after_first_chunk(store, remove)
+    disturbed_kernel = disturbed(store, remove)
     with pytest.raises(RuntimeError, match=f"lacks 1 of {N_CHUNKS} chunks"):
-        gram_to_zarr(KERNEL, IMAGES, store=store, chunk_size=50)
+        gram_to_zarr(disturbed_kernel, IMAGES, store=store, chunk_size=50)
     array = gram_to_zarr(KERNEL, IMAGES, store=store)
     np.testing.assert_array_equal(array[:], KERNEL(IMAGES))
 
@@ -211,10 +207,10 @@ def test_kernels_must_be_of_this_package(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [str, Path, zarr.storage.LocalStore])
-def test_relative_paths_do_not_change_their_meaning(tmp_path, monkeypatch, after_first_chunk, kind):
+def test_relative_paths_do_not_change_their_meaning(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    after_first_chunk(tmp_path / "gram", lambda: os.chdir("elsewhere"))
-    gram_to_zarr(KERNEL, IMAGES, store=kind("gram"), chunk_size=50)
+    disturbed_kernel = disturbed(tmp_path / "gram", lambda: os.chdir("elsewhere"))
+    gram_to_zarr(disturbed_kernel, IMAGES, store=kind("gram"), chunk_size=50)
     assert gram_progress(tmp_path / "gram") == (N_CHUNKS, N_CHUNKS)
     assert not list((tmp_path / "elsewhere").iterdir())

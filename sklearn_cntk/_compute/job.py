@@ -10,11 +10,11 @@ import numpy as np
 
 from .._engines import select_engine
 from .._store.entries import KernelStore
+from .._support import ram
 from .._support.checks import check_dtype, check_flag
 from .._support.images import check_same_shape
 from .._support.network import Architecture, Readout
 from .._support.progress import progress_bar
-from .._support.ram import available_bytes
 from .cached import Distinct, stored_diagonals, stored_gram
 from .normalisation import Normalizer
 from .tiles import Block, mean, pairs, tiles
@@ -210,7 +210,7 @@ class Job:
         """
         if self.store is None:
             return 1
-        room = available_bytes()
+        room = ram.available_bytes()
         most = self.held.stored if room is None else min(self.held.stored, room // (4 * 8))
         return max(1, most // (len(self.readouts) * block_values))
 

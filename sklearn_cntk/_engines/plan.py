@@ -8,8 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from .scales import Gauge
-
 #: What a state is called after, the `trained_layers` that it is read for: K, U, and U of a network
 #: whose first and last layer are frozen; in the order in which engines keep them.
 STATES = ("last", "all", "hidden")
@@ -61,7 +59,6 @@ class Plan:
         In ascending order.
     n_layers : int
         Convolutions of the deepest readout.
-    gauge : Gauge
     """
 
     def __init__(self, architecture, readouts, dtype):
@@ -76,7 +73,13 @@ class Plan:
         self.starts = [state != "hidden" for state in self.states]
         self.poolings = sorted({pooling_of(readout, architecture) for readout in readouts})
         self.n_layers = max(readout.convolutions for readout in readouts)
-        self.gauge = Gauge.of(architecture, self.n_layers)
+
+    @cached_property
+    def gauge(self):
+        """The Gauge of the layers."""
+        from .scales import Gauge  # compiled, which is slow to import
+
+        return Gauge.of(self.architecture, self.n_layers)
 
     @cached_property
     def displacements(self):

@@ -14,8 +14,8 @@ from .._linalg.gpu_ridge import ridge_dual_on_device, roomy_device
 from .._linalg.gram_operators import ArrayGram, ZarrGram
 from .._linalg.nystroem import LANDMARKS, ridge_nystroem
 from .._store.zarr_arrays import absolute_store
+from .._support import ram
 from .._support.checks import check_choice, check_integer, is_number
-from .._support.ram import available_bytes
 
 SOLVERS = ("auto", "cholesky", "cg", "nystroem")
 
@@ -163,7 +163,7 @@ def _needs_host(estimator):
 def _choose(n, gram_store, training_time, verbose):
     """ "cholesky" where the Gram matrix fits into memory, else "cg"."""
     need = 8 * n**2 * (3 if training_time is not None else 1)
-    available = available_bytes()
+    available = ram.available_bytes()
     fits = available is None or need < 0.9 * available
     name = "cholesky" if fits else "cg"
     if not fits and (gram_store is None or training_time is not None):

@@ -131,26 +131,26 @@ def test_dask_workers_choose_their_engine(fresh_cluster, tmp_path):
     """Workers that find GPUs, here made of the CPU engine, use them; this process has none."""
 
     def pretend_gpus():
-        from sklearn_cntk._engines.cpu import engine as cpu
-        from sklearn_cntk._engines.cuda import devices as _devices
+        from sklearn_cntk._engines.cpu.engine import CpuEngine
+        from sklearn_cntk._engines.cuda import devices, engine
 
-        class Engine:
+        class Engine(CpuEngine):
             calls = 0
-            pairs = staticmethod(cpu.pairs)
 
             def __init__(self, devices):
                 assert devices == ["GPU"]
 
             def gram(self, *args, **options):
                 Engine.calls += 1
-                return cpu.gram(*args, **options)
+                return super().gram(*args, **options)
 
-        _devices.find_devices = lambda: ["GPU"]
-        cuda.Engine = Engine
+        devices.find_devices = lambda: ["GPU"]
+        engine.CudaEngine = Engine
 
     def calls():
+        from sklearn_cntk._engines.cuda import engine
 
-        return cuda.Engine.calls
+        return engine.CudaEngine.calls
 
     pytest.importorskip("zarr", reason="Gram matrices on disk need the extra zarr")
     kernel = CNTK(3, device="auto")

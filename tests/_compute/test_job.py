@@ -1,73 +1,72 @@
-"""Predictions by blocks of test images."""
+"""A job's matrices: whole, in blocks of rows, and as tiles of a triangle."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from engines import RecordingEngine
 from sklearn.datasets import load_digits
 
-from sklearn_cntk import CNTK, CNTKClassifier
-from sklearn_cntk._compute import cached as _stored_gram
-from sklearn_cntk._compute import job as _job
-from sklearn_cntk._compute import tiles as _gram
+from sklearn_cntk import CNTK
+from sklearn_cntk._compute.job import HeldValues
 
 N = 60
 DIGITS = load_digits()
-IMAGES, TEST = DIGITS.images[:N], DIGITS.images[N : 2 * N]
-LABELS, TEST_LABELS = DIGITS.target[:N], DIGITS.target[N : 2 * N]
+IMAGES = DIGITS.images[:N, ..., None]
+TEST = DIGITS.images[N : N + 23, ..., None]
+
+OPTIONS = pytest.mark.parametrize(
+    "options", [{}, {"flip": True}, {"normalize": True}, {"flip": True, "normalize": True}], ids=str
+)
 
 
-def small(cls, **parameters):
-    return cls(depth=3, gap=False, **parameters)
+def small(**options):
+    """A job whose blocks are of 7 rows, and of twos of these where they are looked up."""
+    job = CNTK(3, False, **options)._job(IMAGES)
+    return replace(job, held=HeldValues(block=7 * N, stored=14 * N))
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-def test_blocks_of_predictions(normalize, monkeypatch):
-    model = small(CNTKClassifier, normalize=normalize).fit(IMAGES, LABELS)
-    expected = model.decision_function(TEST)
-    monkeypatch.setattr(_job, "_BLOCK_VALUES", 7 * N)
-    np.testing.assert_allclose(model.decision_function(TEST), expected, rtol=1e-12, atol=1e-13)
-    kernel = CNTK(depth=3, gap=False, normalize=normalize)
-    np.testing.assert_allclose(
-        expected, kernel(TEST, IMAGES) @ model.dual_coef_, rtol=1e-6, atol=1e-8
-    )
+def assembled(job, images, others):
+    """The matrix that blocks make, and their heights."""
+    K, heights = np.full((1, len(images), len(others)), np.nan), []
+    for rows, values in job.blocks(images, others):
+        assert np.isnan(K[:, rows]).all()
+        K[:, rows] = values
+        heights.append(values.shape[1])
+    return K, heights
 
 
-@pytest.mark.parametrize("options", [{}, {"flip": True, "normalize": True}])
-def test_training_images_are_prepared_once(options, monkeypatch, tmp_path):
-    """And not once a block; memory is that of blocks."""
+@OPTIONS
+@pytest.mark.parametrize("stored", [False, True])
+def test_blocks_are_rows_of_the_matrix(options, stored, tmp_path):
+    job = small(memory=tmp_path if stored else None, **options)
+    K, heights = assembled(job, TEST, IMAGES)
+    assert sorted(heights) == [2, 7, 7, 7]
+    expected = CNTK(3, False, **options)(TEST, IMAGES)
+    np.testing.assert_allclose(K[0], expected, rtol=1e-12)
+    np.testing.assert_array_equal(K, assembled(job, TEST, IMAGES)[0])
 
-    def run(function, shared, arguments, n_jobs):
-        prepared.append([len(images) for images in shared])
-        return original(function, shared, arguments, n_jobs)
 
-    def tiles(X, Y, parts, **options):
-        largest.append(max(len(part.rows) for part in parts))
-        return original_tiles(X, Y, parts, **options)
+@OPTIONS
+def test_images_are_prepared_once(options):
+    """And not once a block."""
+    engine = RecordingEngine()
+    assembled(small(device=engine, **options), TEST, IMAGES)
+    assert [call for call in engine.calls if call[1] != "pairs"] == [(len(TEST), N)]
 
-    prepared, largest = [], []
-    original, original_tiles = _gram.run, _job.tiles
-    model = small(CNTKClassifier, **options).fit(IMAGES, LABELS)
-    stored = small(CNTKClassifier, memory=tmp_path, **options).fit(IMAGES, LABELS)
-    expected = model.decision_function(TEST)
-    monkeypatch.setattr(_job, "_BLOCK_VALUES", 7 * N)
-    blocks = model.decision_function(TEST)
-    monkeypatch.setattr(_gram, "run", run)
-    monkeypatch.setattr(_job, "tiles", tiles)
-    np.testing.assert_array_equal(model.decision_function(TEST), blocks)
-    np.testing.assert_allclose(blocks, expected, rtol=1e-12, atol=1e-13)
-    # The tiles that normalize needs are those of the test images with themselves.
-    n_images = len(TEST) * (2 if options else 1)
-    assert [shape for shape in prepared if shape[1] == N and shape[0] == n_images] == [
-        [n_images, N]
-    ]
-    assert largest == [7]
 
-    counted = []
-    digests = _stored_gram.digests
-    monkeypatch.setattr(
-        _stored_gram, "digests", lambda images: counted.append(len(images)) or digests(images)
-    )
-    np.testing.assert_array_equal(stored.decision_function(TEST), blocks)
-    looked_up = len(counted)
-    monkeypatch.setattr(_job, "_STORED_VALUES", 14 * N)
-    np.testing.assert_array_equal(stored.decision_function(TEST), blocks)
-    assert len(counted) > 2 * looked_up  # blocks by twos, where all were looked up at once
+@OPTIONS
+def test_a_triangle_is_that_of_the_matrix(options):
+    K = np.zeros((N, N))
+    for tile in small(**options).triangle(IMAGES):
+        K[tile.rows[:, None], tile.columns] += tile.values[0]
+    np.testing.assert_allclose(K, np.triu(CNTK(3, False, **options)(IMAGES)), rtol=1e-12)
+
+
+def test_diagonals():
+    images = np.concatenate([np.zeros((1, 8, 8, 1)), IMAGES[:5]])
+    plain = CNTK(3, False)._job(images)
+    np.testing.assert_array_equal(plain.diagonals(images), plain.raw_diagonals(images))
+    normalized = replace(plain, normalize=True)
+    np.testing.assert_array_equal(normalized.diagonals(images), [[0, 1, 1, 1, 1, 1]])
+    np.testing.assert_array_equal(normalized.raw_diagonals(images), plain.diagonals(images))

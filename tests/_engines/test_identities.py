@@ -1,6 +1,7 @@
 """Identities of the kernel, on images of any shape."""
 
 import numpy as np
+from engines import cpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

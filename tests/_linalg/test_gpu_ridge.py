@@ -11,9 +11,10 @@ from pretended_cupy import pretend_gpus
 from scipy.linalg import LinAlgError, LinAlgWarning
 from scipy.linalg.lapack import dpocon
 
-from sklearn_cntk import CNTKClassifier, CNTKRegressor
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor
 from sklearn_cntk._engines.cuda import devices as _devices
-from sklearn_cntk._linalg import gpu_ridge as _device_solver
+from sklearn_cntk._engines.cuda.engine import CudaEngine
+from sklearn_cntk._linalg import gpu_ridge
 from sklearn_cntk._linalg.gpu_ridge import DeviceMatrix, _solve, needed_bytes, roomy_device
 from sklearn_cntk._linalg.ridge import ridge_dual
 
@@ -24,20 +25,14 @@ def definite(rng, n, smallest=1e-3):
     return (Q * np.geomspace(smallest, 1, n)) @ Q.T
 
 
-def on_device(device, K, tile=5):
+def on_device(device, K, tile=5, panel=7):
     """K in tiles of its upper triangle."""
-    matrix = DeviceMatrix(device, len(K))
+    matrix = DeviceMatrix(device, len(K), panel)
     for i in range(0, len(K), tile):
         for j in range(i, len(K), 3 * tile):
             rows, columns = slice(i, min(i + tile, len(K))), slice(j, min(j + 3 * tile, len(K)))
             matrix.add(rows, columns, np.triu(K[rows, columns], i - j))
     return matrix
-
-
-@pytest.fixture
-def panels(request, monkeypatch):
-    """Panels as narrow as a test asks, or 7."""
-    monkeypatch.setattr(_device_solver, "PANEL", getattr(request, "param", 7))
 
 
 @pytest.fixture
@@ -49,20 +44,20 @@ def gpus(fresh_devices, monkeypatch, host_device):
 # --- the matrix ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("panels", [1, 6, 7, 20, 21, 64], indirect=True)
+@pytest.mark.parametrize("panel", [1, 6, 7, 20, 21, 64])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("shape", [(20,), (20, 3)])
-def test_equals_the_host(cuda_devices, panels, weighted, shape, rng):
+def test_equals_the_host(cuda_devices, panel, weighted, shape, rng):
     K, targets = definite(rng, 20), rng.normal(size=shape)
     weights = rng.integers(0, 3, size=20).astype(float) if weighted else None
-    dual = _solve(on_device(cuda_devices[0], K), targets, 1e-3, weights)
+    dual = _solve(on_device(cuda_devices[0], K, panel=panel), targets, 1e-3, weights)
     assert isinstance(dual, np.ndarray)
     assert dual.shape == shape
     expected = ridge_dual(K.copy(), targets, 1e-3, weights)
     np.testing.assert_allclose(dual, expected, rtol=1e-9, atol=1e-12 * abs(expected).max())
 
 
-def test_factor_and_norm(cuda_devices, panels, rng):
+def test_factor_and_norm(cuda_devices, rng):
     K = definite(rng, 23)
     matrix = on_device(cuda_devices[0], K)
     np.testing.assert_allclose(matrix.norm(), np.linalg.norm(K, 1), rtol=1e-14)
@@ -76,32 +71,32 @@ def test_factor_and_norm(cuda_devices, panels, rng):
 
 
 def test_half_of_the_matrix_is_kept(host_device):
-    n = 3 * _device_solver.PANEL
+    n = 3 * gpu_ridge.PANEL
     matrix = DeviceMatrix(host_device(), n)
     kept = sum(panel.nbytes for _, panel in matrix.panels)
     assert kept == 8 * n**2 * 2 / 3
     assert needed_bytes(n) == kept + 2 * matrix.panels[0][1].nbytes
     # 50 000 rows fit into a GPU of 16 GB, and no panel has 2³¹ entries.
     assert needed_bytes(50_000) < 14e9
-    assert 10**6 * _device_solver.PANEL < 2**31
+    assert 10**6 * gpu_ridge.PANEL < 2**31
 
 
 @pytest.mark.parametrize("row", [2, 9, 19])
-def test_not_positive_definite(cuda_devices, panels, row, rng):
+def test_not_positive_definite(cuda_devices, row, rng):
     K = definite(rng, 20)
     K[row, row] = -1
     with pytest.raises(LinAlgError, match="alpha=0.001 is not positive definite. Set alpha to"):
         _solve(on_device(cuda_devices[0], K), np.ones(20), 1e-3, None)
 
 
-def test_nan_is_no_solution(cuda_devices, panels, rng):
+def test_nan_is_no_solution(cuda_devices, rng):
     K = definite(rng, 20)
     K[12, 3] = K[3, 12] = np.nan
     with pytest.raises(LinAlgError, match="not positive definite"):
         _solve(on_device(cuda_devices[0], K), np.ones(20), 1e-3, None)
 
 
-def test_nearly_singular(cuda_devices, panels, rng):
+def test_nearly_singular(cuda_devices, rng):
     K = np.diag(np.geomspace(1, 1e-17, 20))
     with pytest.warns(LinAlgWarning, match="alpha=0 is nearly singular.*Set alpha to 1e-05"):
         _solve(on_device(cuda_devices[0], K), np.ones(20), 0, None)
@@ -110,11 +105,11 @@ def test_nearly_singular(cuda_devices, panels, rng):
 
 
 @pytest.mark.parametrize("smallest", [1e-3, 1e-9, 1e-13])
-def test_condition_is_that_of_lapack(host_device, monkeypatch, panels, smallest, rng):
+def test_condition_is_that_of_lapack(host_device, monkeypatch, smallest, rng):
     K = definite(rng, 40, smallest)
     found = []
     monkeypatch.setattr(
-        _device_solver, "warn_if_nearly_singular", lambda rcond, *a, **k: found.append(rcond)
+        gpu_ridge, "warn_if_nearly_singular", lambda rcond, *a, **k: found.append(rcond)
     )
     _solve(on_device(host_device(), K), np.ones(40), 0, None)
     expected, _ = dpocon(np.linalg.cholesky(K).T, np.linalg.norm(K, 1), uplo="U")
@@ -129,7 +124,7 @@ def test_condition_is_that_of_lapack(host_device, monkeypatch, panels, smallest,
     [({}, True), ({"flip": True}, False), ({"normalize": True, "flip": True}, True)]
     + [({"memory": True}, False)],
 )
-def test_estimators_solve_there(gpus, panels, options, weighted, tmp_path, rng):
+def test_estimators_solve_there(gpus, options, weighted, tmp_path, rng):
     X, y = rng.normal(size=(33, 2, 2, 1)), rng.integers(0, 3, size=33)
     if "memory" in options:
         options = {"memory": str(tmp_path)}
@@ -145,18 +140,40 @@ def test_estimators_solve_there(gpus, panels, options, weighted, tmp_path, rng):
     )
 
 
-def test_the_host_never_holds_the_matrix(gpus, monkeypatch, rng):
+@pytest.mark.parametrize("options", [{}, {"normalize": True, "flip": True}, {"memory": True}])
+def test_in_narrow_panels(host_device, options, tmp_path, rng):
+    """From images to dual coefficients, with a matrix of several panels and tiles."""
+    X, targets = rng.normal(size=(33, 2, 2, 1)), rng.normal(size=(33, 3))
+    if "memory" in options:
+        options = {"memory": str(tmp_path)}
+    device = host_device()
+    options = options | {"depth": 3, "dtype": "float64", "n_jobs": 2}
+    job = CNTK(device=CudaEngine([device]), **options)._job(X)
+    dual = gpu_ridge.ridge_dual_on_device(device, job, X, targets, 1e-3, panel=7)
+    expected = ridge_dual(CNTK(device="cpu", **options)(X), targets, 1e-3)
+    np.testing.assert_allclose(dual, expected, rtol=1e-8, atol=1e-11)
+
+
+class SmallTiles(CudaEngine):
+    def limits(self, travelling):
+        return super().limits(travelling)._replace(side=32)
+
+
+def test_the_host_never_holds_the_matrix(host_device, rng):
     """Neither by the Gram matrix nor by the solver; the pretended GPU's arrays are NumPy's."""
     X, y = rng.normal(size=(300, 1, 2, 1)), rng.normal(size=300)
-    model = CNTKRegressor(depth=2, gap=False, device="cuda:0", n_jobs=1, alpha=1e-3)
-    model.fit(X, y)  # imports and compilers
+    device = host_device()
+    job = CNTK(depth=2, gap=False, device=SmallTiles([device]), n_jobs=1)._job(X)
+
+    def solve():
+        return gpu_ridge.ridge_dual_on_device(device, job, X, y, 1e-3, panel=32)
+
+    solve()  # imports and compilers
     on_the_gpu = []
-    zeros = gpus.zeros
-    gpus.zeros = lambda *a: on_the_gpu.append(np.prod(a[0]) * 8) or zeros(*a)
-    monkeypatch.setattr(_device_solver, "PANEL", 32)
-    monkeypatch.setattr("sklearn_cntk._engines.cuda.engine.Engine.largest_tile", 32)
+    zeros = device.zeros
+    device.zeros = lambda shape: on_the_gpu.append(np.prod(shape) * 8) or zeros(shape)
     tracemalloc.start()
-    model.fit(X, y)
+    solve()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert sum(on_the_gpu) > 8 * 300**2 / 2
@@ -175,10 +192,10 @@ def test_what_stays_on_the_host(gpus, monkeypatch, capsys, rng):
     """Eigenvectors, other solvers, and what does not fit: said with verbose."""
     X, y = rng.normal(size=(20, 3, 3, 1)), rng.normal(size=20)
 
-    def never(*arguments):
+    def never(matrix):
         raise AssertionError
 
-    monkeypatch.setattr("sklearn_cntk._models.solver.ridge_dual_on_device", never)
+    monkeypatch.setattr(DeviceMatrix, "factor", never)
     settings = {"depth": 3, "device": "cuda", "dtype": "float64", "n_jobs": 1}
     expected = CNTKRegressor(**settings | {"device": "cpu"}).fit(X, y).dual_coef_
     CNTKRegressor(training_time=1.0, **settings).fit(X, y)
@@ -211,7 +228,7 @@ def test_out_of_memory_says_what_would_work(host_device, monkeypatch, rng):
 
     monkeypatch.setattr(device, "zeros", zeros)
     with pytest.raises(MemoryError, match=r"host ran out of memory .* 5 rows \(no 3 GB\).*'cg'"):
-        _device_solver.solve_on_device(device, np.eye(5), np.ones(5), 0)
+        gpu_ridge.solve_on_device(device, np.eye(5), np.ones(5), 0)
 
 
 # --- on a GPU -----------------------------------------------------------------------------------
@@ -230,7 +247,7 @@ def test_large_system(rng):
     targets = rng.normal(size=(n, 10))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dual = _solve(on_device(device, K, tile=1000), targets, 1e-3, None)
+        dual = _solve(on_device(device, K, tile=1000, panel=gpu_ridge.PANEL), targets, 1e-3, None)
     expected = ridge_dual(K.copy(), targets, 1e-3)
     np.testing.assert_allclose(dual, expected, rtol=1e-8, atol=1e-10 * abs(expected).max())
 

@@ -5,7 +5,6 @@ import pytest
 from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTK, CNTKRegressor
-from sklearn_cntk._support import ram as _memory
 
 IMAGES = load_digits().images[:150]
 LABELS = load_digits().target[:150]
@@ -102,8 +101,8 @@ def test_too_small_a_ridge_is_said(landmarks, images):
     CNTKRegressor(3, False, alpha=1e-5, **nystroem).fit(images, np.arange(40.0))
 
 
-def test_pivots_want_memory(monkeypatch):
-    monkeypatch.setattr(_memory, "available_bytes", lambda: 10_000)
+def test_pivots_want_memory(free_memory):
+    free_memory(10_000)
     model = CNTKRegressor(3, False, solver="nystroem", n_components=20, landmarks="pivoted")
     with pytest.raises(MemoryError, match="150 × 20 kernel entries.*use landmarks='uniform'"):
         model.fit(IMAGES, LABELS)

@@ -1,13 +1,14 @@
 """Standard deviations: against scikit-learn's Gaussian processes, and by Monte Carlo."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sklearn_cntk import CNTK, CNTKRegressor
-from sklearn_cntk._compute import job as _job
-from sklearn_cntk._support import ram as _memory
+from sklearn_cntk._compute.job import HeldValues
 
 N = 30
 DIGITS = load_digits()
@@ -87,23 +88,23 @@ def test_std_of_a_normalized_kernel():
 
 @pytest.mark.parametrize("trained_layers", ["all", "last"])
 @pytest.mark.parametrize("time", [None, 2.0])
-def test_std_by_blocks(trained_layers, time, monkeypatch):
+def test_std_by_blocks(trained_layers, time):
+    """Whatever blocks of test images kernel values come in."""
+
+    class InBlocks(CNTK):
+        def _job(self, images, readouts=None):
+            job = super()._job(images, readouts)
+            return replace(job, held=HeldValues(block=14 * N * len(job.readouts)))
+
     model = small(CNTKRegressor, trained_layers=trained_layers, training_time=time)
     model.fit(IMAGES, INK)
     expected = model.predict(TEST, return_std=True)[1]
-    heights = []
-
-    def blocks(job, images, others, **options):
-        for rows, values in original(job, images, others, **options):
-            heights.append(values.shape[1])
-            yield rows, values
-
-    original = _job.Job.blocks
-    monkeypatch.setattr(_job.Job, "blocks", blocks)
-    monkeypatch.setattr(_job, "_BLOCK_VALUES", 14 * N)
+    model.kernel_ = InBlocks(**model.kernel_.get_params())
     np.testing.assert_allclose(model.predict(TEST, return_std=True)[1], expected, rtol=1e-6)
-    assert sum(heights) == 2 * N  # means, and standard deviations
-    assert max(heights) == 14
-    monkeypatch.setattr(_memory, "available_bytes", lambda: 10 * N**2)
+
+
+def test_std_wants_memory(free_memory):
+    model = small(CNTKRegressor).fit(IMAGES, INK)
+    free_memory(10 * N**2)
     with pytest.raises(MemoryError, match=f"return_std=True with {N} training images"):
         model.predict(TEST, return_std=True)

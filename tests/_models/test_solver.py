@@ -5,7 +5,6 @@ import pytest
 from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor
-from sklearn_cntk._models import solver as _solver_choice
 
 IMAGES = load_digits().images[:150]
 LABELS = load_digits().target[:150]
@@ -53,10 +52,10 @@ def test_landmarks_that_nobody_uses():
         CNTKRegressor(3, gap=False, n_components=5).fit(IMAGES[:20], LABELS[:20])
 
 
-def test_automatic_choice(monkeypatch, capsys):
+def test_automatic_choice(free_memory, capsys):
     CNTKRegressor(3, gap=False, verbose=1).fit(IMAGES[:20], LABELS[:20])
     assert "solver='auto' chose 'cholesky'" in capsys.readouterr().out
-    monkeypatch.setattr(_solver_choice, "available_bytes", lambda: 10_000)
+    free_memory(10_000)
     with pytest.raises(MemoryError, match="set gram_store to a folder"):
         CNTKRegressor(3, gap=False).fit(IMAGES, LABELS)
 

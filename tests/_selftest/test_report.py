@@ -4,13 +4,11 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
-from engines import cpu
+from engines import ChangedEngine, cpu
 
 from sklearn_cntk import __version__
-from sklearn_cntk._engines.cpu import roofline as _bound
-from sklearn_cntk._selftest import machine as _machine
-from sklearn_cntk._selftest import report as _self_test
+from sklearn_cntk._engines.cpu import roofline
+from sklearn_cntk._selftest import report
 
 
 def test_report():
@@ -31,55 +29,61 @@ def test_report():
     assert "Throughput" not in done.stdout
 
 
-@pytest.fixture
-def no_gpus(monkeypatch):
-    monkeypatch.setattr(_machine, "gpus", lambda: ([], "none in this test"))
+def no_gpus():
+    return [], "none in this test"
 
 
-def test_wrong_values_fail(no_gpus, monkeypatch, capsys):
-    right = cpu.gram
+def host_engines(engine):
+    """What is tested on every machine, with an engine in the CPU engine's place."""
+    reference, (name, dtypes, _) = report.HOST_ENGINES
+    return reference, (name, dtypes, lambda: engine)
 
+
+def test_wrong_values_fail(capsys):
     def wrong(*arguments, dtype, **options):
-        values = right(*arguments, dtype=dtype, **options)
+        values = cpu.gram(*arguments, dtype=dtype, **options)
         return values * (1 + 1e-4 * (dtype == "float32"))
 
-    monkeypatch.setattr(cpu, "gram", wrong)
-    assert _self_test.main([]) == 1
+    assert report.main([], engines=host_engines(ChangedEngine(gram=wrong)), gpus=no_gpus) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if "float" in line]
     assert [line.split()[:2] for line in lines if line.endswith("FAILED")] == [["cpu", "float32"]]
     assert "1.0e-04 relative error" in lines[1]
     assert len([line for line in lines if line.endswith("ok")]) == 2
 
 
-def test_engine_that_raises_fails(no_gpus, monkeypatch, capsys):
+def test_engine_that_raises_fails(capsys):
     def broken(*arguments, **options):
         raise RuntimeError("no compiler")
 
-    monkeypatch.setattr(cpu, "pairs", broken)
-    assert _self_test.main(["--no-throughput"]) == 1
+    engines = host_engines(ChangedEngine(pairs=broken))
+    assert report.main(["--no-throughput"], engines=engines, gpus=no_gpus) == 1
     output = capsys.readouterr().out
     assert output.count("RuntimeError: no compiler  FAILED") == 2
     assert output.splitlines()[-1].startswith("FAILED")
 
 
-def test_gpus_are_tested(monkeypatch, host_device, capsys):
+def test_gpus_are_tested(host_device, capsys):
     """The CUDA engine on the host in a GPU's place."""
     device = host_device()
     device.label = "cuda:0 (the host)"
-    monkeypatch.setattr(_machine, "gpus", lambda: ([device], None))
-    assert _self_test.main(["--no-throughput"]) == 0
+    assert report.main(["--no-throughput"], gpus=lambda: ([device], None)) == 0
     output = capsys.readouterr().out
     assert output.count("cuda:0 (the host) float") == 2
-    monkeypatch.setattr(cuda.Engine, "pairs", lambda self, X, *a, **k: np.zeros((12, len(X))))
-    assert _self_test.main(["--no-throughput"]) == 1
+
+    def launch(source, name, blocks, threads, shared_bytes, arguments):
+        """Of a GPU that computes nothing."""
+        arguments[-1][...] = 0
+
+    device.launch = launch
+    assert report.main(["--no-throughput"], gpus=lambda: ([device], None)) == 1
 
 
 def test_throughput_and_bound(monkeypatch):
     """Rates are work over time: here of an engine that has a known speed."""
-    monkeypatch.setattr(_self_test, "measure_rate", lambda job: job.architecture.image_shape[0])
-    cases = list(_self_test.throughput("cpu"))
+    monkeypatch.setattr(report, "measure_rate", lambda job: job.architecture.image_shape[0])
+    cases = list(report.throughput("cpu"))
     assert [rate for *_, rate in cases] == [8, 32, 32]
     assert [gap for _, gap, _ in cases] == [True, True, False]
-    bound = _bound.arithmetic_bound("float32", 1, 1e-3)
+    bound = roofline.arithmetic_bound("float32", 1, 1e-3)
     assert set(bound) == {"fma", "sqrt"}
     assert all(0 < rate < np.inf for rate in bound.values())

@@ -37,7 +37,9 @@ def test_grid_search(digits, tmp_path, counting):
     # Both poolings, from the deepest candidate on; nothing for the others.
     assert counting.total == 2 * 120 * 121 / 2
     assert counting.most_often == 2
-    plain = GridSearchCV(clone(model).set_params(memory=None, device="cpu"), GRID, cv=cv).fit(*digits)
+    plain = GridSearchCV(clone(model).set_params(memory=None, device="cpu"), GRID, cv=cv).fit(
+        *digits
+    )
     assert_same_search(stored, plain)
 
 

@@ -42,8 +42,8 @@ def test_more_networks_than_fit():
         RandomCNTKFeatures(3, width=16, n_draws=10**13).fit(IMAGES[:2])
 
 
-def test_too_many_features(monkeypatch):
+def test_too_many_features(free_memory):
     features = RandomCNTKFeatures(3, width=64).fit(IMAGES[:5])
-    monkeypatch.setattr("sklearn_cntk._support.ram.available_bytes", lambda: 1000)
+    free_memory(1000)
     with pytest.raises(MemoryError, match="features of 5 images needs .* EmpiricalCNTK"):
         features.transform(IMAGES[:5])

@@ -5,10 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
-from engines import cpu
 from pretended_cupy import pretend_cupy, pretend_gpus
 
 from sklearn_cntk import CNTK, _engines
+from sklearn_cntk._engines.cpu.engine import CpuEngine
 from sklearn_cntk._engines.cuda import devices as _devices
 
 
@@ -48,7 +48,7 @@ def test_without_cupy(fresh_devices, monkeypatch):
         with pytest.raises(RuntimeError, match=rf"{device}' needs CuPy.*\[cuda12x\].*\[cuda13x\]"):
             _engines.select_engine(device)
     monkeypatch.setattr(_devices, "find_spec", lambda name: None)
-    assert _engines.select_engine("auto") is cpu
+    assert isinstance(_engines.select_engine("auto"), CpuEngine)
 
 
 def test_without_driver(fresh_devices, monkeypatch):
@@ -56,15 +56,15 @@ def test_without_driver(fresh_devices, monkeypatch):
     with pytest.raises(RuntimeError, match=r"'cuda' found no usable .*version is insufficient"):
         _engines.select_engine("cuda")
     with pytest.warns(RuntimeWarning, match="takes the CPU.*driver version is insufficient"):
-        assert _engines.select_engine("auto") is cpu
+        assert isinstance(_engines.select_engine("auto"), CpuEngine)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert _engines.select_engine("auto") is cpu  # once
+        assert isinstance(_engines.select_engine("auto"), CpuEngine)  # once
 
 
 def test_without_device(fresh_devices, monkeypatch):
     pretend_cupy(monkeypatch, fails(100, "no CUDA-capable device is detected"))
-    assert _engines.select_engine("auto") is cpu
+    assert isinstance(_engines.select_engine("auto"), CpuEngine)
     pretend_cupy(monkeypatch, lambda: 0)
     with pytest.raises(RuntimeError, match="CUDA devices found: none"):
         _engines.select_engine("cuda")
@@ -85,7 +85,7 @@ def test_device_that_runs_nothing(fresh_devices, monkeypatch):
     with pytest.raises(RuntimeError, match=r"cuda:0 runs no kernels \(no kernel image"):
         _engines.select_engine("cuda:0")
     with pytest.warns(RuntimeWarning, match="runs no kernels"):
-        assert _engines.select_engine("auto") is cpu
+        assert isinstance(_engines.select_engine("auto"), CpuEngine)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", 0, None])

@@ -5,7 +5,6 @@ import pytest
 from engines import cpu, reference
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._engines.cuda import devices as _devices
 from sklearn_cntk._engines.cuda.engine import CudaEngine
 from sklearn_cntk._support.network import Architecture, Readout
 
@@ -126,11 +125,10 @@ def test_equal_images_lose_no_digits_in_float32(cuda_devices, shape, rng):
     np.testing.assert_allclose(twins, reference.pairs(X, X, architecture, READOUTS), rtol=2e-6)
 
 
-def test_through_the_kernel(cuda_devices, monkeypatch, rng):
+def test_through_the_kernel(cuda_devices, rng):
     """Tiles, symmetry and flips of the public class, on this engine."""
-    monkeypatch.setattr(_devices, "open_devices", lambda index: cuda_devices)
     X = normal(rng, 20, (4, 5, 2))
-    values = CNTK(4, flip=True, device="cuda")(X)
+    values = CNTK(4, flip=True, device=CudaEngine(cuda_devices))(X)
     expected = CNTK(4, flip=True, device="cpu", dtype="float64")(X)
     np.testing.assert_allclose(values, expected, rtol=5e-6)
     np.testing.assert_array_equal(values, values.T)
