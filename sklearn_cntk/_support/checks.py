@@ -9,12 +9,12 @@ import numpy as np
 DTYPES = ("float32", "float64")
 
 
-def is_integer(value):
+def is_integer(value: object) -> bool:
     """Whether `value` is an integer of any type; True and False are none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def is_number(value):
+def is_number(value: object) -> bool:
     """Whether `value` is a real number of any type; True and False are none."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
