@@ -13,7 +13,8 @@ _NEEDS = {
     "sklearn_cntk/zarr_grams.py": "zarr",
 }
 collect_ignore = [path for path, module in _NEEDS.items() if find_spec(module) is None]
-collect_ignore.append("tests/typing")  # for type checkers, not to be run
+collect_ignore += ["tests/helpers", "tests/oracle"]  # imported by the tests, by other names
+collect_ignore.append("tests/project/typing")  # for type checkers, not to be run
 
 # Tests draw, and show nothing.
 os.environ.setdefault("MPLBACKEND", "Agg")

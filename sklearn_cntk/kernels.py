@@ -86,7 +86,7 @@ class CNTK(KernelParameters, ImageKernel):
 
     def _diagonal(self, images):
         (values,) = self._job(images).diagonals(images)
-        return (values > 0).astype(np.float64) if self.normalize else values
+        return values
 
     def estimate(
         self, n_x: int, n_y: int | None = None, *, image_shape: ImageShape = None

@@ -1,4 +1,4 @@
-"""Transformers of images, of any form that the estimators take, that keep that form."""
+"""Transformers of images: they take what the estimators take, and keep its form."""
 
 from __future__ import annotations
 

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
-from itertools import product
-from random import shuffle
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from joblib import effective_n_jobs, parallel_config
-
-from ._compute.parallel import run
-from ._compute.tiles import pair_work
-from ._store.entries import VERSION, digests
-from ._store.zarr_arrays import (
-    MANIFEST,
-    absolute_store,
-    check_complete,
-    check_manifest,
-    chunk_slices,
-    import_zarr,
-    open_or_create,
-    read_chunk,
-    reopen,
-)
+from ._compute.zarr_gram import fill_array
+from ._store.zarr_arrays import absolute_store, import_zarr
 from ._support.checks import check_integer
-from ._support.images import as_images, check_same_shape
-from ._support.progress import progress_bar
+from ._support.images import as_images
 from .kernels import CNTK
 
 if TYPE_CHECKING:
     import zarr
 
     from ._support.typing import Any, ArrayLike, Dtype
-
-# Element-layers of a chunk: some seconds of one core, the most that a killed worker loses.
-_CHUNK_WORK = 1e10
-_LARGEST_CHUNK = 1024
-
-# Chunks a job, if they are not too small, half as many of a symmetric matrix: they end at different
-# times.
-_CHUNKS_A_JOB = 16
 
 
 class GramProgress(NamedTuple):
@@ -131,35 +103,8 @@ def gram_to_zarr(
         chunk_size = check_integer("chunk_size", chunk_size, 1, "use 1 or more, or None")
     symmetric = Y is None or Y is X
     X = as_images(X, kernel.image_shape)
-    Y = X if symmetric else as_images(Y, kernel.image_shape, name="Y")
-    check_same_shape(X, Y)
-    job = kernel._job(X)
-    manifest = _manifest(kernel, job, X, None if symmetric else Y, dtype)
-
-    def chunks():
-        side = chunk_size or _chunk_size(len(X), len(Y), job)
-        return min(side, len(X)), min(side, len(Y))
-
-    array = open_or_create(store, (len(X), len(Y)), chunks, manifest)
-    found = array.attrs.asdict().get(MANIFEST)
-    if dtype is None and found is not None:
-        manifest["dtype"] = found["dtype"]
-    check_manifest(found, manifest, store)
-    if chunk_size is not None and array.chunks != chunks():
-        raise ValueError(
-            f"chunk_size={chunk_size} makes chunks of {chunks()}, but those in "
-            f"store={str(store)!r} are of {array.chunks}: use chunk_size=None or another store."
-        )
-
-    n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
-    # Without the engine of this machine: workers choose.  A chunk is one thread's work.
-    task = _Task(replace(job, n_jobs=1), store, array.chunks, found, symmetric)
-    with progress_bar(n_pairs, kernel.verbose, job.label) as advance:
-        for pairs in run(_fill_chunk, (task, X, Y), _chunks(array, symmetric), kernel.n_jobs):
-            advance(pairs)
-    array = task.open()
-    check_complete(array, store)
-    return array
+    Y = None if symmetric else as_images(Y, kernel.image_shape, name="Y")
+    return fill_array(kernel._job(X), X, Y, store, dtype, chunk_size)
 
 
 def gram_progress(store: Any) -> GramProgress:
@@ -184,87 +129,3 @@ def gram_progress(store: Any) -> GramProgress:
     """
     array = import_zarr().open_array(absolute_store(store), mode="r")
     return GramProgress(array.nchunks_initialized, array.nchunks)
-
-
-def fingerprint(images):
-    """One SHA-256 of all images in their order."""
-    return hashlib.sha256(b"".join(digests(images))).hexdigest()
-
-
-def _manifest(kernel, job, X, Y, dtype):
-    """What a store says of its Gram matrix: all that changes values, as JSON has it."""
-    (readout,) = job.readouts
-    return {
-        "version": VERSION,
-        "kernel": {
-            "depth": readout.depth,
-            "gap": readout.gap,
-            "lap": readout.lap,
-            "trained_layers": readout.trained_layers,
-            "filter_size": job.architecture.filter_size,
-            "flip": bool(job.flip),
-            "normalize": bool(job.normalize),
-            "dtype": str(kernel.dtype),
-        },
-        "image_shape": [int(side) for side in X.shape[1:]],
-        "X": fingerprint(X),
-        "Y": None if Y is None else fingerprint(Y),
-        "dtype": "float64" if dtype is None else str(dtype),
-    }
-
-
-class _Task(NamedTuple):
-    """What all chunks have in common; small, and known to other processes."""
-
-    job: object
-    store: object
-    chunks: tuple
-    manifest: dict
-    symmetric: bool
-
-    def open(self):
-        return reopen(self.store, self.chunks, self.manifest)
-
-
-def _chunks(array, symmetric):
-    """(rows, columns) of the chunks to compute, in random order, for the sake of other calls.
-
-    Those on the diagonal, with half of the work, come last, so that workers end together.
-    """
-    rows, columns = chunk_slices(array)
-    chunks = [
-        pair for pair in product(rows, columns) if not symmetric or pair[0].start <= pair[1].start
-    ]
-    shuffle(chunks)
-    return sorted(chunks, key=lambda pair: symmetric and pair[0] == pair[1])
-
-
-def _fill_chunk(task, X, Y, rows, columns):
-    """Compute a chunk and its mirror image unless they are there; return the number of pairs."""
-    array = task.open()
-    diagonal = task.symmetric and rows == columns
-    places = [(rows, columns)]
-    if task.symmetric and not diagonal:
-        places.append((columns, rows))
-    if any(read_chunk(array, *place) is None for place in places):
-        with parallel_config("threading"):  # a worker of a cluster has no tasks for the cluster
-            (values,) = task.job.gram(X[rows], None if diagonal else Y[columns], advance=_ignore)
-        array = task.open()  # once more: the computation has taken its time
-        for place, block in zip(places, (values, values.T), strict=False):
-            array[place] = block
-    n, m = rows.stop - rows.start, columns.stop - columns.start
-    return n * (n + 1) // 2 if diagonal else n * m
-
-
-def _ignore(pairs):
-    """No progress bar of the chunk's own."""
-
-
-def _chunk_size(n, m, job):
-    """Side of the chunks: small enough to lose, and to have several a worker."""
-    work = max(_CHUNK_WORK, getattr(job.engine, "tile_work", 0))
-    pairs = min(
-        work / pair_work(job.architecture, job.readouts),
-        n * m / (_CHUNKS_A_JOB * effective_n_jobs(job.n_jobs)),
-    )
-    return int(min(_LARGEST_CHUNK, max(16, np.sqrt(pairs) // 16 * 16)))

@@ -9,7 +9,10 @@ from types import ModuleType, SimpleNamespace
 import cuda_host
 import numpy as np
 import pytest
+from counting_engine import CountingEngine
+from large_gram import LARGE, LARGE_KERNEL
 
+import sklearn_cntk._compute.job
 from sklearn_cntk._engines import reference
 from sklearn_cntk._engines.cpu import engine as cpu
 from sklearn_cntk._engines.cuda import devices as _devices
@@ -47,6 +50,38 @@ def engine(request):
     if request.param == "cuda":
         return cuda.Engine([request.getfixturevalue("host_device")()])
     return {"reference": reference, "cpu": cpu}[request.param]
+
+
+@pytest.fixture
+def fresh_devices():
+    """Devices are looked for again, and nothing a test pretends is remembered."""
+    functions = _devices.open_devices, _devices.find_devices
+    for function in functions:
+        function.cache_clear()
+    yield
+    for function in functions:
+        function.cache_clear()
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """The CPU engine in the place of any other, counting pairs of images."""
+    engine = CountingEngine()
+    monkeypatch.setattr(sklearn_cntk._compute.job, "select_engine", lambda device: engine)
+    return engine
+
+
+@pytest.fixture
+def gram_to_zarr():
+    pytest.importorskip("zarr", reason="Gram matrices on disk need the extra zarr")
+    from sklearn_cntk import gram_to_zarr
+
+    return gram_to_zarr
+
+
+@pytest.fixture(scope="session")
+def large_gram():
+    return LARGE_KERNEL(LARGE)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.linalg import LinAlgError, LinAlgWarning
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits
@@ -21,12 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor
-from sklearn_cntk._compute import cached as _stored_gram
 from sklearn_cntk._compute import job as _job
-from sklearn_cntk._compute import tiles as _gram
-from sklearn_cntk._linalg import cholesky as _cholesky
-from sklearn_cntk._linalg.ridge import ridge_dual
-from sklearn_cntk._models.training_rows import choose_rows
 
 N = 60
 DIGITS = load_digits()
@@ -146,60 +140,6 @@ def test_no_ridge_interpolates():
     np.testing.assert_allclose(model.predict(IMAGES), INK, rtol=1e-8)
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-def test_blocks_of_predictions(normalize, monkeypatch):
-    model = small(CNTKClassifier, normalize=normalize).fit(IMAGES, LABELS)
-    expected = model.decision_function(TEST)
-    monkeypatch.setattr(_job, "_BLOCK_VALUES", 7 * N)
-    np.testing.assert_allclose(model.decision_function(TEST), expected, rtol=1e-12, atol=1e-13)
-    kernel = CNTK(depth=3, gap=False, normalize=normalize)
-    np.testing.assert_allclose(
-        expected, kernel(TEST, IMAGES) @ model.dual_coef_, rtol=1e-6, atol=1e-8
-    )
-
-
-@pytest.mark.parametrize("options", [{}, {"flip": True, "normalize": True}])
-def test_training_images_are_prepared_once(options, monkeypatch, tmp_path):
-    """And not once a block; memory is that of blocks."""
-
-    def run(function, shared, arguments, n_jobs):
-        prepared.append([len(images) for images in shared])
-        return original(function, shared, arguments, n_jobs)
-
-    def tiles(X, Y, parts, **options):
-        largest.append(max(len(part.rows) for part in parts))
-        return original_tiles(X, Y, parts, **options)
-
-    prepared, largest = [], []
-    original, original_tiles = _gram.run, _job.tiles
-    model = small(CNTKClassifier, **options).fit(IMAGES, LABELS)
-    stored = small(CNTKClassifier, memory=tmp_path, **options).fit(IMAGES, LABELS)
-    expected = model.decision_function(TEST)
-    monkeypatch.setattr(_job, "_BLOCK_VALUES", 7 * N)
-    blocks = model.decision_function(TEST)
-    monkeypatch.setattr(_gram, "run", run)
-    monkeypatch.setattr(_job, "tiles", tiles)
-    np.testing.assert_array_equal(model.decision_function(TEST), blocks)
-    np.testing.assert_allclose(blocks, expected, rtol=1e-12, atol=1e-13)
-    # The tiles that normalize needs are those of the test images with themselves.
-    n_images = len(TEST) * (2 if options else 1)
-    assert [shape for shape in prepared if shape[1] == N and shape[0] == n_images] == [
-        [n_images, N]
-    ]
-    assert largest == [7]
-
-    counted = []
-    digests = _stored_gram.digests
-    monkeypatch.setattr(
-        _stored_gram, "digests", lambda images: counted.append(len(images)) or digests(images)
-    )
-    np.testing.assert_array_equal(stored.decision_function(TEST), blocks)
-    looked_up = len(counted)
-    monkeypatch.setattr(_job, "_STORED_VALUES", 14 * N)
-    np.testing.assert_array_equal(stored.decision_function(TEST), blocks)
-    assert len(counted) > 2 * looked_up  # blocks by twos, where all were looked up at once
-
-
 def test_all_zero_images():
     model = small(CNTKRegressor).fit(np.zeros((3, 4, 4)), [1.0, 2.0, 3.0])
     np.testing.assert_array_equal(model.predict(np.ones((2, 4, 4))), 0)
@@ -235,50 +175,6 @@ def test_cross_validation_of_images_as_they_are():
         small(CNTKClassifier, image_shape=(8, 8)), IMAGES.reshape(N, 64), LABELS % 2, cv=3
     )
     np.testing.assert_array_equal(scores, flat)
-
-
-@pytest.mark.parametrize(
-    ("train_size", "n_rows"), [(None, 60), (1, 1), (17, 17), (0.25, 15), (1.0, 60)]
-)
-def test_train_size(train_size, n_rows):
-    model = small(CNTKRegressor, train_size=train_size, random_state=0).fit(IMAGES, INK)
-    assert len(model.X_fit_) == len(model.dual_coef_) == n_rows
-    rows = choose_rows(train_size, N, 0)
-    rows = np.arange(N) if rows is None else rows
-    assert len(set(rows)) == n_rows
-    alone = small(CNTKRegressor).fit(IMAGES[rows], INK[rows])
-    np.testing.assert_allclose(model.predict(TEST), alone.predict(TEST))
-
-
-def test_train_size_keeps_the_shares_of_classes():
-    y = np.repeat([0, 1, 2], [60, 30, 3])
-    rows = choose_rows(31, 93, 0, y)
-    np.testing.assert_array_equal(np.bincount(y[rows]), [20, 10, 1])
-    assert set(y[choose_rows(3, 93, 1, y)]) == {0, 1, 2}
-    different = [choose_rows(31, 93, seed, y).tolist() for seed in (0, 0, 1)]
-    assert different[0] == different[1] != different[2]
-
-
-@pytest.mark.parametrize(
-    ("train_size", "error", "message"),
-    [
-        (0, ValueError, "train_size=0 is not between 1 and the 60 rows"),
-        (61, ValueError, "train_size=61 is not between 1 and the 60 rows"),
-        (1.5, ValueError, "train_size=1.5 is no fraction"),
-        (float("nan"), ValueError, "train_size=nan is no fraction"),
-        (True, TypeError, "train_size must be None, a number of rows or a fraction, got True"),
-        ("half", TypeError, "train_size must be .* got 'half'"),
-    ],
-)
-@pytest.mark.parametrize("cls", ESTIMATORS)
-def test_bad_train_size(cls, train_size, error, message):
-    with pytest.raises(error, match=message):
-        small(cls, train_size=train_size).fit(IMAGES, targets_for(cls))
-
-
-def test_fewer_rows_than_classes():
-    with pytest.raises(ValueError, match="train_size=9 keeps 9 of 60 rows, fewer than the 10"):
-        small(CNTKClassifier, train_size=9).fit(IMAGES, LABELS)
 
 
 # --- bad input and odd situations -------------------------------------------------------------
@@ -317,40 +213,6 @@ def test_images_of_another_shape(cls):
     with pytest.raises(ValueError, match="63 features"):
         model.predict(np.ones((2, 63)))
     np.testing.assert_array_equal(model.predict(TEST.reshape(N, 64)), model.predict(TEST))
-
-
-def test_not_positive_definite():
-    K = np.diag([1.0, 1.0, -1.0])
-    with pytest.raises(LinAlgError, match="alpha=0.001 is not positive definite. Set alpha to"):
-        ridge_dual(K, np.ones(3), 1e-3)
-    with pytest.raises(LinAlgError, match="alpha=0"):
-        small(CNTKRegressor, alpha=0).fit(np.concatenate([IMAGES, -IMAGES, IMAGES]), [*INK] * 3)
-
-
-@pytest.mark.parametrize("n", [17, 30, 31])
-def test_factorisation_in_panels(n, monkeypatch, rng):
-    """As large matrices have it: against NumPy's, of their lower triangles."""
-    monkeypatch.setattr(_cholesky, "_LARGE", 10)
-    monkeypatch.setattr(_cholesky, "_PANEL", 10)
-    A = rng.normal(size=(n, n))
-    K = A @ A.T + np.eye(n)
-    targets = rng.normal(size=(n, 3))
-    expected = np.linalg.cholesky(K)
-    factor, lower = _cholesky.cholesky_in_place(np.asfortranarray(K))
-    assert lower
-    np.testing.assert_allclose(np.tril(factor), expected, rtol=1e-12, atol=1e-13)
-    dual = ridge_dual(K.copy(), targets, 0.5)
-    ridge = 0.5 * K.diagonal().mean() * np.eye(n)
-    np.testing.assert_allclose(dual, np.linalg.solve(K + ridge, targets), rtol=1e-9, atol=1e-12)
-    K[n - 1, n - 1] = -1
-    with pytest.raises(LinAlgError, match="alpha=0 is not positive definite"):
-        ridge_dual(K, targets, 0)
-
-
-def test_nearly_singular():
-    K = np.diag([1.0, 1e-17])
-    with pytest.warns(LinAlgWarning, match="alpha=0 is nearly singular.*Set alpha to 1e-05"):
-        ridge_dual(K, np.ones(2), 0)
 
 
 @pytest.mark.parametrize("cls", ESTIMATORS)

@@ -6,71 +6,84 @@ import numpy as np
 
 from .._store.entries import Writer, digests
 from .._support.images import flipped
-from .tiles import Part, as_slice, pairs, slices_index, tiles
+from .tiles import Block, as_slice, pairs, slices_index, tiles
+
+_AS_THEY_ARE = (False,)
 
 
-def stored_gram(X, Y, *, symmetric, flip, advance, space, readouts, **options):
-    """What `_gram.gram` returns, with every pair of images computed once and kept in a `space`.
+def stored_gram(job, x, y, advance, flip):
+    """Gram matrices (readout, n, m) of images x and y, every pair computed once and kept.
 
-    With `flip`, the images of X are mirrored, but go by the names that they have unmirrored:
-    K(Fx, z) = K(Fz, x), so the names need no order.  With the readouts, those of all smaller
-    depths are kept, which the same pass computes.
+    With the readouts, those of all smaller depths are kept, which the same pass computes.
 
-    X and Y are images (n, P, Q, C) or, where the same ones come again and again, as training images
-    do in predictions by blocks, `Distinct` made of them once.
+    Parameters
+    ----------
+    job : Job
+        With a store.
+    x, y : Distinct
+        One and the same ask for symmetric matrices.
+    advance : callable
+        Told the number of pairs that have been found, or computed.
+    flip : bool
+        Whether the images of x are mirrored.  They go by the names that they have unmirrored:
+        K(Fx, z) = K(Fz, x), so the names need no order.
     """
-    x = X if isinstance(X, Distinct) else Distinct(X)
-    y = x if symmetric else Y if isinstance(Y, Distinct) else Distinct(Y)
-    x_ids, y_ids, x_places, y_places = x.ids, y.ids, x.places, y.places
-    X, Y = flipped(x.images) if flip else x.images, y.images
-    names = [readout.name for readout in readouts]
-    target = _Target(names, x, y)
-    space.read(target)
-    missing = _missing_parts(target, y_ids, symmetric)
-    n_missing = sum(part.n_pairs for part in missing)
-    n, m = len(x_places), len(y_places)
+    symmetric = x is y
+    images = flipped(x.images) if flip else x.images
+    partition = _partition(job, flip)
+    target = _Target([readout.name for readout in job.readouts], x, y)
+    partition.read(target)
+    missing = _missing_blocks(target, y.ids, symmetric)
+    n, m = len(x), len(y)
+    n_missing = sum(block.n_pairs for block in missing)
     advance((n * (n + 1) // 2 if symmetric else n * m) - n_missing)
 
-    kept = _smaller_depths(readouts)
+    kept = _smaller_depths(job.readouts)
     kept_names = [readout.name for readout in kept]
-    wanted = [kept.index(readout) for readout in readouts]
-    with Writer(space) as writer:
-        for tile in tiles(X, Y, missing, readouts=kept, wanted=target.lacks, **options):
-            advance(tile._replace(values=tile.values[wanted]).place(target.values))
+    wanted = [kept.index(readout) for readout in job.readouts]
+    options = {"flips": _AS_THEY_ARE, "wanted": target.lacks}
+    with Writer(partition) as writer:
+        for tile in tiles(replace(job, readouts=kept), images, y.images, missing, **options):
+            tile._replace(values=tile.values[wanted]).place(target.values)
+            advance(tile.n_pairs)
             complete = tile.computed is None or bool(tile.computed.all())
             if not complete:
                 tile.values[:, ~tile.computed] = np.nan
-            rows = [x_ids[i] for i in tile.rows]
-            columns = [y_ids[j] for j in tile.columns]
+            rows = [x.ids[i] for i in tile.rows]
+            columns = [y.ids[j] for j in tile.columns]
             if writer.add(kept_names, rows, columns, tile.values, complete=complete):
-                space.read(target)  # what other processes have finished meanwhile
+                partition.read(target)  # what other processes have finished meanwhile
     values = target.values
-    if len(x_ids) < n:
-        values = values[:, x_places]
-    if len(y_ids) < m:
-        values = values[:, :, y_places]
+    if len(x.ids) < n:
+        values = values[:, x.places]
+    if len(y.ids) < m:
+        values = values[:, :, y.places]
     return values
 
 
-def stored_diagonals(X, *, flip, advance, space, readouts, **options):
+def stored_diagonals(job, x, advance, flip):
     """Kernel values (readout, n) of images, mirrored if `flip`, with themselves, likewise."""
-    x = X if isinstance(X, Distinct) else Distinct(X)
-    X, ids, places = x.images, x.ids, x.places
-    names = [readout.name for readout in readouts]
-    target = _Diagonal(names, x)
-    space.read(target)
+    partition = _partition(job, flip)
+    target = _Diagonal([readout.name for readout in job.readouts], x)
+    partition.read(target)
     (missing,) = np.nonzero(~target.found)
-    advance(len(places) - len(missing))
+    advance(len(x) - len(missing))
     if len(missing):
-        kept = _smaller_depths(readouts)
-        X = X[missing]
-        values = pairs(flipped(X) if flip else X, X, advance=advance, readouts=kept, **options)
-        target.values[:, missing] = values[[kept.index(readout) for readout in readouts]]
-        with Writer(space) as writer:
-            kept_names = [readout.name for readout in kept]
-            missing_ids = [ids[i] for i in missing]
-            writer.add(kept_names, missing_ids, missing_ids, values, paired=True)
-    return target.values[:, places]
+        kept = _smaller_depths(job.readouts)
+        images = x.images[missing]
+        mirrored = flipped(images) if flip else images
+        of_kept = replace(job, readouts=kept)
+        values = pairs(of_kept, mirrored, images, flips=_AS_THEY_ARE, advance=advance)
+        target.values[:, missing] = values[[kept.index(readout) for readout in job.readouts]]
+        with Writer(partition) as writer:
+            names = [readout.name for readout in kept]
+            missing_ids = [x.ids[i] for i in missing]
+            writer.add(names, missing_ids, missing_ids, values, paired=True)
+    return target.values[:, x.places]
+
+
+def _partition(job, flip):
+    return job.store.partition(job.architecture, job.dtype, flip)
 
 
 class Distinct:
@@ -226,40 +239,40 @@ class _Diagonal:
         self.found[at[held]] = True
 
 
-def _missing_parts(target, y_ids, symmetric):
-    """Parts that hold every pair of images that was not found, once.
+def _missing_blocks(target, y_ids, symmetric):
+    """Blocks that hold every pair of images that was not found, once.
 
-    Rows that miss the same columns form one part: what is missing comes from whole Gram matrices
+    Rows that miss the same columns form one block: what is missing comes from whole Gram matrices
     of earlier calls, or from an interrupted one, so there are few patterns.
     """
     need = ~target.found
     n, m = need.shape
     if symmetric:
-        return _symmetric_parts(need, np.arange(n), np.arange(n))
-    # Images in both X and Y form a symmetric part of their own.
+        return _symmetric_blocks(need, np.arange(n), np.arange(n))
+    # Images in both X and Y form a symmetric block of their own.
     rows, columns = target.x.arrays(y_ids)
-    parts = []
+    blocks = []
     if len(rows):
-        parts = _symmetric_parts(need[np.ix_(rows, columns)], rows, columns)
+        blocks = _symmetric_blocks(need[np.ix_(rows, columns)], rows, columns)
         need[np.ix_(rows, columns)] = False
-    return parts + [Part(rows, columns) for rows, columns in _groups(need)]
+    return blocks + [Block(rows, columns) for rows, columns in _groups(need)]
 
 
-def _symmetric_parts(need, rows, columns):
-    """Parts of a symmetric pattern `need`; in rows and columns stand the same images."""
-    parts = []
+def _symmetric_blocks(need, rows, columns):
+    """Blocks of a symmetric pattern `need`; in rows and columns stand the same images."""
+    blocks = []
     for i, j in _groups(need.copy()):
-        j = j[need[i[0], j]]  # without what is a mirror image of earlier parts
+        j = j[need[i[0], j]]  # without what is a mirror image of earlier blocks
         # If one row of the group misses another one, it is in the pattern that all of them share:
         # then, by symmetry, all miss all.
         inside = np.isin(j, i)
         if inside.any():
-            parts.append(Part(rows[i], columns[i], True, (rows[i], columns[i])))
+            blocks.append(Block(rows[i], columns[i], True, (rows[i], columns[i])))
         if not inside.all():
             others = j[~inside]
-            parts.append(Part(rows[i], columns[others], False, (rows[others], columns[i])))
+            blocks.append(Block(rows[i], columns[others], False, (rows[others], columns[i])))
         need[np.ix_(i, j)] = need[np.ix_(j, i)] = False
-    return parts
+    return blocks
 
 
 def _groups(need):
@@ -267,8 +280,8 @@ def _groups(need):
     (rows,) = np.nonzero(need.any(axis=1))
     if not len(rows):
         return
-    patterns = np.packbits(need[rows], axis=1)
-    patterns = patterns.view(np.dtype((np.void, patterns.shape[1]))).ravel()
+    bits = np.packbits(need[rows], axis=1)
+    patterns = bits.view(np.dtype((np.void, bits.shape[1]))).ravel()
     _, group, inverse = np.unique(patterns, return_index=True, return_inverse=True)
     for k in np.argsort(group):
         members = rows[inverse == k]

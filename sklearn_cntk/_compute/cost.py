@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from joblib import effective_n_jobs
 
-from .tiles import pair_work
+from .._engines.plan import pair_work
 
 # Seconds that a measurement should last, to be more than noise.
 _SECONDS = 0.3

@@ -1,25 +1,44 @@
 """A validated computation: which kernels, by which engine, in which precision."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .._engines import select_engine
 from .._store.entries import KernelStore
 from .._support.checks import check_dtype, check_flag
-from .._support.images import check_same_shape, flipped
+from .._support.images import check_same_shape
 from .._support.network import Architecture, Readout
 from .._support.progress import progress_bar
 from .._support.ram import available_bytes
 from .cached import Distinct, stored_diagonals, stored_gram
-from .tiles import Part, gram, pairs, tiles
-from .value_range import check_range
+from .normalisation import Normalizer
+from .tiles import Block, mean, pairs, tiles
+from .value_range import check_range, check_rows
 
-# Float64 kernel values of a block: 256 MB, and of the blocks that are looked up in a store at once,
-# where there is room: 1 GB.
-_BLOCK_VALUES = 2**25
-_STORED_VALUES = 2**27
+if TYPE_CHECKING:
+    from .._engines.protocol import Engine
+
+_ALL = slice(None)
+
+
+class HeldValues(NamedTuple):
+    """Float64 kernel values that are held at a time, where matrices come in blocks.
+
+    Attributes
+    ----------
+    block : int
+        Of a block: 256 MB.
+    stored : int
+        Of the blocks that are looked up in a store at once, where there is room: 1 GB.
+    """
+
+    block: int = 2**25
+    stored: int = 2**27
 
 
 @dataclass(frozen=True)
@@ -29,7 +48,7 @@ class Job:
     Built by :meth:`of`, which checks every parameter before anything is computed.
     """
 
-    device: str
+    device: str | Engine
     architecture: Architecture
     readouts: list[Readout]
     dtype: str
@@ -38,6 +57,7 @@ class Job:
     n_jobs: int | None
     store: KernelStore | None
     verbose: int
+    held: HeldValues = HeldValues()
 
     @classmethod
     def of(cls, kernel, images, readouts=None):
@@ -64,206 +84,150 @@ class Job:
         return job
 
     @cached_property
-    def engine(self):
-        """What computes, see `_engines`; found where the job is, so a job may travel."""
+    def engine(self) -> Engine:
+        """What computes; found where the job is, so a job may travel."""
         return select_engine(self.device)
 
     @property
-    def label(self):
+    def label(self) -> str:
         """What a progress bar says of this job: what the engine runs on."""
-        return f"CNTK on {getattr(self.engine, 'label', 'CPU')}"
+        return f"CNTK on {self.engine.label}"
+
+    @property
+    def flips(self):
+        """The kernels whose mean is computed: of images as they are, and mirrored."""
+        return (False, True) if self.flip else (False,)
 
     def gram(self, X, Y=None, *, y_diagonals=None, advance=None):
         """Kernel values (readouts, n, m) of images X and Y, or of X with itself.
 
-        `y_diagonals` saves the pairs that `normalize` needs of Y where the caller has them;
+        `y_diagonals`, raw ones, save what `normalize` needs of Y where the caller has them;
         `advance` takes the place of a progress bar of this call's own.
         """
         symmetric = Y is None
         Y = X if symmetric else Y
         check_same_shape(X, Y)
-        n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
-        with progress_bar(
-            n_pairs * (1 + self.flip), self.verbose, self.label, advance
-        ) as advance_bar:
-            values = self._gram(X, Y, symmetric, advance_bar)
-            if self.flip:
-                # K(Fx, z) = K(x, Fz), so this one is symmetric too where X is Y.
-                values = self._gram(X, Y, symmetric, advance_bar, flip=True, average_with=values)
+        whole = Block.whole(len(X), len(Y), symmetric)
+        with self._progress(whole.n_pairs, advance) as advance_bar:
+            ((_, values),) = self._filled(X, Y, [whole], advance_bar)
         if symmetric:
-            x_diagonals = y_diagonals = np.diagonal(values, axis1=1, axis2=2).copy()
-            check_range(x_diagonals, X, self.readouts)
+            diagonals = np.diagonal(values, axis1=1, axis2=2).copy()
+            check_range(diagonals, X, self.readouts)
+            if self.normalize:
+                Normalizer(diagonals, diagonals, symmetric).divide(values, _ALL, _ALL)
         else:
             self._check_rows(values.max(axis=2), X)
-        if self.normalize:
-            if not symmetric:
-                x_diagonals = self.diagonals(X)
-                y_diagonals = self.diagonals(Y) if y_diagonals is None else y_diagonals
-            _divide(values, _root(x_diagonals), _root(y_diagonals))
-            if symmetric:  # 1, not 1 and a rounding error
-                i = np.arange(len(X))
-                values[:, i, i] = x_diagonals > 0
+            if self.normalize:
+                self._normalizer(X, Y, y_diagonals).divide(values, _ALL, _ALL)
         return values
 
     def blocks(self, X, Y, *, y_diagonals=None):
         """Yield (rows, kernel values (readout, rows, m)) of images X and Y, by blocks of X's rows.
 
         So memory does not grow with the number of images in X, while Y is prepared by the engine,
-        or sent to a cluster, once.  Blocks come when they are finished, in any order.
+        sent to a cluster, or looked up in a store, once.  Blocks come when they are finished, in
+        any order.
         """
         check_same_shape(X, Y)
-        height = max(1, _BLOCK_VALUES // (len(self.readouts) * len(Y)))
-        slices = [slice(i, min(i + height, len(X))) for i in range(0, len(X), height)]
-        n_pairs = len(X) * len(Y) * (1 + self.flip)
-        with progress_bar(n_pairs, self.verbose, self.label) as advance:
-            if self.store is not None:
-                yield from self._stored_blocks(X, Y, slices, y_diagonals, advance)
-                return
-            x_roots, y_roots = None, None
-            if self.normalize:
-                x_roots = _root(self.diagonals(X))
-                y_roots = _root(self.diagonals(Y) if y_diagonals is None else y_diagonals)
-            for rows, values in self._computed_blocks(X, Y, slices, advance):
-                self._check_rows(values.max(axis=2), X[rows])
-                if self.normalize:
-                    _divide(values, x_roots[:, rows], y_roots)
-                yield rows, values
-
-    def _computed_blocks(self, X, Y, slices, advance):
-        """Yield (rows, kernel values) of slices of X, not normalized."""
+        height = max(1, self.held.block // (len(self.readouts) * len(Y)))
+        at_once = height * self._blocks_at_once(height * len(Y))
         columns = np.arange(len(Y))
-        images, shifts = X, [0]
-        if self.flip:
-            images, shifts = np.concatenate([X, flipped(X)]), [0, len(X)]
-        parts = [
-            Part(np.arange(rows.start, rows.stop) + shift, columns)
-            for rows in slices
-            for shift in shifts
+        blocks = [
+            Block(np.arange(i, min(i + at_once, len(X))), columns)
+            for i in range(0, len(X), at_once)
         ]
-        begun = {}  # by its first row, a block and the number of its entries that are missing
-        for tile in tiles(images, Y, parts, **self._options()):
-            start = int(tile.part.rows[0]) % len(X)
-            n = len(tile.part.rows)
-            if start not in begun:
-                empty = np.zeros((len(self.readouts), n, len(Y)))
-                begun[start] = empty, empty[0].size * len(shifts)
-            values, missing = begun[start]
-            values[:, tile.i, tile.j] += tile.values / len(shifts)
-            advance(tile.values[0].size)
-            begun[start] = values, missing - tile.values[0].size
-            if begun[start][1] == 0:
-                del begun[start]
-                yield slice(start, start + n), values
-
-    def _stored_blocks(self, X, Y, slices, y_diagonals, advance):
-        """Yield (rows, kernel values) of slices of X, many of which are looked up at once.
-
-        Every look-up takes the index of the store, and the digests of the block's images.
-        """
-        if self.normalize and y_diagonals is None:
-            y_diagonals = self.diagonals(Y)
-        Y = Distinct(Y)
-        room = available_bytes()
-        most = _STORED_VALUES if room is None else min(_STORED_VALUES, room // (4 * 8))
-        height = slices[0].stop - slices[0].start
-        at_once = max(1, most // (len(self.readouts) * len(Y) * height))
-        for first in range(0, len(slices), at_once):
-            group = slices[first : first + at_once]
-            start = group[0].start
-            images = X[start : group[-1].stop]
-            values = self.gram(images, Y, y_diagonals=y_diagonals, advance=advance)
-            for rows in group:
-                yield rows, values[:, rows.start - start : rows.stop - start]
+        with self._progress(len(X) * len(Y)) as advance:
+            normalizer = self._normalizer(X, Y, y_diagonals) if self.normalize else None
+            for block, values in self._filled(X, Y, blocks, advance):
+                first, last = int(block.rows[0]), int(block.rows[-1]) + 1
+                self._check_rows(values.max(axis=2), X[first:last])
+                if normalizer is not None:
+                    normalizer.divide(values, slice(first, last), _ALL)
+                for start in range(first, last, height):
+                    rows = slice(start, min(start + height, last))
+                    yield rows, values[:, start - first : start - first + height]
 
     def triangle(self, X):
         """Yield tiles whose values add up to the upper triangle of the Gram matrices of images X.
 
         What lies below the diagonal is 0.  The store takes no part.
         """
-        rows = np.arange(len(X))
-        roots = _root(self.diagonals(X)) if self.normalize else None
+        normalizer = None
+        if self.normalize:
+            diagonals = self.raw_diagonals(X)
+            normalizer = Normalizer(diagonals, diagonals, symmetric=True)
         largest = np.zeros((len(self.readouts), len(X)))
-        n_pairs = len(X) * (len(X) + 1) // 2 * (1 + self.flip)
-        with progress_bar(n_pairs, self.verbose, self.label) as advance:
-            for flip in (False, True)[: 1 + self.flip]:
-                images = flipped(X) if flip else X
-                for tile in tiles(images, X, [Part(rows, rows, symmetric=True)], **self._options()):
-                    values = np.where(tile.computed, tile.values, 0.0)
-                    np.maximum(largest[:, tile.i], values.max(axis=2), out=largest[:, tile.i])
-                    if self.flip:
-                        values /= 2
-                    if roots is not None:
-                        _divide(values, roots[:, tile.i], roots[:, tile.j])
-                    yield tile._replace(values=values)
-                    advance(int(tile.computed.sum()))
+        block = Block.whole(len(X), len(X), symmetric=True)
+        with self._progress(block.n_pairs) as advance:
+            for tile in tiles(self, X, X, [block], flips=self.flips):
+                values = np.where(tile.computed, tile.values, 0.0)
+                np.maximum(largest[:, tile.i], values.max(axis=2), out=largest[:, tile.i])
+                if normalizer is not None:
+                    normalizer.divide(values, tile.i, tile.j)
+                yield tile._replace(values=values)
+                advance(tile.n_pairs * len(self.flips))
         self._check_rows(largest, X)
 
     def diagonals(self, X):
-        """Kernel values (readouts, n) of images with themselves, not normalized."""
-        with progress_bar(len(X) * (1 + self.flip), self.verbose, self.label) as advance:
+        """Kernel values (readouts, n) of images with themselves."""
+        values = self.raw_diagonals(X)
+        return (values > 0).astype(np.float64) if self.normalize else values
+
+    def raw_diagonals(self, X):
+        """The same before they are normalized: what `normalize` divides by."""
+        with self._progress(len(X)) as advance:
             values = self._diagonals(X, advance)
-            if self.flip:
-                values += self._diagonals(X, advance, flip=True)
-                values /= 2
         check_range(values, X, self.readouts)
         return values
 
-    def _check_rows(self, largest, X):
-        """Check the range of kernel values of which `largest` (readouts, n) holds each row's.
+    def _filled(self, X, Y, blocks, advance):
+        """Yield (block, kernel values (readout, row, column)), not normalized, when it is whole."""
+        if self.store is not None:
+            y = None if blocks[0].symmetric else Distinct(Y)
+            for block in blocks:
+                x = Distinct(X[block.rows[0] : block.rows[-1] + 1])
+                values_of = partial(stored_gram, self, x, x if y is None else y, advance)
+                yield block, mean(values_of, self.flips)
+            return
+        begun = {}  # of blocks, the values and the number of pairs that are missing
+        for tile in tiles(self, X, Y, blocks, flips=self.flips):
+            block, key = tile.block, id(tile.block)
+            if key not in begun:
+                shape = len(self.readouts), len(block.rows), len(block.columns)
+                begun[key] = [np.empty(shape), block.n_pairs]
+            values = begun[key][0]
+            tile.place(values, first_row=block.rows[0])
+            begun[key][1] -= tile.n_pairs
+            advance(tile.n_pairs * len(self.flips))
+            if begun[key][1] == 0:
+                del begun[key]
+                yield block, values
 
-        Rows of zeros may be right, where images of X meet none of their kind: their diagonal tells.
+    def _blocks_at_once(self, block_values):
+        """Blocks that are looked up in a store at once.
+
+        Every look-up takes the index of the store, and the digests of the block's images.
         """
-        check_range(np.where(np.isfinite(largest), 1.0, largest), X, self.readouts)
-        (vanishing,) = np.nonzero((largest < np.finfo(np.float64).tiny).any(axis=0))
-        visible = X[vanishing].any(axis=(1, 2, 3))
-        if visible.any():
-            one = X[vanishing[visible][:1]]
-            check_range(self._diagonals(one, lambda pairs: None), one, self.readouts)
-
-    def _gram(self, X, Y, symmetric, advance, flip=False, average_with=None):
-        """Kernel values of X, mirrored if `flip`, and Y; `average_with` is overwritten."""
-        options = {"symmetric": symmetric, "advance": advance, **self._options()}
         if self.store is None:
-            return gram(flipped(X) if flip else X, Y, average_with=average_with, **options)
-        values = stored_gram(X, Y, flip=flip, space=self._space(flip), **options)
-        if average_with is None:
-            return values
-        average_with += values
-        average_with /= 2
-        return average_with
+            return 1
+        room = available_bytes()
+        most = self.held.stored if room is None else min(self.held.stored, room // (4 * 8))
+        return max(1, most // (len(self.readouts) * block_values))
 
-    def _diagonals(self, X, advance, flip=False):
-        """Kernel values of images X, mirrored if `flip`, with themselves."""
-        options = {"advance": advance, **self._options()}
+    def _diagonals(self, X, advance):
         if self.store is None:
-            return pairs(flipped(X) if flip else X, X, **options)
-        return stored_diagonals(X, flip=flip, space=self._space(flip), **options)
+            return pairs(self, X, X, flips=self.flips, advance=advance)
+        return mean(partial(stored_diagonals, self, Distinct(X), advance), self.flips)
 
-    def _space(self, flip):
-        return self.store.space(self.architecture, self.dtype, flip)
+    def _normalizer(self, X, Y, y_diagonals):
+        return Normalizer(
+            self.raw_diagonals(X), self.raw_diagonals(Y) if y_diagonals is None else y_diagonals
+        )
 
-    def _options(self):
-        return {
-            "engine": self.engine,
-            "device": self.device,
-            "architecture": self.architecture,
-            "readouts": self.readouts,
-            "dtype": self.dtype,
-            "n_jobs": self.n_jobs,
-        }
+    def _check_rows(self, largest, X):
+        check_rows(
+            largest, X, self.readouts, lambda images: self._diagonals(images, lambda pairs: None)
+        )
 
-
-def _divide(values, x_roots, y_roots):
-    """Divide kernel values (readouts, n, m) by x_roots (readouts, n) times y_roots (readouts, m).
-
-    By the products, which are symmetric to the last bit, of some rows at a time.
-    """
-    block = max(1, 2**20 // max(1, values.shape[2]))
-    for start in range(0, values.shape[1], block):
-        rows = slice(start, start + block)
-        values[:, rows] /= x_roots[:, rows, None] * y_roots[:, None]
-
-
-def _root(diagonals):
-    """Square roots, and 1 for all-zero images, whose kernel values are 0."""
-    return np.sqrt(np.where(diagonals > 0, diagonals, 1.0))
+    def _progress(self, n_pairs, advance=None):
+        return progress_bar(n_pairs * len(self.flips), self.verbose, self.label, advance)

@@ -55,7 +55,7 @@ def run(function, shared, arguments, n_jobs):
         import ray
 
         objects = {key: _RayObject(ray.put(item)) for key, item in objects.items()}
-    shared = tuple(objects[id(item)] for item in shared)
+    sent = tuple(objects[id(item)] for item in shared)
     streams = backend.supports_return_generator or name == "SequentialBackend"
     return_as = "generator_unordered" if streams else "list"
     with context:
@@ -67,7 +67,7 @@ def run(function, shared, arguments, n_jobs):
         nonlocal begun
         for args in arguments:
             begun += 1
-            yield delayed(_call)(function, *shared, args=args)
+            yield delayed(_call)(function, *sent, args=args)
 
     for result in parallel(calls()) if streams else _waves(parallel, calls(), n_jobs):
         ended += 1
@@ -85,7 +85,7 @@ def _on_workers(backend, shared):
     The user's options are kept, such as the resources that a call needs.
     """
 
-    class DaskDistributedBackend(type(backend)):
+    class DaskDistributedBackend(type(backend)):  # type: ignore[misc]
         def effective_n_jobs(self, n_jobs):
             # joblib computes in this process what has one job only, be the worker a GPU's.
             return max(2, super().effective_n_jobs(n_jobs))
@@ -114,8 +114,8 @@ def runs_here():
 
 def _call(function, *shared, args):
     travelled = (_DaskObject, _RayObject)
-    shared = (item.get() if isinstance(item, travelled) else item for item in shared)
-    return function(*shared, *args)
+    here = (item.get() if isinstance(item, travelled) else item for item in shared)
+    return function(*here, *args)
 
 
 class _DaskObject:

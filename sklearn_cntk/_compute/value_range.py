@@ -1,4 +1,4 @@
-"""Kernel values beyond the range of float64: nobody should compute with them unawares."""
+"""Checks that kernel values stayed in the range of float64."""
 
 import warnings
 
@@ -46,3 +46,17 @@ def _where(bad, images, readouts):
     )
     largest = np.abs(images[bad.any(axis=0)].astype(np.float64)).max()
     return f"at depth={depth} with pixels of up to {largest:.1e}"
+
+
+def check_rows(largest, images, readouts, diagonals_of):
+    """Look at kernel values of which `largest` (readouts, n) holds each row's, likewise.
+
+    Rows of zeros may be right, where images meet none of their kind: their diagonal tells, which
+    ``diagonals_of(images)`` computes.
+    """
+    check_range(np.where(np.isfinite(largest), 1.0, largest), images, readouts)
+    (vanishing,) = np.nonzero((largest < np.finfo(np.float64).tiny).any(axis=0))
+    visible = images[vanishing].any(axis=(1, 2, 3))
+    if visible.any():
+        one = images[vanishing[visible][:1]]
+        check_range(diagonals_of(one), one, readouts)

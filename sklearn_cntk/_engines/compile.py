@@ -1,4 +1,4 @@
-"""How the engine compiles: on first use, kept on disk where possible."""
+"""Compilation by Numba: on first use, kept on disk where possible."""
 
 import numba
 

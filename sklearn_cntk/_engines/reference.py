@@ -9,32 +9,16 @@ Infinitely Wide Neural Net", NeurIPS 2019.
 import numpy as np
 
 from .._support.network import lap_weights
-
-
-def gram(X, Y, architecture, readouts, *, dtype="float64", triu=None):
-    """Kernel values of all pairs; see ``_engines``.  Float64 whatever `dtype` says."""
-    values = np.zeros((len(readouts), len(X), len(Y)))
-    for a, x in enumerate(X):
-        for b, y in enumerate(Y):
-            if triu is None or b - a >= triu:
-                values[:, a, b] = kernel_values(x, y, architecture, readouts)
-    return values
-
-
-def pairs(X, Y, architecture, readouts, *, dtype="float64"):
-    """Kernel values of the pairs (X[i], Y[i]); see ``_engines``.  Float64 as in `gram`."""
-    columns = [kernel_values(x, y, architecture, readouts) for x, y in zip(X, Y, strict=True)]
-    return np.reshape(columns, (len(X), len(readouts))).T
+from .host import HostEngine
 
 
 def kernel_values(x, y, architecture, readouts):
     """Kernel values (len(readouts),) of two images (P, Q, C)."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     q, radius = architecture.filter_size, architecture.radius
-    if all(not readout.gap and readout.lap == 0 for readout in readouts):
-        outer, covariance = np.multiply, np.sum(x * y, axis=-1)
-    else:
-        outer, covariance = np.multiply.outer, np.tensordot(x, y, axes=(-1, -1))
+    only_traces = all(not readout.gap and readout.lap == 0 for readout in readouts)
+    outer = np.multiply if only_traces else np.multiply.outer
+    covariance = np.sum(x * y, axis=-1) if only_traces else np.tensordot(x, y, axes=(-1, -1))
 
     values = {}
     scales = zip(_scales(x, q, radius), _scales(y, q, radius), strict=False)
@@ -110,3 +94,21 @@ def _set_diagonal(tensor, values):
     else:
         i, j = np.indices(tensor.shape[:2])
         tensor[i, j, i, j] = values[i, j, i, j]
+
+
+class ReferenceEngine(HostEngine):
+    """See ``protocol.Engine``.  In float64 whatever `dtype` says."""
+
+    def gram(self, X, Y, architecture, readouts, *, dtype="float64", triu=None):
+        """Kernel values of all pairs, one after the other."""
+        values = np.zeros((len(readouts), len(X), len(Y)))
+        for a, x in enumerate(X):
+            for b, y in enumerate(Y):
+                if triu is None or b - a >= triu:
+                    values[:, a, b] = kernel_values(x, y, architecture, readouts)
+        return values
+
+    def pairs(self, X, Y, architecture, readouts, *, dtype="float64"):
+        """Kernel values of the pairs (X[i], Y[i])."""
+        columns = [kernel_values(x, y, architecture, readouts) for x, y in zip(X, Y, strict=True)]
+        return np.reshape(columns, (len(X), len(readouts))).T

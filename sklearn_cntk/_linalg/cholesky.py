@@ -13,13 +13,15 @@ _LARGE = 8192
 _PANEL = 2048
 
 
-def cholesky_in_place(A):
+def cholesky_in_place(A, *, large=_LARGE, panel_columns=_PANEL):
     """Replace a matrix by its lower Cholesky factor; what is above the diagonal is anything.
 
     Parameters
     ----------
     A : ndarray of float64, shape (n, n), in Fortran order
         Symmetric; only the lower triangle is read.
+    large, panel_columns : int
+        Rows from which on panels are used, and their columns.
 
     Returns
     -------
@@ -32,10 +34,10 @@ def cholesky_in_place(A):
         If the matrix is not positive definite.
     """
     n = len(A)
-    if n < _LARGE:
+    if n < large:
         return cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
-    for start in range(0, n, _PANEL):
-        stop = min(start + _PANEL, n)
+    for start in range(0, n, panel_columns):
+        stop = min(start + panel_columns, n)
         try:
             corner, _ = cho_factor(A[start:stop, start:stop], lower=True, check_finite=False)
         except LinAlgError as error:
@@ -46,7 +48,7 @@ def cholesky_in_place(A):
         # L₂₁ = A₂₁ L₁₁⁻ᵀ, then A₂₂ −= L₂₁ L₂₁ᵀ, panel by panel of its lower triangle.
         panel = dtrsm(1.0, corner, A[stop:, start:stop], side=1, lower=1, trans_a=1)
         A[stop:, start:stop] = panel
-        for later in range(stop, n, _PANEL):
+        for later in range(stop, n, panel_columns):
             rows = panel[later - stop :]
-            A[later:, later : later + _PANEL] -= rows @ rows[:_PANEL].T
+            A[later:, later : later + panel_columns] -= rows @ rows[:panel_columns].T
     return A, True

@@ -32,7 +32,7 @@ def roomy_device(device, n, verbose=0):
     verbose : int
         Whether to say why the host solves although the kernel runs on GPUs.
     """
-    devices = getattr(select_engine(device), "devices", ())
+    devices = select_engine(device).devices
     if not devices:
         return None
     try:
@@ -54,14 +54,13 @@ def roomy_device(device, n, verbose=0):
     return None
 
 
-def needed_bytes(n):
+def needed_bytes(n, panel=PANEL):
     """Memory for a system of n rows: its panels, and the largest of them for products."""
-    return 8 * (sum((n - start) * min(PANEL, n - start) for start in range(0, n, PANEL))) + (
-        2 * 8 * n * min(PANEL, n)
-    )
+    panels = sum((n - start) * min(panel, n - start) for start in range(0, n, panel))
+    return 8 * (panels + 2 * n * min(panel, n))
 
 
-def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None):
+def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None, *, panel=PANEL):
     """Dual coefficients as `ridge_dual` has them, by a GPU that holds the Gram matrix.
 
     Parameters
@@ -73,6 +72,8 @@ def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None
     images : ndarray (n, P, Q, C)
     targets, alpha, sample_weight
         As of `ridge_dual`.
+    panel : int
+        Columns of the matrix's panels.
 
     Returns
     -------
@@ -92,20 +93,20 @@ def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None
     """
     if job.store is not None:
         (K,) = job.gram(images)
-        return solve_on_device(device, K, targets, alpha, sample_weight)
+        return solve_on_device(device, K, targets, alpha, sample_weight, panel=panel)
     with _explained_memory(device, len(images)):
-        matrix = DeviceMatrix(device, len(images))
+        matrix = DeviceMatrix(device, len(images), panel)
         for tile in job.triangle(images):
             matrix.add(tile.i, tile.j, tile.values[0])
         return _solve(matrix, targets, alpha, sample_weight)
 
 
-def solve_on_device(device, K, targets, alpha, sample_weight=None):
+def solve_on_device(device, K, targets, alpha, sample_weight=None, *, panel=PANEL):
     """`ridge_dual` by a GPU, for a matrix that is on the host already; not overwritten."""
     with _explained_memory(device, len(K)):
-        matrix = DeviceMatrix(device, len(K))
-        for start in range(0, len(K), PANEL):
-            rows, columns = slice(0, start + PANEL), slice(start, start + PANEL)
+        matrix = DeviceMatrix(device, len(K), panel)
+        for start in range(0, len(K), panel):
+            rows, columns = slice(0, start + panel), slice(start, start + panel)
             matrix.add(rows, columns, np.triu(K[rows, columns], -start))
         return _solve(matrix, targets, alpha, sample_weight)
 
@@ -147,7 +148,7 @@ def _solve(matrix, targets, alpha, sample_weight):
 class DeviceMatrix:
     """A symmetric matrix (n, n) in the memory of a GPU, float64, 0 to begin with.
 
-    Panel k holds the columns from ``k * PANEL`` on, of the rows from there on: (rows, columns) in C
+    Panel k holds the columns from ``k * panel`` on, of the rows from there on: (rows, columns) in C
     order, so that any of its rows are contiguous.  Its upper corner is above the diagonal: 0, and
     anything once the matrix is factored.
 
@@ -155,15 +156,17 @@ class DeviceMatrix:
     ----------
     device : devices.CupyDevice
     n : int
+    panel : int
+        Columns of a panel.
     """
 
-    def __init__(self, device, n):
+    def __init__(self, device, n, panel=PANEL):
         self.device = device
         self.n = n
         with device:
             self.panels = [
-                (start, device.zeros((n - start, min(PANEL, n - start))))
-                for start in range(0, n, PANEL)
+                (start, device.zeros((n - start, min(panel, n - start))))
+                for start in range(0, n, panel)
             ]
 
     def add(self, rows, columns, values):

@@ -56,8 +56,6 @@ def ridge_nystroem(
         If the normal equations are not positive definite: `alpha` is too small.
     """
     diagonal = job.diagonals(images)[0]
-    if job.normalize:
-        diagonal = (diagonal > 0).astype(np.float64)
     mean = np.average(diagonal, weights=sample_weight)
     # Features Φ = K(X, Z) L⁻ᵀ with L Lᵀ = K(Z, Z): ridge regression on them is what is asked for.
     choose = _pivots if landmarks == "pivoted" else _uniform

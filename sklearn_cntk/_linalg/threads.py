@@ -1,4 +1,4 @@
-"""Threads of the linear algebra library."""
+"""How many threads the linear algebra library takes."""
 
 import os
 import threading

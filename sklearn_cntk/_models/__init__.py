@@ -1,1 +1,1 @@
-"""What the estimators are made of."""
+"""What the estimators are made of: targets, training rows, solvers, posterior, search scores."""

@@ -1,4 +1,4 @@
-"""Estimators whose X are images."""
+"""The base class of estimators whose X are images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links from the diagrams that notebooks show of estimators to pages of the documentation."""
+"""Links from estimators' diagrams in notebooks to pages of the documentation."""
 
 import sys
 from functools import lru_cache

@@ -80,17 +80,17 @@ class KernelRegression(RegressionParameters, ImageEstimator):
             sample_weight = None if sample_weight is None else sample_weight[rows]
         if sample_weight is not None and not sample_weight.any():
             raise ValueError("sample_weight is 0 for every training row: give one a weight.")
-        solver = Solver.of(self, len(images))
+        solver, job = Solver.of(self, len(images)), self._kernel()._job(images)
         if solver.name == "nystroem":
-            kept, dual = solver.on_landmarks(images, targets, sample_weight)
+            kept, dual = solver.on_landmarks(job, images, targets, sample_weight)
             return self._keep(images[kept], dual)
         if solver.name == "cg":
-            dual, n_iter = solver.iterate(images, targets, sample_weight)
+            dual, n_iter = solver.iterate(job, images, targets, sample_weight)
             return self._keep(images, dual, targets, sample_weight, n_iter)
         if solver.device is not None:
-            dual = solver.dual_on_device(images, targets, sample_weight)
+            dual = solver.dual_on_device(job, images, targets, sample_weight)
             return self._keep(images, dual, targets, sample_weight)
-        return self._solve(images, solver.gram(images), targets, sample_weight)
+        return self._solve(images, solver.gram(job, images), targets, sample_weight)
 
     def _solve(self, images, K, targets, sample_weight=None):
         """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
@@ -115,7 +115,7 @@ class KernelRegression(RegressionParameters, ImageEstimator):
         self.X_fit_ = images.copy()
         self.kernel_ = self._kernel()
         normalize = self.kernel_.normalize
-        self._fit_diagonals = self.kernel_._job(images).diagonals(images) if normalize else None
+        self._fit_diagonals = self.kernel_._job(images).raw_diagonals(images) if normalize else None
         return self
 
     def _predict_targets(self, X):

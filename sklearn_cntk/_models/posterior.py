@@ -117,8 +117,6 @@ class Posterior(_Mixin):
         flow = GradientFlow(grams[0], self._fit_alpha, self._fit_weight)
         del grams
         variance = job.diagonals(images)[-1]
-        if kernel.normalize:
-            variance = (variance > 0).astype(np.float64)
         for part, values in job.blocks(images, rows):
             cross, prior_cross = values[0], values[-1]
             # A(x)ᵀ for all x: what dual coefficients do to targets, the other way round.

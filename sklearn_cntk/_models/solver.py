@@ -2,20 +2,20 @@
 
 import warnings
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from .._compute.cost import estimate
-from .._compute.tiles import pair_work
+from .._compute.zarr_gram import fill_array
+from .._engines.plan import pair_work
 from .._linalg.conjugate_gradients import ridge_cg
 from .._linalg.gpu_ridge import ridge_dual_on_device, roomy_device
 from .._linalg.gram_operators import ArrayGram, ZarrGram
 from .._linalg.nystroem import LANDMARKS, ridge_nystroem
-from .._support.checks import check_integer
+from .._store.zarr_arrays import absolute_store
+from .._support.checks import check_choice, check_integer, is_number
 from .._support.ram import available_bytes
-from ..zarr_grams import gram_to_zarr
 
 SOLVERS = ("auto", "cholesky", "cg", "nystroem")
 
@@ -28,7 +28,6 @@ class Solver:
     """A solver with its parameters, checked, for n training images."""
 
     name: str
-    kernel: object
     alpha: float
     n_components: int | None
     landmarks: str
@@ -42,17 +41,12 @@ class Solver:
     @classmethod
     def of(cls, estimator, n):
         """The solver that an estimator's parameters ask for."""
-        name = estimator.solver
-        if name not in SOLVERS:
-            raise ValueError(f"solver={name!r} is unknown: use one of {SOLVERS}.")
+        name = check_choice("solver", estimator.solver, SOLVERS)
         tol = estimator.tol
-        if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < 1:
+        if not is_number(tol) or not 0 < tol < 1:
             raise ValueError(f"tol={tol!r} must be a number between 0 and 1, such as 1e-6.")
         max_iter = check_integer("max_iter", estimator.max_iter, 1, "use 1 or more")
-        if estimator.landmarks not in LANDMARKS:
-            raise ValueError(
-                f"landmarks={estimator.landmarks!r} is unknown: use one of {LANDMARKS}."
-            )
+        check_choice("landmarks", estimator.landmarks, LANDMARKS)
         n_components = estimator.n_components
         if name == "nystroem":
             if n_components is None:
@@ -94,7 +88,6 @@ class Solver:
             name = _choose(n, estimator.gram_store, estimator.training_time, estimator.verbose)
         return cls(
             name=name,
-            kernel=estimator._kernel(),
             alpha=estimator.alpha,
             n_components=n_components,
             landmarks=estimator.landmarks,
@@ -106,28 +99,30 @@ class Solver:
             device=device,
         )
 
-    def dual_on_device(self, images, targets, sample_weight):
+    def dual_on_device(self, job, images, targets, sample_weight):
         """Dual coefficients, exactly, by the GPU that has room for the Gram matrix."""
-        job = self._job(images)
+        self._announce(job, len(images))
         return ridge_dual_on_device(self.device, job, images, targets, self.alpha, sample_weight)
 
-    def gram(self, images):
+    def gram(self, job, images):
         """The Gram matrix in memory, float64."""
-        job = self._job(images)
+        self._announce(job, len(images))
         if self.gram_store is None:
             (K,) = job.gram(images)
             return K
-        array = gram_to_zarr(self.kernel, images, store=self.gram_store)
+        array = fill_array(job, images, None, absolute_store(self.gram_store))
         return np.asarray(array[:], dtype=np.float64)
 
-    def iterate(self, images, targets, sample_weight):
+    def iterate(self, job, images, targets, sample_weight):
         """Dual coefficients and number of iterations of conjugate gradients."""
+        gram: ArrayGram | ZarrGram
         if self.gram_store is None:
-            gram = ArrayGram(self.gram(images))
+            gram = ArrayGram(self.gram(job, images))
         else:
-            self._job(images)  # announces
-            gram_to_zarr(self.kernel, images, store=self.gram_store)
-            gram = ZarrGram(self.gram_store, self.kernel.n_jobs)
+            self._announce(job, len(images))
+            store = absolute_store(self.gram_store)
+            fill_array(job, images, None, store)
+            gram = ZarrGram(store, job.n_jobs)
         return ridge_cg(
             gram,
             targets,
@@ -139,10 +134,11 @@ class Solver:
             verbose=self.verbose,
         )
 
-    def on_landmarks(self, images, targets, sample_weight):
+    def on_landmarks(self, job, images, targets, sample_weight):
         """Rows of the landmarks and their dual coefficients."""
+        self._announce(job, len(images), self.n_components)
         return ridge_nystroem(
-            self._job(images, self.n_components),
+            job,
             images,
             targets,
             self.alpha,
@@ -152,13 +148,11 @@ class Solver:
             check_random_state(self.random_state),
         )
 
-    def _job(self, images, n_columns=None):
-        """The kernel's job; a long one is announced."""
-        job = self.kernel._job(images)
-        pairs = len(images) * (len(images) / 2 if n_columns is None else n_columns)
+    def _announce(self, job, n, n_columns=None):
+        """Say of a long computation how long it will take."""
+        pairs = n * (n / 2 if n_columns is None else n_columns)
         if self.verbose and pairs * pair_work(job.architecture, job.readouts) > _LONG_WORK:
-            print(f"Gram matrix: {estimate(job, len(images), n_columns)}")
-        return job
+            print(f"Gram matrix: {estimate(job, n, n_columns)}")
 
 
 def _needs_host(estimator):

@@ -1,4 +1,4 @@
-"""What tells regression from classification: targets from y, and predictions from targets.
+"""Regression and classification: targets from y, and predictions from targets.
 
 The classes are mixed into estimators that offer ``_predict_targets(X)``.
 """

@@ -1,4 +1,4 @@
-"""Versions, processor and GPUs: what a result or a bug report needs beside it."""
+"""Versions, processor and GPUs: what results and bug reports have to state."""
 
 import os
 import platform

@@ -1,11 +1,11 @@
-"""Versions, devices, every engine against reference values, and speed: ``python -m sklearn_cntk``.
+"""What ``python -m sklearn_cntk`` prints, and its comparison of engines with reference values.
 
 The values come from an independent system, see `reference_values`.
 """
 
 import argparse
 import time
-from importlib import import_module
+from functools import partial
 
 import numpy as np
 from joblib import cpu_count
@@ -44,18 +44,40 @@ def largest_error(engine, dtype):
     return float(np.max(np.abs(values / expected - 1)))
 
 
-def check_engines(devices):
-    """Yield (name, dtype, error, whether it is small enough) of each engine.
+def load_reference():
+    """The reference engine."""
+    from .._engines.reference import ReferenceEngine
+
+    return ReferenceEngine()
+
+
+def load_cpu():
+    """The CPU engine, whose compiler is slow to import."""
+    from .._engines.cpu.engine import CpuEngine
+
+    return CpuEngine()
+
+
+def load_cuda(device):
+    """The CUDA engine on one device."""
+    from .._engines.cuda.engine import CudaEngine
+
+    return CudaEngine([device])
+
+
+#: Name, dtypes and loader of the engines that every machine has.
+HOST_ENGINES = (
+    ("reference", ("float64",), load_reference),
+    ("cpu", ("float32", "float64"), load_cpu),
+)
+
+
+def check_engines(engines):
+    """Yield (name, dtype, error, whether it is small enough) of engines (name, dtypes, loader).
 
     The error is a number, or what the engine raised.
     """
-    loaders = [
-        ("reference", ("float64",), _load("reference")),
-        ("cpu", ("float32", "float64"), _load("cpu.engine")),
-    ]
-    for device in devices:
-        loaders.append((device.label, ("float32", "float64"), _load("cuda.engine", device)))
-    for name, dtypes, load in loaders:
+    for name, dtypes, load in engines:
         for dtype in dtypes:
             try:
                 error = largest_error(load(), dtype)
@@ -63,16 +85,6 @@ def check_engines(devices):
                 yield name, dtype, f"{type(failure).__name__}: {failure}", False
             else:
                 yield name, dtype, error, error <= _TOLERANCES[dtype]
-
-
-def _load(name, *devices):
-    """Function that returns an engine."""
-
-    def load():
-        module = import_module(f"sklearn_cntk._engines.{name}")
-        return module.Engine(list(devices)) if devices else module
-
-    return load
 
 
 def throughput(device):
@@ -83,8 +95,11 @@ def throughput(device):
         yield shape, gap, measure_rate(job)
 
 
-def main(arguments=None):
-    """Print the report; return 1 if an engine is wrong, else 0."""
+def main(arguments=None, *, engines=HOST_ENGINES, gpus=machine.gpus):
+    """Print the report; return 1 if an engine is wrong, else 0.
+
+    `engines` are those of the host; ``gpus()`` returns devices, and why there are none.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m sklearn_cntk",
         description="Versions, devices, a self-test and speed: what a bug report needs.",
@@ -94,7 +109,7 @@ def main(arguments=None):
     start = time.perf_counter()
 
     _print_table("Versions", machine.versions())
-    devices, reason = machine.gpus()
+    devices, reason = gpus()
     facts = machine.cpu_facts()
     facts["GPUs"] = ", ".join(device.label for device in devices) or f"none: {reason}"
     _print_table("Devices", facts)
@@ -105,7 +120,8 @@ def main(arguments=None):
         "(neural-tangents 0.6.5)"
     )
     passed = True
-    for name, dtype, error, right in check_engines(devices):
+    on_gpus = ((d.label, ("float32", "float64"), partial(load_cuda, d)) for d in devices)
+    for name, dtype, error, right in check_engines([*engines, *on_gpus]):
         passed &= right
         what = error if isinstance(error, str) else f"{error:.1e} relative error"
         print(f"  {name:12} {dtype}  {what}  {'ok' if right else 'FAILED'}", flush=True)

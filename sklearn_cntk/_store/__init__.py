@@ -1,1 +1,1 @@
-"""Kernel entries and Gram matrices on disk; nothing of kernels."""
+"""Kernel entries and Gram matrices on disk; it knows nothing of how they are computed."""

@@ -13,12 +13,12 @@ import uuid
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from numbers import Real
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._support.checks import is_number
 from .records import DamagedFileError, read_records, write_record
 
 #: Counts changes of the algorithm that change values, or of the layout.
@@ -29,11 +29,9 @@ SUFFIX = ".blocks"
 # A writer keeps entries in memory for at most this share of the time that it has run, so that a
 # killed run loses no more, and a long one makes few files; or until they fill that many bytes.
 _LARGEST_LOSS = 0.02
-_SHORTEST_WAIT = 0.5
 _BUFFER_BYTES = 2**26
 
-# Where a space has more small files than this, they are joined.
-_MANY_FILES = 256
+# Files that are joined where there are many.
 _SMALL_FILE = 2**20
 
 _HASHED_BYTES = 2**20  # converted to float64 at a time
@@ -64,7 +62,7 @@ def digests(images):
     return result
 
 
-class Space:
+class Partition:
     """The part of a store whose images and architecture may meet.
 
     Parameters
@@ -73,11 +71,17 @@ class Space:
         Created when something is written.
     max_bytes : int
         Limit of the folder above it, the whole store.
+    many_files : int
+        More small files than these are joined.
+    shortest_wait : float
+        Seconds for which a writer may keep entries in memory, however short its run has been.
     """
 
-    def __init__(self, folder, max_bytes):
+    def __init__(self, folder, max_bytes, *, many_files=256, shortest_wait=0.5):
         self.folder = folder
         self.max_bytes = max_bytes
+        self.many_files = many_files
+        self.shortest_wait = shortest_wait
         self._seen = set()
 
     def new_files(self):
@@ -170,7 +174,7 @@ class Space:
             for path, status in _files(self.folder.parent)
             if path.parent == self.folder and path.suffix == SUFFIX and status.st_size < _SMALL_FILE
         ]
-        if len(small) <= _MANY_FILES:
+        if len(small) <= self.many_files:
             return
         taken = []
 
@@ -191,8 +195,8 @@ class Space:
 class Writer:
     """Collects blocks of entries and writes them now and then, and on leaving a ``with``."""
 
-    def __init__(self, space):
-        self.space = space
+    def __init__(self, partition):
+        self.partition = partition
         self._records = []
         self._bytes = 0
         self._start = self._flushed = time.monotonic()
@@ -205,10 +209,10 @@ class Writer:
         self.flush()
         if self._wrote:
             try:
-                self.space.tidy()
+                self.partition.tidy()
             except OSError as error:
                 warnings.warn(
-                    f"memory={str(self.space.folder.parent)!r} could not be tidied ({error}): "
+                    f"memory={str(self.partition.folder.parent)!r} could not be tidied ({error}): "
                     "nothing is lost, but it may take more files or bytes than it should.",
                     RuntimeWarning,
                     stacklevel=2,
@@ -222,7 +226,7 @@ class Writer:
         self._records.append(((names, rows, columns, values), options))
         self._bytes += values.nbytes
         now = time.monotonic()
-        wait = max(_SHORTEST_WAIT, _LARGEST_LOSS * (now - self._start))
+        wait = max(self.partition.shortest_wait, _LARGEST_LOSS * (now - self._start))
         if now - self._flushed < wait and self._bytes < _BUFFER_BYTES:
             return False
         self.flush()
@@ -234,12 +238,12 @@ class Writer:
         self._flushed = time.monotonic()
         if records and not self._failed:
             try:
-                self.space.write(records)
+                self.partition.write(records)
                 self._wrote = True
             except OSError as error:  # say, a full disk: the result itself needs no store
                 self._failed = True
                 warnings.warn(
-                    f"memory={str(self.space.folder.parent)!r} could not be written ({error}): "
+                    f"memory={str(self.partition.folder.parent)!r} could not be written ({error}): "
                     "kernel entries of this call are not kept from here on.",
                     RuntimeWarning,
                     stacklevel=2,
@@ -264,14 +268,14 @@ def _files(folder):
 def _all_files(folder):
     """Paths of everything in a store's folder that is the store's."""
     paths = []
-    for space in _spaces(folder):
+    for partition in _partitions(folder):
         with suppress(FileNotFoundError):  # removed by another process
-            paths += list(space.iterdir())
+            paths += list(partition.iterdir())
     return [path for path in paths if path.suffix in (SUFFIX, ".tmp", ".damaged")]
 
 
-def _spaces(folder):
-    """Folders of the spaces of a store, of any version."""
+def _partitions(folder):
+    """Folders of the partitions of a store, of any version."""
     return [path for path in Path(folder).glob("v[0-9]*-q[0-9]*-float*") if path.is_dir()]
 
 
@@ -360,7 +364,7 @@ class KernelStore:
         folder = _folder(store.folder)
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(f"memory={str(folder)!r} is a file: name a folder.")
-        if isinstance(store.max_bytes, bool) or not isinstance(store.max_bytes, Real):
+        if not is_number(store.max_bytes):
             raise TypeError(
                 f"max_bytes={store.max_bytes!r} is no number: use a positive number of bytes."
             )
@@ -369,11 +373,24 @@ class KernelStore:
         # A job may go on in another working directory.
         return replace(store, folder=folder.absolute())
 
-    def space(self, architecture: Any, dtype: str, flip: bool) -> Space:
-        """The Space of images and kernels that may meet."""
-        shape = "x".join(map(str, architecture.image_shape))
-        name = f"v{VERSION}-{shape}-q{architecture.filter_size}-{dtype}" + "-flip" * flip
-        return Space(Path(self.folder) / name, self.max_bytes)
+    def partition(self, architecture: Any, dtype: str, flip: bool) -> Partition:
+        """The part of the store whose images and kernels may meet, for the package itself.
+
+        Parameters
+        ----------
+        architecture : Architecture
+            Of the network.
+        dtype : {"float32", "float64"}
+            Precision of the recursion.
+        flip : bool
+            Whether images are met by mirrored ones.
+
+        Returns
+        -------
+        Partition
+        """
+        name = f"v{VERSION}-{architecture.name}-{dtype}" + "-flip" * flip
+        return Partition(Path(self.folder) / name, self.max_bytes)
 
 
 Memory: TypeAlias = str | os.PathLike[str] | KernelStore | None
@@ -406,9 +423,9 @@ def clear_memory(folder: str | os.PathLike[str] | KernelStore) -> int:
             size = file.stat().st_size
             file.unlink()
             freed += size
-    for space in _spaces(path):
+    for partition in _partitions(path):
         with suppress(OSError):  # other files are in it, or another process was first
-            space.rmdir()
+            partition.rmdir()
     return freed
 
 

@@ -3,7 +3,7 @@
 Layout, version 1::
 
     folder/
-      v1-32x32x3-q3-float32/         a space: image shape, filter size, precision
+      v1-32x32x3-q3-float32/         a partition: image shape, filter size, precision
       v1-32x32x3-q3-float32-flip/    the same for kernels of mirrored images with images
         0f3a….blocks                 records, one after another
 

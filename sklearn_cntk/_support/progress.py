@@ -1,4 +1,4 @@
-"""Progress bars: of kernel values here, and the class that all others use."""
+"""Progress bars: that of kernel values, and the class of all others."""
 
 from contextlib import contextmanager
 from importlib.util import find_spec

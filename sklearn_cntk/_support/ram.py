@@ -1,4 +1,4 @@
-"""How much memory there is, before work starts that would not fit."""
+"""How much memory is free, and the error before work that would not fit."""
 
 import os
 from pathlib import Path, PurePosixPath

@@ -1,4 +1,4 @@
-"""Gradients of a network's output by its weights, image by image, and their inner products.
+"""Gradients of a network's output with respect to its weights, and their inner products.
 
 A layer's gradient for one image is Σ_p g_p ⊗ z_p over the pixels p, with g the derivative by the
 layer's pre-activations and z the patch that its filters saw.  So a single backward pass over a
@@ -112,7 +112,7 @@ def gradients(network, images):
             wanted = [layers[layer][2] for layer in convolutions]
             values = torch.autograd.grad(outputs.sum(), wanted)
             derivatives = dict(zip(convolutions, values, strict=True))
-    result = []
+    result: list[ConvolutionGradients | DenseGradients] = []
     for layer in trained:
         factor, inputs, _ = layers[layer]
         if layer in derivatives:
@@ -127,7 +127,7 @@ def gradients(network, images):
 def is_pixelwise(network, pixels):
     """Whether any layer's inner products are taken pixel by pixel."""
     return any(
-        pixelwise_is_cheaper(pixels, *weights.shape[:2], network.radius)
+        pixelwise_is_cheaper(pixels, weights.shape[0], weights.shape[1], network.radius)
         for weights in network.filters
         if weights.requires_grad
     )

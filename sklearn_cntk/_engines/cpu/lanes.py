@@ -52,22 +52,22 @@ class Lanes(types.Type):
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, _vector(fe_type))
+        super().__init__(dmm, fe_type, vector_of(fe_type))
 
 
 def _scalar(lanes):
     return ir.FloatType() if lanes.dtype.bitwidth == 32 else ir.DoubleType()
 
 
-def _vector(lanes):
+def vector_of(lanes):
     return ir.VectorType(_scalar(lanes), lanes.count)
 
 
-def _constant(lanes, value):
-    return ir.Constant(_vector(lanes), [value] * lanes.count)
+def constant(lanes, value):
+    return ir.Constant(vector_of(lanes), [value] * lanes.count)
 
 
-def _call(builder, name, vector_type, *args):
+def call_intrinsic(builder, name, vector_type, *args):
     """Call the LLVM intrinsic `name` overloaded for `vector_type`."""
     element = "f32" if isinstance(vector_type.element, ir.FloatType) else "f64"
     function_type = ir.FunctionType(vector_type, [vector_type] * len(args))
@@ -94,12 +94,12 @@ _register_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b))
 _register_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
 
 
-def _element_pointer(context, builder, array_type, array, index):
+def element_pointer(context, builder, array_type, array, index):
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
 
 
-def _is_flat(array_type):
+def is_flat(array_type):
     return (
         isinstance(array_type, types.Array)
         and array_type.ndim == 1
@@ -108,17 +108,33 @@ def _is_flat(array_type):
     )
 
 
+def is_window(value):
+    return isinstance(value, types.UniTuple) and isinstance(value.dtype, Lanes)
+
+
+def load_at(context, builder, array_type, array, position):
+    vector = vector_of(Lanes(array_type.dtype))
+    pointer = element_pointer(context, builder, array_type, array, position)
+    pointer = builder.bitcast(pointer, vector.as_pointer())
+    return builder.load(pointer, align=array_type.dtype.bitwidth // 8)
+
+
+def sum_of(builder, vectors):
+    result = vectors[0]
+    for vector in vectors[1:]:
+        result = builder.fadd(result, vector)
+    return result
+
+
 @intrinsic
 def load(typingctx, array, index):
     """The vector that starts at element `index` of a contiguous 1-D array."""
-    if not _is_flat(array) or not isinstance(index, types.Integer):
+    if not is_flat(array) or not isinstance(index, types.Integer):
         return None
     lanes = Lanes(array.dtype)
 
     def codegen(context, builder, sig, args):
-        pointer = _element_pointer(context, builder, sig.args[0], *args)
-        pointer = builder.bitcast(pointer, _vector(lanes).as_pointer())
-        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+        return load_at(context, builder, sig.args[0], *args)
 
     return lanes(array, types.intp), codegen
 
@@ -126,12 +142,12 @@ def load(typingctx, array, index):
 @intrinsic
 def store(typingctx, array, index, value):
     """Write the vector `value` at element `index` of a contiguous 1-D array."""
-    if not _is_flat(array) or not isinstance(value, Lanes) or value.dtype != array.dtype:
+    if not is_flat(array) or not isinstance(value, Lanes) or value.dtype != array.dtype:
         return None
 
     def codegen(context, builder, sig, args):
-        pointer = _element_pointer(context, builder, sig.args[0], *args[:2])
-        pointer = builder.bitcast(pointer, _vector(value).as_pointer())
+        pointer = element_pointer(context, builder, sig.args[0], *args[:2])
+        pointer = builder.bitcast(pointer, vector_of(value).as_pointer())
         builder.store(args[2], pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -148,13 +164,13 @@ def _broadcast(builder, vector_type, scalar):
 @intrinsic
 def broadcast(typingctx, array, index):
     """The vector whose lanes all hold element `index` of a 1-D array."""
-    if not _is_flat(array):
+    if not is_flat(array):
         return None
     lanes = Lanes(array.dtype)
 
     def codegen(context, builder, sig, args):
-        pointer = _element_pointer(context, builder, sig.args[0], *args)
-        return _broadcast(builder, _vector(lanes), builder.load(pointer))
+        pointer = element_pointer(context, builder, sig.args[0], *args)
+        return _broadcast(builder, vector_of(lanes), builder.load(pointer))
 
     return lanes(array, types.intp), codegen
 
@@ -162,10 +178,10 @@ def broadcast(typingctx, array, index):
 @intrinsic
 def zeros(typingctx, array):
     """The zero vector for elements of `array`'s type."""
-    if not _is_flat(array):
+    if not is_flat(array):
         return None
     lanes = Lanes(array.dtype)
-    return lanes(array), lambda context, builder, sig, args: _constant(lanes, 0.0)
+    return lanes(array), lambda context, builder, sig, args: constant(lanes, 0.0)
 
 
 @intrinsic
@@ -175,7 +191,7 @@ def fma(typingctx, a, b, c):
         return None
 
     def codegen(context, builder, sig, args):
-        return _call(builder, "fmuladd", _vector(a), *args)
+        return call_intrinsic(builder, "fmuladd", vector_of(a), *args)
 
     return a(a, a, a), codegen
 
@@ -187,7 +203,7 @@ def sqrt(typingctx, a):
         return None
 
     def codegen(context, builder, sig, args):
-        return _call(builder, "sqrt", _vector(a), *args)
+        return call_intrinsic(builder, "sqrt", vector_of(a), *args)
 
     return a(a), codegen
 
@@ -199,8 +215,8 @@ def distance_to_one(typingctx, a):
         return None
 
     def codegen(context, builder, sig, args):
-        magnitude = _call(builder, "fabs", _vector(a), *args)
-        distance = builder.fsub(_constant(a, 1.0), magnitude)
+        magnitude = call_intrinsic(builder, "fabs", vector_of(a), *args)
+        distance = builder.fsub(constant(a, 1.0), magnitude)
         return _at_least_zero(builder, a, distance)
 
     return a(a), codegen
@@ -219,7 +235,7 @@ def positive_part(typingctx, a):
 
 
 def _at_least_zero(builder, lanes, value):
-    zero = _constant(lanes, 0.0)
+    zero = constant(lanes, 0.0)
     return builder.select(builder.fcmp_ordered(">", value, zero), value, zero)
 
 
@@ -230,34 +246,16 @@ def where_negative(typingctx, condition, negative, otherwise):
         return None
 
     def codegen(context, builder, sig, args):
-        is_negative = builder.fcmp_ordered("<", args[0], _constant(condition, 0.0))
+        is_negative = builder.fcmp_ordered("<", args[0], constant(condition, 0.0))
         return builder.select(is_negative, args[1], args[2])
 
     return condition(condition, condition, condition), codegen
 
 
-@intrinsic
-def accumulate(typingctx, array, index, value):
-    """Add the lanes of `value`, widened to float64, to a float64 array at `index`."""
-    if not _is_flat(array) or array.dtype != types.float64 or not isinstance(value, Lanes):
-        return None
-
-    def codegen(context, builder, sig, args):
-        wide = ir.VectorType(ir.DoubleType(), value.count)
-        pointer = _element_pointer(context, builder, sig.args[0], *args[:2])
-        pointer = builder.bitcast(pointer, wide.as_pointer())
-        addend = args[2] if value.dtype == types.float64 else builder.fpext(args[2], wide)
-        total = builder.fadd(builder.load(pointer, align=8), addend)
-        builder.store(total, pointer, align=8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, value), codegen
-
-
 @intrinsic(prefer_literal=True)
 def coefficients(typingctx, array, start, count):
     """Tuple of `count` (a constant) broadcast elements of a 1-D array from `start` on."""
-    if not _is_flat(array) or not isinstance(count, types.IntegerLiteral):
+    if not is_flat(array) or not isinstance(count, types.IntegerLiteral):
         return None
     lanes = Lanes(array.dtype)
     result = types.UniTuple(lanes, count.literal_value)
@@ -266,8 +264,8 @@ def coefficients(typingctx, array, start, count):
         values = []
         for k in range(count.literal_value):
             index = builder.add(args[1], ir.Constant(args[1].type, k))
-            pointer = _element_pointer(context, builder, sig.args[0], args[0], index)
-            values.append(_broadcast(builder, _vector(lanes), builder.load(pointer)))
+            pointer = element_pointer(context, builder, sig.args[0], args[0], index)
+            values.append(_broadcast(builder, vector_of(lanes), builder.load(pointer)))
         return context.make_tuple(builder, sig.return_type, values)
 
     return result(array, types.intp, count), codegen
@@ -283,7 +281,7 @@ def polynomial(typingctx, coefs, u):
         terms = cgutils.unpack_tuple(builder, args[0])
         value = terms[-1]
         for term in reversed(terms[:-1]):
-            value = _call(builder, "fmuladd", _vector(u), value, args[1], term)
+            value = call_intrinsic(builder, "fmuladd", vector_of(u), value, args[1], term)
         return value
 
     return u(coefs, u), codegen
@@ -292,13 +290,12 @@ def polynomial(typingctx, coefs, u):
 @intrinsic(prefer_literal=True)
 def zero_window(typingctx, array, count):
     """Tuple of `count` (a constant) zero vectors for elements of `array`'s type."""
-    if not _is_flat(array) or not isinstance(count, types.IntegerLiteral):
+    if not is_flat(array) or not isinstance(count, types.IntegerLiteral):
         return None
-    lanes = Lanes(array.dtype)
-    result = types.UniTuple(lanes, count.literal_value)
+    result = types.UniTuple(Lanes(array.dtype), count.literal_value)
 
     def codegen(context, builder, sig, args):
-        values = [_constant(lanes, 0.0)] * count.literal_value
+        values = [constant(result.dtype, 0.0)] * len(result)
         return context.make_tuple(builder, sig.return_type, values)
 
     return result(array, count), codegen
@@ -307,7 +304,7 @@ def zero_window(typingctx, array, count):
 @intrinsic
 def slide(typingctx, window, value):
     """The window without its first vector and with `value` at its end."""
-    if not isinstance(window, types.UniTuple) or window.dtype != value:
+    if not is_window(window) or window.dtype != value:
         return None
 
     def codegen(context, builder, sig, args):
@@ -320,35 +317,10 @@ def slide(typingctx, window, value):
 @intrinsic
 def total(typingctx, window):
     """Sum of the vectors of a window."""
-    if not isinstance(window, types.UniTuple) or not isinstance(window.dtype, Lanes):
+    if not is_window(window):
         return None
 
     def codegen(context, builder, sig, args):
-        values = cgutils.unpack_tuple(builder, args[0])
-        result = values[0]
-        for value in values[1:]:
-            result = builder.fadd(result, value)
-        return result
+        return sum_of(builder, cgutils.unpack_tuple(builder, args[0]))
 
     return window.dtype(window), codegen
-
-
-@intrinsic(prefer_literal=True)
-def column_sum(typingctx, array, index, stride, count):
-    """Sum of `count` (a constant) vectors that lie `stride` elements apart."""
-    if not _is_flat(array) or not isinstance(count, types.IntegerLiteral):
-        return None
-    lanes = Lanes(array.dtype)
-
-    def codegen(context, builder, sig, args):
-        position = args[1]
-        result = None
-        for _ in range(count.literal_value):
-            pointer = _element_pointer(context, builder, sig.args[0], args[0], position)
-            pointer = builder.bitcast(pointer, _vector(lanes).as_pointer())
-            value = builder.load(pointer, align=array.dtype.bitwidth // 8)
-            result = value if result is None else builder.fadd(result, value)
-            position = builder.add(position, args[2])
-        return result
-
-    return lanes(array, types.intp, types.intp, count), codegen

@@ -5,9 +5,9 @@ Neither the box sum nor κ changes the displacement (Δi, Δj) = (i' - i, j' - j
 all layers on its own and stays in cache.  Lanes are samples: one vector holds the same entry
 for as many images of Y (or pairs) as fit.
 
-A plane keeps K and U *before* the box sum.  The next layer sums q rows while it loads them and
-slides a window of q such sums along the columns, in registers, so Σ and Θ are never stored.
-Planes are framed by `radius` zero columns and rows: the zero padding of the convolutions.
+A plane keeps a state, K or U, *before* the box sum.  The next layer sums q rows while it loads
+them and slides a window of q such sums along the columns, in registers, so Σ and Θ are never
+stored.  Planes are framed by `radius` zero columns and rows: the convolutions' zero padding.
 
 Layouts (flat arrays of the working dtype, the last axis contiguous):
 
@@ -22,24 +22,32 @@ from functools import lru_cache
 import numpy as np
 
 from ..compile import compile_lazily
-from ..scales import fill_tables
+from ..diagonals import fill_tables
 from .lanes import (
-    accumulate,
     broadcast,
     coefficients,
-    column_sum,
     distance_to_one,
     fma,
     load,
     polynomial,
     positive_part,
-    slide,
     sqrt,
     store,
-    total,
     where_negative,
     zero_window,
     zeros,
+)
+from .states import (
+    accumulate_last,
+    add_each,
+    column_sums,
+    fma_each,
+    load_each,
+    slide_each,
+    store_each,
+    total_each,
+    with_thetas,
+    zero_windows,
 )
 
 #: Elements of a row of the `layers` array, and where its parts start.
@@ -98,16 +106,14 @@ def pixel_covariance(
 
 
 @lru_cache
-def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
+def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
     """Compile the pass of all displacement planes of a tile through all layers.
 
-    The arguments are constants to the compiler: the filter's radius, the number of Θ that run
-    beside Σ (0, 1 or 2), whether the sums of K are wanted, whether a lane is a pair of images
-    rather than an image of Y, the terms of the two polynomials, and the lanes of a vector.
+    The arguments are constants to the compiler: the filter's radius, the number of states, K and a
+    U for each Θ, and of those whose sums are wanted, the last ones; whether a lane is a pair of
+    images rather than an image of Y; the terms of the two polynomials, and the lanes of a vector.
     """
     filter_size = 2 * radius + 1
-    n_states = 1 + n_theta
-    first_state = 0 if sums_k else 1
     x_lanes = lanes if paired else 1
 
     def sweep(
@@ -116,12 +122,12 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
         factors,
         smallest,
         layers,
-        trains_first,
+        starts,
         displacements,
-        pools,
+        poolings,
         weights,
         triu,
-        twins,
+        equal_pairs,
         planes,
         sums,
         shape,
@@ -132,15 +138,14 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                          of all images of X where each meets every vector of Y
         factors, smallest : what `fill_tables` takes
         layers : polynomials and factors of the layers, the layout above
-        trains_first : whether Θ⁰ of the first Θ is Σ⁰ rather than 0
+        starts : of each state, whether it starts as Σ⁰ rather than 0
         displacements : (n, 2) array of (Δi, Δj), (0, 0) first
-        pools : radius of each pooling: -1 global average, 0 trace, c > 0 local average
-        weights : (pools, P² + Q²) array of w_P and w_Q, of use where c > 0
+        poolings : -1 global average, 0 trace, c > 0 local average of radius c
+        weights : (poolings, P² + Q²) array of w_P and w_Q, of use where c > 0
         triu : skip vectors of pairs with j < i + triu
-        twins : (x, y) whether the two images are equal: their (0, 0) plane is left out
+        equal_pairs : (x, y) whether the images are equal: their (0, 0) plane is left out
         planes : zeros, room for two framed planes of each state
-        sums : flat [x, y vector, pool, layer, state, lane], then room for unused sums;
-               states are K (if wanted), U and, with n_theta = 2, the U of frozen outer layers
+        sums : flat [x, y vector, pooling, layer, sum, lane], then room for unused sums
         """
         x_pixels, x_tables = x_side
         y_pixels, y_tables = y_side
@@ -154,27 +159,18 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
         stride = (n_columns + 2 * radius) * lanes
         plane_size = (n_rows + 2 * radius) * stride
         interior = radius * (stride + lanes)
-        layer_size = (n_states - first_state) * lanes
+        layer_size = n_sums * lanes
         pool_size = n_layers * layer_size
         unused = sums.size - pool_size
         diagonals = np.empty((2, table_size * lanes))
 
         def advance_row(source, target, at_x, at_y, width, p, r, factor, at_sums):
             """One row of a plane through one layer: box sum, κ, K and U, and their sums."""
-            window = zero_window(planes, filter_size)
-            window_1 = zero_window(planes, filter_size)
-            window_2 = zero_window(planes, filter_size)
-            sum_k = zeros(planes)
-            sum_1 = zeros(planes)
-            sum_2 = zeros(planes)
+            windows = zero_windows(planes, n_states, filter_size)
+            row_sums = zero_window(planes, n_states)
             for j in range(-radius, width):
-                window = slide(window, column_sum(planes, source, stride, filter_size))
-                if n_theta > 0:
-                    column = column_sum(planes, source + plane_size, stride, filter_size)
-                    window_1 = slide(window_1, column)
-                if n_theta > 1:
-                    column = column_sum(planes, source + 2 * plane_size, stride, filter_size)
-                    window_2 = slide(window_2, column)
+                columns = column_sums(planes, source, stride, filter_size, plane_size, n_states)
+                windows = slide_each(windows, columns)
                 source += lanes
                 if j < 0:
                     continue  # the first box is not complete yet
@@ -190,66 +186,35 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                 at_x += x_lanes
                 at_y += lanes
 
-                lam = total(window) * (x_inverse * y_inverse)
+                boxes = total_each(windows)
+                lam = boxes[0] * (x_inverse * y_inverse)
                 u = distance_to_one(lam)
                 v = sqrt(u)
                 kappa1 = fma(v * u, polynomial(r, u), positive_part(lam))
-                k = kappa1 * (x_scale * y_scale)
-                store(planes, target, k)
-                if sums_k:
-                    sum_k = sum_k + k
-                if n_theta > 0:
-                    t = v * polynomial(p, u)
-                    kappa0 = where_negative(lam, t, factor - t)
-                    u_1 = fma(kappa0, total(window_1), k)
-                    store(planes, target + plane_size, u_1)
-                    sum_1 = sum_1 + u_1
-                    if n_theta > 1:
-                        u_2 = fma(kappa0, total(window_2), k)
-                        store(planes, target + 2 * plane_size, u_2)
-                        sum_2 = sum_2 + u_2
+                t = v * polynomial(p, u)
+                kappa0 = where_negative(lam, t, factor - t)
+                states = with_thetas(kappa1 * (x_scale * y_scale), kappa0, boxes)
+                store_each(planes, target, plane_size, states)
+                row_sums = add_each(row_sums, states)
                 target += lanes
-            if sums_k:
-                accumulate(sums, at_sums, sum_k)
-                at_sums += lanes
-            if n_theta > 0:
-                accumulate(sums, at_sums, sum_1)
-            if n_theta > 1:
-                accumulate(sums, at_sums + lanes, sum_2)
+            accumulate_last(sums, at_sums, row_sums, n_sums)
 
         def add_pooled(source, weights, row_weight, column_weight, size, at_sums):
             """Add Σ w_P[i, i'] w_Q[j, j'] K[i, j] over a plane to the sums, and of U likewise.
 
             `row_weight` and `column_weight` are the indices of the weights of its first entry.
             """
-            sum_k = zeros(planes)
-            sum_1 = zeros(planes)
-            sum_2 = zeros(planes)
+            plane_sums = zero_window(planes, n_states)
             for i in range(size[0]):
-                row_k = zeros(planes)
-                row_1 = zeros(planes)
-                row_2 = zeros(planes)
+                row_sums = zero_window(planes, n_states)
                 for j in range(size[1]):
                     weight = broadcast(weights, column_weight + j * (n_columns + 1))
-                    entry = source + j * lanes
-                    if sums_k:
-                        row_k = fma(weight, load(planes, entry), row_k)
-                    if n_theta > 0:
-                        row_1 = fma(weight, load(planes, entry + plane_size), row_1)
-                    if n_theta > 1:
-                        row_2 = fma(weight, load(planes, entry + 2 * plane_size), row_2)
+                    states = load_each(planes, source + j * lanes, plane_size, n_states)
+                    row_sums = fma_each(weight, states, row_sums)
                 weight = broadcast(weights, row_weight + i * (n_rows + 1))
-                sum_k = fma(weight, row_k, sum_k)
-                sum_1 = fma(weight, row_1, sum_1)
-                sum_2 = fma(weight, row_2, sum_2)
+                plane_sums = fma_each(weight, row_sums, plane_sums)
                 source += stride
-            if sums_k:
-                accumulate(sums, at_sums, sum_k)
-                at_sums += lanes
-            if n_theta > 0:
-                accumulate(sums, at_sums, sum_1)
-            if n_theta > 1:
-                accumulate(sums, at_sums + lanes, sum_2)
+            accumulate_last(sums, at_sums, plane_sums, n_sums)
 
         if not paired:
             for x in range(n_x):
@@ -264,7 +229,7 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                 )
             for x in range(min(n_x, (y + 1) * lanes - triu)):
                 x_image = y * lanes if paired else x
-                pair = (x * n_y + y) * pools.size * pool_size
+                pair = (x * n_y + y) * poolings.size * pool_size
                 for d in range(displacements.shape[0]):
                     di = displacements[d, 0]
                     dj = displacements[d, 1]
@@ -276,8 +241,8 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
 
                     # The unweighted sums go to the first pool that wants them, GAP or trace.
                     plain = unused
-                    for pool in range(pools.size):
-                        if pools[pool] < 0 or (pools[pool] == 0 and d == 0):
+                    for pool in range(poolings.size):
+                        if poolings[pool] < 0 or (poolings[pool] == 0 and d == 0):
                             plain = pair + pool * pool_size
                             break
 
@@ -285,8 +250,7 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                         start = state * plane_size + interior
                         clear_frame(planes, start, stride, radius, lanes, size)
                     for state in range(n_states):
-                        # Θ⁰ is Σ⁰ or, with a frozen first layer, 0: a sum of no channels.
-                        trained = state == 0 or (state == 1 and trains_first)
+                        # 0, as Θ⁰ of a frozen first layer, is a sum of no channels.
                         pixel_covariance(
                             planes,
                             state * plane_size + interior,
@@ -299,7 +263,7 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                             (y * n_pixels * lanes + y_offset) * n_channels,
                             n_columns * n_channels * lanes,
                             lanes,
-                            n_channels if trained else 0,
+                            n_channels if starts[state] else 0,
                             size,
                         )
 
@@ -325,8 +289,8 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                                 factor,
                                 plain + layer * layer_size,
                             )
-                        for pool in range(pools.size):
-                            c = pools[pool]
+                        for pool in range(poolings.size):
+                            c = poolings[pool]
                             if c > 0 and abs(di) <= 2 * c and abs(dj) <= 2 * c:
                                 add_pooled(
                                     target + interior,
@@ -339,13 +303,13 @@ def compile_sweep(radius, n_theta, sums_k, paired, p_terms, r_terms, lanes):
                         source, target = target, source
 
                     if d == 0:
-                        for pool in range(pools.size):
+                        for pool in range(poolings.size):
                             at = pair + pool * pool_size
-                            if pools[pool] <= 0 and at != plain:
+                            if poolings[pool] <= 0 and at != plain:
                                 for k in range(pool_size):
                                     sums[at + k] = sums[plain + k]
                             for lane in range(lanes):
-                                if twins[x, y * lanes + lane]:
+                                if equal_pairs[x, y * lanes + lane]:
                                     for k in range(lane, pool_size, lanes):
                                         sums[at + k] = 0.0
 

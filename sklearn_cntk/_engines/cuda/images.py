@@ -1,8 +1,6 @@
 """What the CUDA engine knows on the host: images made ready for it, and the pairs of a launch."""
 
 from dataclasses import dataclass
-from hashlib import blake2b
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -11,31 +9,6 @@ from ..scales import scale_images
 
 # Images that are converted at once: some megabytes.
 _BLOCK = 256
-
-
-def sides_of(X, Y, filter_size, dtype):
-    """The Side of X and that of Y, with ids that compare."""
-    ids = _Ids(X.dtype == Y.dtype and X.dtype.kind in "fiub" and X.dtype.itemsize <= 8)
-    x = Side(X, filter_size, dtype, ids)
-    return x, x if Y is X else Side(Y, filter_size, dtype, ids)
-
-
-class _Ids:
-    """Integers that are equal where images have equal pixels."""
-
-    def __init__(self, same_dtype):
-        self._same_dtype = same_dtype
-        self._ids = {}
-        self.lock = Lock()
-
-    def of(self, image):
-        """The id of an image; in one thread at a time."""
-        if not self._same_dtype:
-            image = image.astype(np.float64)
-        if image.dtype.kind == "f":
-            image = image + 0.0  # 0 and -0 are equal
-        digest = blake2b(image.tobytes(), digest_size=16).digest()
-        return self._ids.setdefault(digest, len(self._ids))
 
 
 class Chosen(NamedTuple):
@@ -47,17 +20,28 @@ class Chosen(NamedTuple):
     ids: np.ndarray
 
 
-class Side:
+class PreparedImages:
     """Images of X or Y, converted when they are first asked for.
 
     Tiles share images: a row of tiles of a Gram matrix, all of those in X.
+
+    Parameters
+    ----------
+    images : ndarray (n, P, Q, C)
+    filter_size : int
+    dtype : str
+    ids : ImageIds
+        That of all images which may meet.
+    lock : Lock
+        Likewise: one thread at a time converts.
     """
 
-    def __init__(self, images, filter_size, dtype, ids):
+    def __init__(self, images, filter_size, dtype, ids, lock):
         n, rows, columns, n_channels = images.shape
         self.images = images
         self._filter_size = filter_size
         self._ids_of = ids
+        self._lock = lock
         self._pixels = np.empty((n, n_channels, rows, columns), dtype)
         self._scales = np.empty(n)
         self._ids = np.full(n, -1, dtype=np.int32)
@@ -67,7 +51,7 @@ class Side:
 
     def take(self, index):
         """The images of an array of indices."""
-        with self._ids_of.lock:
+        with self._lock:
             missing = index[self._ids[index] < 0]
             for start in range(0, len(missing), _BLOCK):
                 self._convert(missing[start : start + _BLOCK])
@@ -80,7 +64,7 @@ class Side:
         images = self.images[index]
         scaled, self._scales[index] = scale_images(images, self._filter_size)
         self._pixels[index] = np.moveaxis(scaled, 3, 1)
-        self._ids[index] = [self._ids_of.of(image) for image in images]
+        self._ids[index] = self._ids_of.of(images)
 
 
 @dataclass(frozen=True)
@@ -102,13 +86,8 @@ class Work:
     @classmethod
     def of_pairs(cls, x, y, pairs):
         """Listed pairs, and of the images those that occur."""
-        images, positions = [], []
-        for index, of_pair in ((x, pairs[:, 0]), (y, pairs[:, 1])):
-            used = np.zeros(len(index), dtype=bool)
-            used[of_pair] = True
-            images.append(index[used])
-            positions.append((np.cumsum(used, dtype=np.int32) - 1)[of_pair])
-        return cls(*images, np.stack(positions, axis=1).astype(np.int32))
+        (x, of_x), (y, of_y) = _used(x, pairs[:, 0]), _used(y, pairs[:, 1])
+        return cls(x, y, np.stack([of_x, of_y], axis=1).astype(np.int32))
 
     def __len__(self):
         return len(self.x) * len(self.y) if self.pairs is None else len(self.pairs)
@@ -117,12 +96,12 @@ class Work:
         """At most n parts, none of them empty, whose pairs follow each other."""
         if self.pairs is not None:
             parts = np.array_split(self.pairs, n)
-            return [Work.of_pairs(self.x, self.y, part) for part in parts if len(part)]
-        if len(self.x) > 1:
-            parts = [Work(part, self.y) for part in np.array_split(self.x, n)]
+            shares = [Work.of_pairs(self.x, self.y, part) for part in parts]
+        elif len(self.x) > 1:
+            shares = [Work(part, self.y) for part in np.array_split(self.x, n)]
         else:
-            parts = [Work(self.x, part) for part in np.array_split(self.y, n)]
-        return [part for part in parts if len(part)]
+            shares = [Work(self.x, part) for part in np.array_split(self.y, n)]
+        return [share for share in shares if len(share)]
 
     def equal(self, x_ids, y_ids):
         """Numbers of the pairs of equal ids, where ids are those of the images."""
@@ -148,3 +127,10 @@ class Work:
             else:
                 values *= x_scales[self.pairs[:, 0]]
                 values *= y_scales[self.pairs[:, 1]]
+
+
+def _used(index, positions):
+    """Those of an array of indices at some positions, once each, and their places there."""
+    used = np.zeros(len(index), dtype=bool)
+    used[positions] = True
+    return index[used], (np.cumsum(used, dtype=np.int32) - 1)[positions]

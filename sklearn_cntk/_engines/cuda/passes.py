@@ -1,0 +1,212 @@
+"""Launches: which kernel runs a plan of one pooling, with which constants and arguments.
+
+``sweep`` keeps a plane in the registers of a warp (GAP and local pooling), ``trace`` does so for
+the one plane of a trace, and ``planes`` keeps it in memory, for images that are wider than a warp
+or too high for its registers.
+"""
+
+import numpy as np
+
+from ..._support.network import lap_weights
+from ..plan import GAP, TRACE, Plan, pooling_of
+from .source import LANES, WARPS, kernel
+
+# Registers of a multiprocessor, and of a thread's state at most: beyond it the compiler spills.
+_REGISTERS = 65536
+_STATE_REGISTERS = 160
+# What a thread needs beside its state, by dtype and kernel, and for a second Θ: read from the
+# compiler, for it to spill nothing.
+_OTHER_REGISTERS = {
+    "float32": {"sweep": 56, "weighted": 104, "trace": 104},
+    "float64": {"sweep": 88, "weighted": 120, "trace": 96},
+}
+_SECOND_THETA_REGISTERS = 32
+# Each row of the box costs instructions for each of the unrolled rows of a plane.
+_LARGEST_RADIUS = 4
+
+# Blocks of the kernels that keep their planes in global memory: that many planes at once.
+BLOCKS_IN_GLOBAL_MEMORY = 512
+
+
+class Pass:
+    """All readouts with one pooling: one launch for all pairs of a tile.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of these readouts.
+    """
+
+    def __init__(self, plan):
+        self.plan = plan
+        self.architecture, self.dtype = plan.architecture, plan.dtype
+        (self.pooling,) = plan.poolings
+        self.n_theta = len(plan.states) - 1
+        # Those that a readout is read from.
+        self.layers = sorted({readout.convolutions - 1 for readout in plan.readouts})
+
+    def in_registers(self):
+        """Whether a warp can hold a plane."""
+        rows, columns, _ = self.architecture.image_shape
+        return (
+            columns <= LANES
+            and min(self.architecture.radius, max(rows, columns) - 1) <= _LARGEST_RADIUS
+            and self._state_registers() <= _STATE_REGISTERS
+        )
+
+    def _state_registers(self):
+        words = np.dtype(self.dtype).itemsize // 4
+        return self.architecture.image_shape[0] * (1 + self.n_theta) * words
+
+    def _constants(self, staged):
+        """Constants of the kernel that are not those of the architecture."""
+        constants = {
+            "N_THETA": self.n_theta,
+            "SUMS_K": int("last" in self.plan.sums),
+            "WEIGHTED": int(self.pooling > 0),
+            "STAGED": int(staged),
+        }
+        if not self.in_registers():
+            return constants | {"WARPS": WARPS, "MIN_BLOCKS": 1}
+        # As many warps a multiprocessor as have their registers, in blocks of 8 or else 4.
+        kind = {TRACE: "trace", GAP: "sweep"}.get(self.pooling, "weighted")
+        registers = self._state_registers() + _OTHER_REGISTERS[self.dtype][kind]
+        registers += _SECOND_THETA_REGISTERS * max(0, self.n_theta - 1)
+        warps_at_once = min(24, _REGISTERS // (LANES * (-(-registers // 8) * 8)))
+        warps = WARPS if warps_at_once >= 2 * WARPS else WARPS // 2
+        if self.pooling != TRACE:
+            planes = LANES // self.architecture.image_shape[1]
+            warps = min(warps, -(-len(self.plan.circular_displacements) // planes))
+        return constants | {"WARPS": warps, "MIN_BLOCKS": max(1, min(8, warps_at_once // warps))}
+
+    def sums_of(self, device, sides, pairs, n_y, n_pairs, table_layers):
+        """Sums (sum, layer, pair) without the plane (0, 0) of equal pairs, on the host."""
+        rows, columns, n_channels = self.architecture.image_shape
+        n_layers = self.plan.n_layers
+        slots = np.full(n_layers, -1, dtype=np.int32)
+        slots[self.layers] = np.arange(len(self.layers))
+        results = device.empty((len(self.plan.sums), len(self.layers), n_pairs), "float64")
+        (x_pixels, x_tables, x_ids), (y_pixels, y_tables, y_ids) = sides
+        arguments = [
+            *(x_pixels, y_pixels, x_tables, y_tables, x_ids, y_ids),
+            device.upload(self.plan.gauge.factors.astype(self.dtype)),
+            device.upload(slots),
+            np.int32(table_layers),
+            np.int32(n_layers),
+            np.int32(len(self.layers)),
+            np.int32(n_channels),
+            np.int32("all" in self.plan.states),
+            pairs,
+            np.int32(n_y),
+            np.int32(n_pairs),
+        ]
+        launch = self._launch_planes
+        if self.in_registers():
+            launch = self._launch_trace if self.pooling == TRACE else self._launch_sweep
+        launch(device, arguments, n_pairs, results)
+        return device.download(results)
+
+    def _launch_trace(self, device, arguments, n_pairs, results):
+        constants = self._constants(staged=False)
+        pairs_of_block = constants["WARPS"] * (LANES // self.architecture.image_shape[1])
+        device.launch(
+            *kernel("trace", self.plan, **constants),
+            -(-n_pairs // pairs_of_block),
+            LANES * constants["WARPS"],
+            0,
+            [*arguments, results],
+        )
+
+    def _launch_sweep(self, device, arguments, n_pairs, results):
+        rows, columns, _ = self.architecture.image_shape
+        warps = self._constants(staged=True)["WARPS"]
+        sums_bytes = -(-warps * len(self.plan.sums) * len(self.layers) // 2) * 16
+        layer_bytes = 2 * rows * columns * 2 * np.dtype(self.dtype).itemsize  # of x and y
+        # All layers at once if that leaves room for other blocks; else this one and the next.
+        all_bytes = self.plan.n_layers * layer_bytes
+        resident = sums_bytes + all_bytes <= device.shared_bytes // 4
+        shared_bytes = sums_bytes + (all_bytes if resident else 2 * layer_bytes)
+        staged = shared_bytes <= device.shared_bytes
+        if not staged:
+            shared_bytes = sums_bytes
+        if shared_bytes > device.shared_bytes:  # readouts of thousands of depths
+            return self._launch_planes(device, arguments, n_pairs, results)
+        constants = self._constants(staged)
+        device.launch(
+            *kernel("sweep", self.plan, **constants),
+            n_pairs,
+            LANES * warps,
+            shared_bytes,
+            [*arguments, *self._planes(device), np.int32(resident), results],
+        )
+
+    def _launch_planes(self, device, arguments, n_pairs, results):
+        rows, columns, _ = self.architecture.image_shape
+        size = 2 * (1 + self.n_theta) * rows * columns
+        plane_bytes = size * np.dtype(self.dtype).itemsize
+        sums_bytes = 8 * WARPS
+        in_shared = sums_bytes + plane_bytes <= device.shared_bytes
+        blocks = n_pairs if in_shared else min(n_pairs, BLOCKS_IN_GLOBAL_MEMORY)
+        constants = self._constants(staged=False) | {"WARPS": WARPS, "MIN_BLOCKS": 1}
+        device.launch(
+            *kernel("planes", self.plan, **constants),
+            blocks,
+            LANES * WARPS,
+            sums_bytes + plane_bytes if in_shared else sums_bytes,
+            [
+                *arguments,
+                *self._planes(device),
+                None if in_shared else device.empty((blocks, size), self.dtype),
+                results,
+            ],
+        )
+
+    def _planes(self, device):
+        """The displacements, and the weights of local pooling, as arguments."""
+        weights = [None, None]
+        if self.pooling > 0:
+            weights = [
+                device.upload(lap_weights(size, self.pooling).astype(self.dtype))
+                for size in self.architecture.image_shape[:2]
+            ]
+        return [
+            device.upload(self.plan.circular_displacements.astype(np.int32)),
+            np.int32(len(self.plan.circular_displacements)),
+            *weights,
+        ]
+
+    def read(self, sums):
+        """Readouts (readout, pair) of sums (sum, layer, pair), but for the images' scales."""
+
+        def sum_of(pooling, layer, state):
+            return sums[self.plan.sums.index(state), self.layers.index(layer)]
+
+        return self.plan.read(sum_of)
+
+
+def passes_of(plan):
+    """The passes of a plan, and which of its readouts each of them yields, as indices."""
+    of_pooling: dict[int, list[int]] = {}
+    for k, readout in enumerate(plan.readouts):
+        of_pooling.setdefault(pooling_of(readout, plan.architecture), []).append(k)
+    passes = []
+    for _, chosen in sorted(of_pooling.items()):
+        whole = _pass(plan, chosen)
+        parts = [(chosen, whole)]
+        if whole.n_theta > 1 and not whole.in_registers():
+            # Two Θ may be too many for the registers; one may not be.
+            halves = []
+            for frozen in (False, True):
+                half = [
+                    k for k in chosen if (plan.readouts[k].trained_layers == "hidden") == frozen
+                ]
+                halves.append((half, _pass(plan, half)))
+            if all(half.in_registers() for _, half in halves):
+                parts = halves
+        passes += parts
+    return passes
+
+
+def _pass(plan, chosen):
+    readouts = [plan.readouts[k] for k in chosen]
+    return Pass(Plan(plan.architecture, readouts, plan.dtype))

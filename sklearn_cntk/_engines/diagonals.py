@@ -1,0 +1,109 @@
+"""The diagonals D of Σ(x, x), compiled: scales and their tables, and what equal images add.
+
+Planes are flat (P, Q + radius, lanes), so that a shift of the whole plane is one contiguous loop:
+what leaves a row at one end meets the zero columns of another.
+"""
+
+import numpy as np
+
+from .compile import compile_lazily
+
+
+@compile_lazily
+def _add(source, target):
+    for k in range(source.size):
+        target[k] += source[k]
+
+
+@compile_lazily
+def box_sum(plane, shape, radius, lanes, scratch):
+    """Replace `plane` by its sums over (2·radius + 1)² neighbours.
+
+    `plane` and `scratch` are flat (P, Q + radius, lanes), so that a shift of the whole plane is
+    one contiguous loop: what leaves a row at one end meets the zero columns of another.
+    """
+    rows, columns = shape
+    width = (columns + radius) * lanes
+    scratch[:] = plane
+    for shift in range(width, min(radius + 1, rows) * width, width):
+        _add(plane[shift:], scratch[:-shift])
+        _add(plane[:-shift], scratch[shift:])
+    plane[:] = scratch
+    for shift in range(lanes, (radius + 1) * lanes, lanes):
+        _add(scratch[shift:], plane[:-shift])
+        _add(scratch[:-shift], plane[shift:])
+    for end in range(width, plane.size + 1, width):
+        plane[end - radius * lanes : end] = 0.0
+
+
+@compile_lazily
+def pixel_energy(pixels, radius, lanes, energy):
+    """Fill a flat plane (P, Q + radius, lanes) with Σ_c x_c² of `pixels` (P, Q, C·lanes)."""
+    rows, columns, depth = pixels.shape
+    energy[:] = 0.0
+    for i in range(rows):
+        for j in range(columns):
+            at = (i * (columns + radius) + j) * lanes
+            for c in range(0, depth, lanes):
+                for lane in range(lanes):
+                    pixel = np.float64(pixels[i, j, c + lane])
+                    energy[at + lane] += pixel * pixel
+
+
+@compile_lazily
+def _fill_layer(diagonal, factor, smallest, inverse, scale):
+    """1/s and s·sqrt(factor) of a plane of D, which becomes that of the layer's K."""
+    root = np.sqrt(factor)
+    for k in range(diagonal.size):
+        s = np.sqrt(diagonal[k])
+        visible = s > smallest
+        inverse[k] = 1.0 / s if visible else 0.0
+        scale[k] = s * root if visible else 0.0
+        diagonal[k] *= factor
+
+
+@compile_lazily
+def fill_tables(pixels, vector, lanes, shape, radius, factors, smallest, diagonals, tables):
+    """Fill `tables`, flat (layers, 2, P, Q + radius, lanes), with 1/s and s·sqrt(factor).
+
+    The images are those of one `vector` of `pixels`, flat (vectors, P, Q, C, lanes) and scaled;
+    `factors` holds the gauged 1/q² of each layer, and `diagonals` has room for two planes.
+    `tables` may be longer.
+    """
+    rows, columns, channels = shape
+    size = rows * (columns + radius) * lanes
+    n_pixels = rows * columns * channels * lanes
+    image = pixels[vector * n_pixels : (vector + 1) * n_pixels]
+    diagonal, scratch = diagonals[0, :size], diagonals[1, :size]
+    pixel_energy(image.reshape((rows, columns, channels * lanes)), radius, lanes, diagonal)
+    for layer in range(factors.size):
+        box_sum(diagonal, (rows, columns), radius, lanes, scratch)
+        inverse = tables[2 * layer * size : (2 * layer + 1) * size]
+        scale = tables[(2 * layer + 1) * size : (2 * layer + 2) * size]
+        _fill_layer(diagonal, factors[layer], smallest, inverse, scale)
+
+
+@compile_lazily
+def self_sums(pixels, radius, factors, weights, sums):
+    """Fill `sums` (images, pools, layers, 3) for the (0, 0) plane of an image with itself.
+
+    There λ = 1 and no arc-cosine is needed (nor its loss of half the digits near 1).  The last
+    axis is K, U, and U with frozen outer layers; `weights` is (pools, P·(Q + radius)), 0 beyond
+    the image; `pixels` is (images, P, Q, C), scaled.
+    """
+    images, rows, columns, _ = pixels.shape
+    scratch = np.empty(weights.shape[1])
+    states = np.empty((3, weights.shape[1]))  # D, then Θ of all and of hidden layers
+    for image in range(images):
+        pixel_energy(pixels[image], radius, 1, states[0])
+        states[1] = states[0]
+        states[2] = 0.0
+        for layer in range(factors.size):
+            for state in range(3):
+                box_sum(states[state], (rows, columns), radius, 1, scratch)
+            states *= factors[layer]
+            for state in range(1, 3):
+                states[state] += states[0]  # U = K̇ ⊙ Θ + K with K̇ = 1/q², K = D/q²
+            for pool in range(weights.shape[0]):
+                for state in range(3):
+                    sums[image, pool, layer, state] = np.sum(weights[pool] * states[state])

@@ -1,0 +1,116 @@
+"""What every engine computes in a pass: states, poolings, displacements, reads and gauge.
+
+A pass carries *states* through all layers, planes of one shape: K first, then U of each Θ that is
+wanted.  Of some states it sums every plane, by *poolings*; a readout is made of such sums.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from .scales import Gauge
+
+#: What a state is called after, the `trained_layers` that it is read for: K, U, and U of a network
+#: whose first and last layer are frozen; in the order in which engines keep them.
+STATES = ("last", "all", "hidden")
+
+#: Poolings as numbers; local average pooling is its radius.
+TRACE, GAP = 0, -1
+
+
+def pooling_of(readout, architecture):
+    """Pooling of a readout as a number.  Of one pixel, the mean of all pairs is the trace."""
+    if not readout.gap:
+        return readout.lap
+    return TRACE if architecture.image_shape[:2] == (1, 1) else GAP
+
+
+def reach(architecture, readouts):
+    """Largest |row| and |column| displacement whose plane one of the readouts needs."""
+    shape = architecture.image_shape
+    return np.max([readout.max_displacement(shape) for readout in readouts], axis=0)
+
+
+def pair_work(architecture, readouts):
+    """Element-layers of one pair: covariance entries times layers (an upper bound)."""
+    entries = 1
+    for size, far in zip(architecture.image_shape, reach(architecture, readouts), strict=False):
+        displacements = np.arange(-far, far + 1)
+        entries *= int(np.sum(size - abs(displacements)))
+    return entries * max(readout.convolutions for readout in readouts)
+
+
+class Plan:
+    """A pass that yields some readouts of images of one shape.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    readouts : list of Readout
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    states : list of str
+        What is carried, of `STATES`: K, "last", whether it is wanted or not, and each U.
+    sums : list of str
+        The states whose sums are wanted: the last ones of `states`.
+    starts : list of bool
+        Of each state, whether it starts as Σ⁰; where the first layer is frozen, Θ⁰ is 0.
+    poolings : list of int
+        In ascending order.
+    n_layers : int
+        Convolutions of the deepest readout.
+    gauge : Gauge
+    """
+
+    def __init__(self, architecture, readouts, dtype):
+        self.architecture = architecture
+        self.readouts = readouts
+        self.dtype = np.dtype(dtype).name
+        wanted = {readout.trained_layers for readout in readouts}
+        if "hidden" in wanted:
+            wanted.add("last")  # K̇ ⊙ Θ = U - K
+        self.sums = [state for state in STATES if state in wanted]
+        self.states = [state for state in STATES if state in wanted | {"last"}]
+        self.starts = [state != "hidden" for state in self.states]
+        self.poolings = sorted({pooling_of(readout, architecture) for readout in readouts})
+        self.n_layers = max(readout.convolutions for readout in readouts)
+        self.gauge = Gauge.of(architecture, self.n_layers)
+
+    @cached_property
+    def displacements(self):
+        """Displacements (Δi, Δj) of the planes that are needed (n, 2), (0, 0) first."""
+        rows, columns = reach(self.architecture, self.readouts)
+        grid = np.mgrid[-rows : rows + 1, -columns : columns + 1].reshape(2, -1).T
+        return grid[np.argsort(np.abs(grid).sum(axis=1), kind="stable")].copy()
+
+    @cached_property
+    def circular_displacements(self):
+        """The same modulo the image's sides: Δ and Δ - side are one plane, (0, 0) the first."""
+        axes = []
+        far = reach(self.architecture, self.readouts)
+        for size, most in zip(self.architecture.image_shape, far, strict=False):
+            shifts = np.arange(size)
+            axes.append(shifts[(shifts <= most) | (size - shifts <= most)])
+        grid = np.meshgrid(*axes, indexing="ij")
+        return np.stack(grid, axis=-1).reshape(-1, 2)
+
+    def read(self, sum_of):
+        """Kernel values (readout, …) of images, but for the scales that were taken out of them.
+
+        ``sum_of(pooling, layer, state)`` returns an array (…): a state's sum after a layer.
+        """
+        rows, columns, _ = self.architecture.image_shape
+        values = []
+        for readout in self.readouts:
+            layer = readout.convolutions - 1
+            pooling = pooling_of(readout, self.architecture)
+            value = sum_of(pooling, layer, readout.trained_layers)
+            if readout.trained_layers == "hidden":
+                value = value - sum_of(pooling, layer, "last")
+            value = value * self.gauge.magnitude[layer]
+            if readout.gap:
+                value /= (rows * columns) ** 2
+            values.append(value)
+        return np.stack(values)

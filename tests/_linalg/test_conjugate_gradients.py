@@ -1,0 +1,69 @@
+"""Conjugate gradients: against the factorisation, and where they do not converge."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_cntk import CNTK, CNTKRegressor
+from sklearn_cntk._linalg.conjugate_gradients import ridge_cg
+from sklearn_cntk._linalg.gram_operators import ArrayGram
+from sklearn_cntk._linalg.ridge import ridge_dual
+
+IMAGES = load_digits().images[:150]
+LABELS = load_digits().target[:150]
+TEST = load_digits().images[150:200]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_targets", [None, 3])
+def test_conjugate_gradients_solve(rng, weighted, n_targets):
+    K = CNTK(4, gap=False)(IMAGES)
+    targets = rng.normal(size=(150,) if n_targets is None else (150, n_targets))
+    weights = rng.integers(0, 3, size=150).astype(float) if weighted else None
+    dual, n_iter = ridge_cg(
+        ArrayGram(K), targets, 1e-4, weights,
+        tol=1e-12, max_iter=300, random_state=np.random.RandomState(0),
+    )  # fmt: skip
+    expected = ridge_dual(K.copy(), targets, 1e-4, weights)
+    np.testing.assert_allclose(dual, expected, rtol=1e-6, atol=1e-8 * abs(expected).max())
+    assert 0 < n_iter < 200
+
+
+def test_no_convergence_is_said():
+    model = CNTKRegressor(3, solver="cg", tol=1e-14, max_iter=1, gap=False)
+    with pytest.warns(ConvergenceWarning, match="raise max_iter, tol or alpha"):
+        model.fit(IMAGES, LABELS)
+    assert model.n_iter_ == 1
+
+
+def test_a_singular_system_is_no_convergence():
+    """All-zero images without a ridge: the matrix is 0."""
+    model = CNTKRegressor(3, solver="cg", alpha=0, gap=False)
+    with pytest.warns(ConvergenceWarning, match="residual of 1.0e.00 in 1 iterations"):
+        model.fit(np.zeros((10, 4, 4)), np.arange(10.0))
+    np.testing.assert_array_equal(model.predict(TEST[:, :4, :4]), 0)
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_targets_of_any_size(size):
+    targets = np.column_stack([LABELS * size, LABELS, np.zeros(150)])
+    model = CNTKRegressor(3, solver="cg", gap=False).fit(IMAGES, targets)
+    predicted = model.predict(TEST)
+    np.testing.assert_allclose(predicted[:, 0] / size, predicted[:, 1], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(predicted[:, 2], 0)
+    exact = CNTKRegressor(3, gap=False).fit(IMAGES, LABELS).predict(TEST)
+    np.testing.assert_allclose(predicted[:, 1], exact, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_residual_that_is_no_number(value):
+    class Gram(ArrayGram):
+        def product(self, V):
+            return super().product(V) * value
+
+    options = {"tol": 1e-6, "max_iter": 5, "random_state": np.random.RandomState(0)}
+    with pytest.raises(np.linalg.LinAlgError, match="solver='cg' met a residual of .*Divide"):
+        ridge_cg(Gram(CNTK(3, gap=False)(IMAGES)), LABELS.astype(float), 1e-3, **options)

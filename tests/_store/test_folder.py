@@ -1,0 +1,98 @@
+"""The folder of kernel entries: its size, many small files, and what cannot be one."""
+
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from counting_engine import as_without, files, kernels
+from sklearn.base import clone
+
+import sklearn_cntk._compute.job
+from sklearn_cntk import (
+    CNTK,
+    KernelStore,
+    clear_memory,
+)
+
+
+def test_size_limit_evicts_what_was_not_used_for_longest(tmp_path, rng, counting):
+    sets = rng.normal(size=(4, 12, 5, 5, 1))
+
+    def size():
+        return sum(path.stat().st_size for path in files(tmp_path))
+
+    CNTK(4, memory=tmp_path, n_jobs=1)(sets[0])
+    store = KernelStore(tmp_path, max_bytes=int(3.3 * size()))  # room for three of the sets
+    for images in sets[1:]:
+        for path in files(tmp_path):  # two minutes pass
+            status = path.stat()
+            os.utime(path, (status.st_atime - 120, status.st_mtime - 120))
+        CNTK(4, memory=store, n_jobs=1)(sets[0])  # stays in use
+        CNTK(4, memory=store, n_jobs=1)(images)
+    assert size() <= store.max_bytes
+    done = counting.total
+    assert done == 4 * 78
+    for images in sets[[0, 3]]:
+        CNTK(4, memory=store)(images)
+    assert counting.total == done
+    CNTK(4, memory=store, n_jobs=1)(sets[1])
+    assert counting.total == done + 78
+
+
+def test_many_small_files_are_joined(images, tmp_path, counting, monkeypatch):
+    monkeypatch.setattr(sklearn_cntk._store.entries, "_MANY_FILES", 5)
+    stored, plain = kernels(tmp_path)
+    for i in range(12):
+        stored(images[i : i + 1], images[:12])
+    assert len(files(tmp_path)) <= 6
+    done = counting.total
+    np.testing.assert_allclose(
+        stored(images[:12]), as_without(plain, images[:12], None), rtol=1e-12
+    )
+    assert counting.total == done == 78
+
+
+def test_clear_memory_leaves_other_files(images, tmp_path, counting):
+    stored, _ = kernels(tmp_path)
+    stored(images)
+    (tmp_path / "thesis.txt").write_text("mine")
+    size = sum(path.stat().st_size for path in files(tmp_path))
+    assert clear_memory(tmp_path) == size > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    stored(images)
+    assert counting.total == 2 * 30 * 31 / 2
+    clear_memory(KernelStore(tmp_path))
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        clear_memory(tmp_path / "elsewhere")
+
+
+def test_store_is_a_parameter_like_others(tmp_path):
+    store = KernelStore(tmp_path, max_bytes=1000)
+    kernel = clone(CNTK(memory=store))
+    assert kernel.memory == store
+    assert kernel == CNTK(memory=store)
+    assert "KernelStore" in repr(kernel)
+
+
+@pytest.mark.parametrize(
+    ("memory", "error", "message"),
+    [
+        (3, TypeError, "memory=3 is no folder"),
+        (SimpleNamespace(folder="x"), TypeError, "is no folder"),
+        (KernelStore("x", max_bytes=0), ValueError, "max_bytes=0 must be"),
+        (KernelStore("x", max_bytes=float("nan")), ValueError, "max_bytes=nan must be"),
+        (KernelStore("x", "big"), TypeError, "max_bytes='big' is no number"),
+        (KernelStore("x", True), TypeError, "max_bytes=True is no number"),
+        (KernelStore(3), TypeError, "folder=3 is no folder"),
+    ],
+)
+def test_bad_memory(images, memory, error, message):
+    with pytest.raises(error, match=message):
+        CNTK(memory=memory)(images)
+
+
+def test_memory_must_not_be_a_file(images, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="is a file: name a folder"):
+        CNTK(memory=tmp_path / "file")(images)

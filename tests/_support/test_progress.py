@@ -1,0 +1,31 @@
+"""Progress bars, in terminals and notebooks."""
+
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+
+from sklearn_cntk import CNTK
+
+N, M = 40, 12
+DIGITS = load_digits()
+X, X_TEST = DIGITS.data[:N], DIGITS.data[N : N + M]
+
+
+@pytest.fixture
+def kernel():
+    return CNTK(depth=3, gap=False, image_shape=(8, 8))
+
+
+def test_progress(kernel, capsys):
+    kernel(X)
+    assert capsys.readouterr() == ("", "")
+    clone(kernel).set_params(verbose=1)(X)
+    error = capsys.readouterr().err
+    assert "pair/s" in error
+    assert f"{N * (N + 1) // 2}/{N * (N + 1) // 2}" in error
+
+
+def test_progress_in_a_notebook_without_widgets(kernel, notebook_without_widgets, capsys):
+    clone(kernel).set_params(verbose=1)(X)
+    assert not [str(warning.message) for warning in notebook_without_widgets]
+    assert capsys.readouterr().err.startswith("\rCNTK on ")

@@ -1,0 +1,74 @@
+"""NVIDIA's runtime compiler from its PyPI wheel: compiles for any GPU without one, or a driver."""
+
+import ctypes
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+
+@cache
+def library():
+    """The compiler's shared library, or None where its wheel is not installed."""
+    try:
+        spec = find_spec("nvidia.cuda_nvrtc")
+    except ModuleNotFoundError:
+        return None
+    for folder in spec.submodule_search_locations if spec else ():
+        for path in sorted(Path(folder).glob("lib/libnvrtc.so*")):
+            return ctypes.CDLL(str(path))
+    return None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a compiled kernel takes: registers a thread, and bytes spilled to memory."""
+
+    registers: int
+    spill_stores: int
+    spill_loads: int
+
+
+def compile_cuda(source, architecture, options=()):
+    """Compile `source` for an architecture such as "sm_90": kernel name -> Usage."""
+    nvrtc = library()
+    program = ctypes.c_void_p()
+
+    def check(status):
+        if status:
+            size = ctypes.c_size_t()
+            nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+            log = ctypes.create_string_buffer(size.value)
+            nvrtc.nvrtcGetProgramLog(program, log)
+            raise RuntimeError(f"NVRTC failed ({status}) for {architecture}:\n{log.value.decode()}")
+
+    check(
+        nvrtc.nvrtcCreateProgram(
+            ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None
+        )
+    )
+    options = [
+        option.encode() for option in (*options, f"-arch={architecture}", "--ptxas-options=-v")
+    ]
+    check(
+        nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+    )
+    size = ctypes.c_size_t()
+    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    return usage(log.value.decode())
+
+
+def usage(log):
+    """Kernel name -> Usage, from the log of the assembler with -v."""
+    spills = re.findall(
+        r"properties for (\w+)\s.*?(\d+) bytes spill stores, (\d+) bytes spill", log, re.S
+    )
+    registers = re.findall(r"Used (\d+) registers", log)
+    return {
+        name: Usage(int(count), int(stores), int(loads))
+        for (name, stores, loads), count in zip(spills, registers, strict=True)
+    }
