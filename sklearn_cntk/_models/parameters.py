@@ -1,7 +1,7 @@
 """The parameters that public classes share, see `_support.parameters`.
 
-A parameter of the network belongs here, into `Architecture` or `Readout`, and into the signature
-of `cntk_path`; see the development notes.
+Signatures have the parameters of the last base first.  A new parameter of the network belongs into
+`NetworkParameters`, `_support.network.Architecture`, `cntk_path` and `ConvolutionalNetwork`.
 """
 
 from __future__ import annotations
@@ -142,6 +142,12 @@ class ComputationParameters:
         """,
         default=None,
     )
+
+
+@parameters(kw_only=True)
+class ProgressParameters:
+    """What is shown meanwhile."""
+
     verbose: int | bool = parameter(
         "int", "1 shows progress: pairs of images a second and the time left.", default=0
     )
@@ -149,14 +155,18 @@ class ComputationParameters:
 
 @parameters(kw_only=True)
 class KernelParameters(
-    ComputationParameters, NetworkParameters, LocalPoolingParameters, DepthParameters
+    ProgressParameters,
+    ComputationParameters,
+    NetworkParameters,
+    LocalPoolingParameters,
+    DepthParameters,
 ):
-    """The parameters of one kernel."""
+    """The parameters of one kernel, those of the last base first."""
 
 
 @parameters(kw_only=True)
-class RegressionParameters(KernelParameters):
-    """The parameters of kernel regression."""
+class RidgeParameters:
+    """What is fitted, with any solver."""
 
     alpha: float = parameter(
         "float",
@@ -184,6 +194,12 @@ class RegressionParameters(KernelParameters):
         """,
         default=None,
     )
+
+
+@parameters(kw_only=True)
+class SolverParameters:
+    """How it is solved for."""
+
     solver: SolverName = parameter(
         '{"auto", "cholesky", "cg", "nystroem"}',
         """
@@ -221,6 +237,19 @@ class RegressionParameters(KernelParameters):
         'Draws the rows of `train_size`, the landmarks of "nystroem" and the pivots of "cg".',
         default=None,
     )
+
+
+@parameters(kw_only=True)
+class RegressionParameters(
+    ProgressParameters,
+    SolverParameters,
+    ComputationParameters,
+    NetworkParameters,
+    LocalPoolingParameters,
+    RidgeParameters,
+    DepthParameters,
+):
+    """The parameters of kernel regression."""
 
 
 @parameters(kw_only=False)
@@ -273,6 +302,10 @@ class ScoringParameters:
 
 @parameters(kw_only=True)
 class SearchParameters(
-    ComputationParameters, NetworkParameters, ScoringParameters, CandidateParameters
+    ProgressParameters,
+    ComputationParameters,
+    NetworkParameters,
+    ScoringParameters,
+    CandidateParameters,
 ):
     """The parameters of a search."""

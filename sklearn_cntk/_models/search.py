@@ -23,7 +23,7 @@ from .._support.parameters import declared
 from .._support.ram import check_memory
 from .base import ImageEstimator
 from .candidates import report_failures, score_candidates, search_results
-from .parameters import ComputationParameters, NetworkParameters, SearchParameters
+from .parameters import KernelParameters, SearchParameters
 from .tasks import ClassificationTask, RegressionTask
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class KernelSearch(SearchParameters, ImageEstimator):
 
     def _fixed(self):
         """The kernel's parameters that are not searched over."""
-        fixed = declared(NetworkParameters) | declared(ComputationParameters)
-        return {name: getattr(self, name) for name in fixed}
+        own = declared(type(self))
+        return {name: getattr(self, name) for name in declared(KernelParameters) if name in own}
 
     def _best_estimator(self):
         """The estimator with the best parameters, and what fit records of the features."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils.validation import check_array
+
+from .checks import is_integer
 
 if TYPE_CHECKING:
     from .typing import Any, Array, ImageShape
@@ -20,8 +21,7 @@ def check_image_shape(image_shape):
         shape = tuple(image_shape)
     except TypeError:
         shape = ()
-    integers = all(isinstance(k, Integral) and not isinstance(k, bool) for k in shape)
-    if len(shape) not in (2, 3) or not integers or min(shape) < 1:
+    if len(shape) not in (2, 3) or not all(map(is_integer, shape)) or min(shape) < 1:
         raise ValueError(
             f"image_shape={image_shape!r} is not a shape: use (height, width) or "
             "(height, width, channels), positive integers."

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from .checks import check_choice, check_flag, check_integer, check_sequence
+from . import checks
 
 TRAINED_LAYERS = ("all", "hidden", "last")
 
@@ -25,7 +25,7 @@ class Architecture:
     filter_size: int = 3  # odd, so that "same" zero padding is symmetric
 
     def __post_init__(self):
-        q = check_integer("filter_size", self.filter_size, 1, "use an odd number such as 3")
+        q = checks.check_integer("filter_size", self.filter_size, 1, "use an odd number such as 3")
         if q % 2 == 0:
             raise ValueError(f"filter_size={q} is even: use an odd number such as {q + 1}.")
         object.__setattr__(self, "filter_size", q)
@@ -73,9 +73,9 @@ class Readout:
     lap: int = 0
 
     def __post_init__(self):
-        check_choice("trained_layers", self.trained_layers, TRAINED_LAYERS)
+        checks.check_choice("trained_layers", self.trained_layers, TRAINED_LAYERS)
         minimum = 3 if self.trained_layers == "hidden" else 2
-        depth = check_integer(
+        depth = checks.check_integer(
             "depth",
             self.depth,
             minimum,
@@ -84,9 +84,11 @@ class Readout:
         )
         object.__setattr__(self, "depth", depth)
         object.__setattr__(
-            self, "lap", check_integer("lap", self.lap, 0, "use a radius of 0 or more pixels")
+            self,
+            "lap",
+            checks.check_integer("lap", self.lap, 0, "use a radius of 0 or more pixels"),
         )
-        object.__setattr__(self, "gap", check_flag("gap", self.gap))
+        object.__setattr__(self, "gap", checks.check_flag("gap", self.gap))
         if self.gap and self.lap:
             raise ValueError(f"lap={self.lap} excludes gap=True: set gap=False or lap=0.")
 
@@ -147,10 +149,10 @@ def path_readouts(depths, gap, lap, trained_layers, *, names=("depths", "gap", "
 
     `names` are those of the caller's parameters, for error messages.
     """
-    check_sequence(names[0], depths, "(3, 6, 11)")
-    check_sequence(names[1], gap, "(True, False)")
-    check_sequence(names[2], lap, "(1, 2)")
-    check_sequence("trained_layers", trained_layers, "('all', 'last')")
+    checks.check_sequence(names[0], depths, "(3, 6, 11)")
+    checks.check_sequence(names[1], gap, "(True, False)")
+    checks.check_sequence(names[2], lap, "(1, 2)")
+    checks.check_sequence("trained_layers", trained_layers, "('all', 'last')")
     poolings = [(pool, 0) for pool in gap] + [(False, radius) for radius in lap]
     readouts = [
         Readout(depth, pool, trained, radius)
