@@ -16,6 +16,11 @@ collect_ignore = [path for path, module in _NEEDS.items() if find_spec(module) i
 collect_ignore += ["tests/helpers", "tests/oracle"]  # imported by the tests, by other names
 collect_ignore.append("tests/project/typing")  # for type checkers, not to be run
 
+# Workers of pytest-xdist share the processors. Set here, before any of them imports NumPy.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for library in ("MKL", "OMP", "OPENBLAS"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 # Tests draw, and show nothing.
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -105,7 +105,9 @@ class Results:
 
 def run_tests(results, options, sizes):
     """The tests that run on a GPU; none else is measured where one fails."""
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", "gpu", str(ROOT / "tests")]
+    # In one process, which has the GPU's memory for itself.
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-n", "0", "-m", "gpu"]
+    command.append(str(ROOT / "tests"))
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     print(done.stdout)
     summary = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "no output"

@@ -25,11 +25,15 @@ def rng():
 
 
 @pytest.fixture(scope="session")
-def host_device(tmp_path_factory):
-    """Function that makes CUDA devices on the host, which share their compiled kernels."""
+def host_device(pytestconfig):
+    """Function that makes CUDA devices on the host.
+
+    Compiled kernels are kept in pytest's cache, for all workers and for later runs; `--cache-clear`
+    removes them.
+    """
     if reason := cuda_host.missing():
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("cuda_host")
+    folder = pytestconfig.cache.mkdir("cuda_host")
     return lambda **options: cuda_host.HostDevice(folder, **options)
 
 

@@ -259,6 +259,7 @@ def test_fitted_attributes(cls):
     assert small(cls).fit(IMAGES, targets_for(cls)).n_features_in_ == 64
 
 
+@pytest.mark.process
 def test_interrupt_stops_at_once():
     """Ctrl-C in the middle of minutes of work ends the process in seconds."""
     code = """

@@ -15,6 +15,8 @@ from sklearn_cntk import CNTK, gram_progress, gram_to_zarr
 
 zarr = pytest.importorskip("zarr", reason="Gram matrices on disk need the extra zarr")
 
+pytestmark = pytest.mark.process
+
 RUN = """
 import sys
 import numpy as np

@@ -61,6 +61,7 @@ def ask(clients, requests):
     return [json.loads(client.stdout.readline()) for client in clients]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("attempt", range(6))
 def test_calls_that_begin_together_agree(tmp_path, clients, attempt):
     """By default, n_jobs of 1, 4 and 4 have chunks of 32, 16 and 16."""
@@ -71,6 +72,7 @@ def test_calls_that_begin_together_agree(tmp_path, clients, attempt):
     assert {path.name for path in Path(store).iterdir()} == {"c", "zarr.json"}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("attempt", range(6))
 def test_calls_that_begin_together_and_ask_for_other_chunks(tmp_path, clients, attempt):
     store = str(tmp_path / "gram")

@@ -15,6 +15,8 @@ from large_gram import LARGE, LARGE_KERNEL
 
 from sklearn_cntk import CNTK, gram_to_zarr
 
+pytestmark = pytest.mark.process
+
 
 class Accident:
     """What happens to one worker soon after the first tiles have begun."""

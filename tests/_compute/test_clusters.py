@@ -12,6 +12,8 @@ from sklearn.datasets import load_digits
 from sklearn_cntk import CNTK, CNTKClassifier, gram_to_zarr
 from sklearn_cntk._compute import parallel as _parallel
 
+pytestmark = pytest.mark.process
+
 IMAGES = load_digits().images[:160]
 LABELS = load_digits().target[:160]
 

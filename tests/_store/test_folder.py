@@ -9,11 +9,7 @@ from counting_engine import as_without, files, kernels
 from sklearn.base import clone
 
 import sklearn_cntk._compute.job
-from sklearn_cntk import (
-    CNTK,
-    KernelStore,
-    clear_memory,
-)
+from sklearn_cntk import CNTK, KernelStore, clear_memory
 
 
 def test_size_limit_evicts_what_was_not_used_for_longest(tmp_path, rng, counting):

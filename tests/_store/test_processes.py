@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from counting_engine import files
 
-from sklearn_cntk import (
-    CNTK,
-)
+from sklearn_cntk import CNTK
 from sklearn_cntk._store.entries import digests
+
+pytestmark = pytest.mark.process
 
 RUN = """
 import sys

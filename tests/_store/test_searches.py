@@ -9,11 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.model_selection import GridSearchCV, KFold
 
-from sklearn_cntk import (
-    CNTK,
-    CNTKClassifier,
-    CNTKClassifierCV,
-)
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV
 
 GRID = {"depth": (5, 3), "gap": (True, False), "alpha": (1e-5, 1e-1), "train_size": (0.5, None)}
 

@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
+
 from sklearn_cntk.finite import (  # noqa: E402
     CNNClassifier,
     CNNRegressor,

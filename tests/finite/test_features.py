@@ -5,10 +5,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
-from sklearn_cntk.finite import (  # noqa: E402
-    EmpiricalCNTK,
-    RandomCNTKFeatures,
-)
+
+from sklearn_cntk.finite import EmpiricalCNTK, RandomCNTKFeatures  # noqa: E402
 
 DIGITS = load_digits()
 IMAGES, LABELS = DIGITS.images / 16, DIGITS.target

@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
-from sklearn_cntk.finite import (  # noqa: E402
-    EmpiricalCNTK,
-    RandomCNTKFeatures,
-    _gradients,
-)
+
+from sklearn_cntk.finite import EmpiricalCNTK, RandomCNTKFeatures, _gradients  # noqa: E402
 
 
 @pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])

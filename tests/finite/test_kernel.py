@@ -12,6 +12,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
+
 from sklearn_cntk.finite import (  # noqa: E402
     CNNRegressor,
     EmpiricalCNTK,

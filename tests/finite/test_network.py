@@ -3,9 +3,8 @@
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
-from sklearn_cntk.finite import (  # noqa: E402
-    ConvolutionalNetwork,
-)
+
+from sklearn_cntk.finite import ConvolutionalNetwork  # noqa: E402
 
 
 def test_network_alone():

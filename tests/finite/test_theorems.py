@@ -6,10 +6,8 @@ import pytest
 from sklearn_cntk import CNTK, CNTKRegressor
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
-from sklearn_cntk.finite import (  # noqa: E402
-    CNNRegressor,
-    EmpiricalCNTK,
-)
+
+from sklearn_cntk.finite import CNNRegressor, EmpiricalCNTK  # noqa: E402
 
 ARCHITECTURES = [
     ((4, 4, 2), {"depth": 2, "gap": True}),

@@ -5,11 +5,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
-from sklearn_cntk.finite import (  # noqa: E402
-    CNNRegressor,
-    ConvolutionalNetwork,
-    EmpiricalCNTK,
-)
+
+from sklearn_cntk.finite import CNNRegressor, ConvolutionalNetwork, EmpiricalCNTK  # noqa: E402
 from sklearn_cntk.finite._training import largest_stable_rate, train  # noqa: E402
 
 DIGITS = load_digits()

@@ -9,9 +9,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_cntk import CNTKClassifier, CNTKClassifierCV, CNTKRegressor
 
 pytest.importorskip("matplotlib", reason="displays need matplotlib")
-from sklearn_cntk.plotting import (  # noqa: E402
-    DepthDisplay,
-)
+
+from sklearn_cntk.plotting import DepthDisplay  # noqa: E402
 
 
 def test_depth_shows_the_best_candidate_of_each_depth_and_pooling(search):

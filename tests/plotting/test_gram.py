@@ -11,9 +11,8 @@ from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor
 from sklearn_cntk.preprocessing import ImageStandardizer
 
 pytest.importorskip("matplotlib", reason="displays need matplotlib")
-from sklearn_cntk.plotting import (  # noqa: E402
-    GramDisplay,
-)
+
+from sklearn_cntk.plotting import GramDisplay  # noqa: E402
 
 
 def test_gram_of_an_estimator():

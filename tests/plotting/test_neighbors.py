@@ -7,9 +7,8 @@ from displays import IMAGES, INK, LABELS, TEST, TEST_LABELS, classifier, draw
 from sklearn_cntk import CNTKRegressor
 
 pytest.importorskip("matplotlib", reason="displays need matplotlib")
-from sklearn_cntk.plotting import (  # noqa: E402
-    NeighborsDisplay,
-)
+
+from sklearn_cntk.plotting import NeighborsDisplay  # noqa: E402
 from sklearn_cntk.plotting._neighbors import to_display  # noqa: E402
 
 # So few that all of them can be shown.

@@ -10,9 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn_cntk.preprocessing import ImageStandardizer
 
 pytest.importorskip("matplotlib", reason="displays need matplotlib")
-from sklearn_cntk.plotting import (  # noqa: E402
-    TrainSizeDisplay,
-)
+
+from sklearn_cntk.plotting import TrainSizeDisplay  # noqa: E402
 
 
 def test_train_sizes_are_cross_validated():

@@ -21,10 +21,11 @@ pytestmark = [
 ]
 
 
-def test_package_and_typical_use(tmp_path):
+def test_package_and_typical_use(pytestconfig):
+    cache = pytestconfig.cache.mkdir("mypy")
     command = [
         *(sys.executable, "-m", "mypy", "--config-file", "pyproject.toml"),
-        *("--cache-dir", str(tmp_path), "sklearn_cntk", "tests/project/typing"),
+        *("--cache-dir", str(cache), "sklearn_cntk", "tests/project/typing"),
     ]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stdout

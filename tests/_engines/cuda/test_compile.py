@@ -40,7 +40,13 @@ def usage_of(architecture, shape, q, readouts, dtype):
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100", "sm_120"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "sm_90",
+        *(pytest.param(f"sm_{k}", marks=pytest.mark.compile) for k in (75, 80, 100, 120)),
+    ],
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_variant_compiles(architecture, dtype):
     usage = {}
@@ -54,6 +60,7 @@ def test_every_variant_compiles(architecture, dtype):
 
 
 @needs_nvrtc
+@pytest.mark.compile
 @pytest.mark.parametrize("trained", [["all"], ["hidden"], ["last"], ["all", "hidden"]], ids=str)
 @pytest.mark.parametrize("side", [8, 32])
 def test_no_spills_in_float32(trained, side):

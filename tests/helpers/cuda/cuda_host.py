@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import scipy.linalg
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
+# Without the checks of jumps between stacks, which fibres are.
+FLAGS = ["-std=c++14", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-Wno-unknown-pragmas"]
 LOCK = threading.RLock()  # fibres are those of one thread at a time
 
 
@@ -23,13 +27,27 @@ def missing():
     return None if COMPILER else "no g++ to compile kernels.cu for the host"
 
 
+@cache
+def toolchain():
+    """A name of what kernels are compiled with, so that no folder offers those of another."""
+    version = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
+    sources = [
+        (HERE / name).read_text(encoding="utf-8") for name in ("cuda_host.h", "cuda_host.cpp")
+    ]
+    return _digest(version.stdout, *FLAGS, *sources)
+
+
+def _digest(*texts):
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
 class HostDevice:
     """What ``_devices.CupyDevice`` is for a GPU.
 
     Parameters
     ----------
     folder : Path
-        Where the compiled kernels go.
+        Where the compiled kernels go, named by their code, and are found by other processes.
     shared_bytes : int
         Shared memory of a block; 48 KB is what every GPU has.
     memory : int or None
@@ -111,21 +129,21 @@ class HostDevice:
         self._functions[name, source](blocks, threads, ctypes.c_size_t(shared_bytes), pointers)
 
     def _compile(self, source, name):
-        stem = self.folder / hashlib.sha256(source.encode()).hexdigest()[:16]
-        library = stem.with_suffix(".so")
+        code = f'#include "cuda_host.h"\n{source}\nEXPORT_KERNEL({name})\n'
+        runtime = self.folder / f"{toolchain()}.o"
+        library = self.folder / f"{_digest(toolchain(), code)}.so"
+        if not runtime.exists():
+            self._build(runtime, ["-c", HERE / "cuda_host.cpp"])
         if not library.exists():
-            runtime = self.folder / "cuda_host.o"
-            if not runtime.exists():
-                self._run_compiler("-c", HERE / "cuda_host.cpp", "-o", runtime)
-            code = stem.with_suffix(".cpp")
-            code.write_text(f'#include "cuda_host.h"\n{source}\nEXPORT_KERNEL({name})\n')
-            self._run_compiler("-shared", code, runtime, "-o", library)
+            self._build(library, ["-shared", "-x", "c++", "-", "-x", "none", runtime], code)
         return ctypes.CDLL(str(library)).launch
 
-    def _run_compiler(self, *arguments):
-        # Without the checks of jumps between stacks, which fibres are.
-        command = [COMPILER, "-std=c++14", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", f"-I{HERE}"]
-        command += ["-Wno-unknown-pragmas", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise self.CompileError(done.stderr)
+    def _build(self, target, arguments, code=None):
+        """Other processes may build the same at the same time: a file appears when it is whole."""
+        with TemporaryDirectory(dir=self.folder) as folder:
+            built = Path(folder) / target.name
+            command = [COMPILER, *FLAGS, f"-I{HERE}", *arguments, "-o", built]
+            done = subprocess.run(command, input=code, capture_output=True, encoding="utf-8")
+            if done.returncode:
+                raise self.CompileError(done.stderr)
+            built.replace(target)
