@@ -33,8 +33,8 @@ class Engine:
 
 sklearn_cntk._compute.job.select_engine = lambda device: Engine()
 # As small beside this run as tiles and waits are beside a longer one.
-sklearn_cntk._compute.tiles._TILE_WORK = 1e8
-sklearn_cntk._store.entries._SHORTEST_WAIT = 0.05
+sklearn_cntk._compute.tiles._TILE_WORK = 5e7
+sklearn_cntk._store.entries._SHORTEST_WAIT = 0.025
 images = np.random.default_rng(0).normal(size=(int(sys.argv[2]), 14, 14))
 K = CNTK(11, memory=sys.argv[1], n_jobs=1)(images)
 np.save(sys.argv[3], K)
@@ -72,7 +72,7 @@ def n_stored(folder, n):
 
 def test_killed_run_resumes(tmp_path):
     """SIGKILL in the middle; what was done before is not done again, by the documented layout."""
-    n = 250
+    n = 180
     n_pairs = n * (n + 1) / 2
     with start_run(tmp_path / "store", n, tmp_path / "killed.npy") as process:
         done = 0
@@ -93,7 +93,7 @@ def test_killed_run_resumes(tmp_path):
 
 def test_two_processes_share_the_work(tmp_path):
     """Each takes over what the other has finished meanwhile."""
-    n = 250
+    n = 180
     n_pairs = n * (n + 1) / 2
     both = [start_run(tmp_path / "store", n, tmp_path / f"{k}.npy") for k in range(2)]
     computed = sum(finish_run(process) for process in both)
