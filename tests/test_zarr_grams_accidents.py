@@ -58,9 +58,11 @@ class Writer:
         return sum(map(int, self.log.read_text().split()))
 
 
-def wait_for_half(store):
+def wait_for_half(store, process):
+    """Wait until the process has written half of the matrix."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
+        assert process.poll() is None, "the process has ended before"
         try:
             progress = gram_progress(store)
             if progress.done > progress.total / 2:
@@ -74,7 +76,7 @@ def wait_for_half(store):
 def test_client_killed(tmp_path, large_gram):
     """Both runs compute less than 5 % more than one does; what was in work counts as computed."""
     first = Writer(tmp_path, "first")
-    wait_for_half(tmp_path / "gram")
+    wait_for_half(tmp_path / "gram", first.process)
     first.process.kill()
     first.process.wait()
     done, total = gram_progress(tmp_path / "gram")
@@ -132,7 +134,7 @@ def test_interrupted(tmp_path, backend, large_gram):
         start_new_session=True,
     )
     try:
-        wait_for_half(store)
+        wait_for_half(store, process)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) != 0
         deadline = time.monotonic() + 60

@@ -84,6 +84,6 @@ def test_throughput_and_bound(monkeypatch):
     cases = list(report.throughput("cpu"))
     assert [rate for *_, rate in cases] == [8, 32, 32]
     assert [gap for _, gap, _ in cases] == [True, True, False]
-    bound = roofline.arithmetic_bound("float32", 1, 1e-3)
+    bound = roofline.arithmetic_bound("float32", 1, 1e-2)  # so long that loops have to grow
     assert set(bound) == {"fma", "sqrt"}
     assert all(0 < rate < np.inf for rate in bound.values())

@@ -32,7 +32,7 @@ class Engine(CpuEngine):
         return values
 
     def limits(self, travelling):  # as small beside this run as usual tiles beside a longer one
-        return super().limits(travelling)._replace(work=1e8)
+        return super().limits(travelling)._replace(work=5e7)
 
 engine = Engine()
 images = np.random.default_rng(0).normal(size=(int(sys.argv[2]), 14, 14))
@@ -72,7 +72,7 @@ def n_stored(folder, n):
 
 def test_killed_run_resumes(tmp_path):
     """SIGKILL in the middle; what was done before is not done again, by the documented layout."""
-    n = 250
+    n = 180
     n_pairs = n * (n + 1) / 2
     with start_run(tmp_path / "store", n, tmp_path / "killed.npy") as process:
         done = 0
@@ -93,7 +93,7 @@ def test_killed_run_resumes(tmp_path):
 
 def test_two_processes_share_the_work(tmp_path):
     """Each takes over what the other has finished meanwhile."""
-    n = 250
+    n = 180
     n_pairs = n * (n + 1) / 2
     both = [start_run(tmp_path / "store", n, tmp_path / f"{k}.npy") for k in range(2)]
     computed = sum(finish_run(process) for process in both)

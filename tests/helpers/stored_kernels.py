@@ -18,5 +18,5 @@ class ImpatientStore(KernelStore):
 
     def partition(self, architecture, dtype, flip):
         partition = super().partition(architecture, dtype, flip)
-        partition.many_files, partition.shortest_wait = 5, 0.05
+        partition.many_files, partition.shortest_wait = 5, 0.025
         return partition
