@@ -1,4 +1,4 @@
-// Displacement planes through all layers on a GPU; see engine.py for the plan and the launches.
+// Displacement planes through all layers on a GPU; see `passes.py` for the launches.
 //
 // Neither the box sum nor kappa changes the displacement (Di, Dj) of an entry of Sigma or Theta,
 // so each displacement is a plane that runs through all layers on its own.  Displacements are
