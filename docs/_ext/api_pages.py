@@ -19,7 +19,7 @@ MODULES = (
 # Methods of scikit-learn that are shown with a class beside its own, and methods that only the
 # package itself calls.
 _INHERITED = {"score", "fit_transform"}
-_INTERNAL = {"KernelStore.of", "KernelStore.space"}
+_INTERNAL = {"KernelStore.of", "KernelStore.partition"}
 
 
 def public_names(module_name):

@@ -13,7 +13,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, TypeVar
 
 from .parameter_docs import PARAGRAPHS
-from .parameters import declared
+from .parameters import declared, name_constructor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,10 @@ _PLACEHOLDER = re.compile(r"^( *)\{(\w+)\}$", re.MULTILINE)
 
 
 def fill_docs(documented: _Documented) -> _Documented:
-    """Decorator that fills the docstring of a class and of its methods, or of a function."""
+    """Decorator that fills the docstring of a class and of its methods, or of a function.
+
+    A class that inherits a declared constructor gets one of its own name.
+    """
     return fill_docs_like(documented)(documented)
 
 
@@ -34,6 +37,7 @@ def fill_docs_like(cls: object) -> Callable[[_Documented], _Documented]:
     def decorate(documented):
         methods = []
         if isinstance(documented, type):
+            name_constructor(documented)
             methods = [value for value in vars(documented).values() if inspect.isroutine(value)]
         for one in (documented, *(getattr(m, "__func__", m) for m in methods)):
             if one.__doc__ and _PLACEHOLDER.search(one.__doc__):

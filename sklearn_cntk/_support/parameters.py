@@ -65,12 +65,18 @@ def parameters(*, kw_only: bool) -> Callable[[_Class], _Class]:
                 annotation=inspect.get_annotations(cls)[name],
                 kw_only=kw_only,
             )
-            setattr(cls, name, new.default)
+            delattr(cls, name)  # a default is none of an instance that was not told
         cls._declared_parameters = own
         cls.__init__ = _constructor(cls)
         return cls
 
     return decorate
+
+
+def name_constructor(cls: type) -> None:
+    """Give a class that inherits its constructor one of its own name, which errors say."""
+    if declared(cls) and "__init__" not in vars(cls):
+        setattr(cls, "__init__", _constructor(cls))  # noqa: B010 - mypy has seen the inherited one
 
 
 def declared(cls: type) -> dict[str, Parameter]:

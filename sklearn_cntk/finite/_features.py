@@ -12,23 +12,21 @@ from sklearn.utils.validation import check_is_fitted
 from .._models.base import ImageEstimator
 from .._support.checks import check_integer, check_seed
 from .._support.docstrings import fill_docs
-from .._support.parameters import parameter, parameters
 from .._support.ram import check_memory
 from ._gradients import explicit_gradients, number_of_weights
 from ._kernel import _BUDGET, draw_seeds
 from ._network import network_of, restore_scale, split_scale
-from ._parameters import RandomNetworkParameters
+from ._parameters import FeatureParameters
 
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from .._support.typing import Array, ArrayLike, TrainedLayers
+    from .._support.typing import Array, ArrayLike
 
 
 @fill_docs
-@parameters(kw_only=True)
 class RandomCNTKFeatures(
-    RandomNetworkParameters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator
+    FeatureParameters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator
 ):
     """Gradients of finite networks at random weights, as features for linear models.
 
@@ -64,8 +62,6 @@ class RandomCNTKFeatures(
     >>> bool(model.score(images[300:400], labels[300:400]) > 0.8)
     True
     """
-
-    trained_layers: TrainedLayers = parameter(default="last")
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Draw the networks; of `X` only the shape of its images matters.

@@ -9,7 +9,6 @@ from .._models.image_kernel import ImageKernel
 from .._support.checks import check_integer, check_seed
 from .._support.docstrings import fill_docs
 from .._support.images import check_same_shape
-from .._support.parameters import parameter, parameters
 from .._support.progress import progress_bar
 from ._gradients import (
     explicit_gradients,
@@ -27,7 +26,7 @@ from ._network import (
     split_scale,
     to_tensor,
 )
-from ._parameters import RandomNetworkParameters
+from ._parameters import EmpiricalParameters
 
 # Bytes of the gradients, and of the pixel-by-pixel products, that are held at a time.
 _BUDGET = 2**28
@@ -45,8 +44,7 @@ def draw_seeds(seed, n_draws):
 
 
 @fill_docs
-@parameters(kw_only=True)
-class EmpiricalCNTK(RandomNetworkParameters, ImageKernel):
+class EmpiricalCNTK(EmpiricalParameters, ImageKernel):
     """Neural tangent kernel of finite networks at random weights.
 
     The mean over `n_draws` networks of ``⟨∂f(θ, x)/∂θ, ∂f(θ, x')/∂θ⟩`` (eq. 2 of [1]_): what
@@ -79,17 +77,6 @@ class EmpiricalCNTK(RandomNetworkParameters, ImageKernel):
     >>> bool(np.linalg.norm(K - exact) < 0.1 * np.linalg.norm(exact))
     True
     """
-
-    random_state: int = parameter(
-        "int",
-        """
-        Draws the weights.  An integer, so that every call, and every clone, uses the same
-        networks: blocks of a matrix that are computed one by one fit together.  From 0 to
-        2**32 - 1, as scikit-learn's seeds.
-        """,
-        default=0,
-    )
-    verbose: int | bool = parameter("int", "1 shows progress.", default=0)
 
     def _gram(self, X, Y=None):
         symmetric = Y is None

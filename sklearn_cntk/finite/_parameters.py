@@ -113,3 +113,26 @@ class RandomNetworkParameters(TorchParameters, DrawParameters, FiniteNetworkPara
         """,
         default="all",
     )
+
+
+@parameters(kw_only=True)
+class EmpiricalParameters(RandomNetworkParameters):
+    """The parameters of a kernel of random networks."""
+
+    random_state: int = parameter(
+        "int",
+        """
+        Draws the weights.  An integer, so that every call, and every clone, uses the same
+        networks: blocks of a matrix that are computed one by one fit together.  From 0 to
+        2**32 - 1, as scikit-learn's seeds.
+        """,
+        default=0,
+    )
+    verbose: int | bool = parameter("int", "1 shows progress.", default=0)
+
+
+@parameters(kw_only=True)
+class FeatureParameters(RandomNetworkParameters):
+    """The parameters of random features."""
+
+    trained_layers: TrainedLayers = parameter(default="last")

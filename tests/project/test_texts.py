@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from sklearn.base import clone
 
 import sklearn_cntk
 from sklearn_cntk._support.docstrings import fill_docs, fill_docs_like
@@ -119,7 +120,7 @@ def test_repeated_comments_and_blocks_are_found():
 
 
 # Methods that only the package itself calls.
-INTERNAL = {"sklearn_cntk.KernelStore.of", "sklearn_cntk.KernelStore.space"}
+INTERNAL = {"sklearn_cntk.KernelStore.of", "sklearn_cntk.KernelStore.partition"}
 
 
 def documented():
@@ -278,6 +279,28 @@ def test_declared_parameters_make_a_constructor():
             Thing(**wrong)
     with pytest.raises(TypeError, match="positional"):
         Thing(1, "red")
+
+
+def test_constructors_of_public_classes_bear_their_names():
+    """And a default is none of an object that was not told."""
+    for cls in (sklearn_cntk.CNTK, sklearn_cntk.CNTKClassifier, sklearn_cntk.CNTKRegressorCV):
+        with pytest.raises(TypeError, match=rf"^{cls.__name__}\.__init__\(\) got an unexpected"):
+            cls(depht=3)
+        assert not hasattr(cls, "filter_size")
+
+
+def test_a_subclass_keeps_its_own_constructor():
+    class Deep(sklearn_cntk.CNTKClassifier):
+        def __init__(self, extra=1, depth=20, gap=False):
+            super().__init__(depth, gap)
+            self.extra = extra
+
+    class Deeper(Deep):
+        pass
+
+    model = clone(Deeper(extra=2))
+    assert (model.extra, model.depth, model.gap, model.alpha) == (2, 20, False, 1e-5)
+    assert set(model.get_params()) == {"extra", "depth", "gap"}
 
 
 def test_declared_parameters_fill_the_docstring():

@@ -33,3 +33,5 @@ def kernels() -> None:
     assert_type(EmpiricalCNTK(depth=3, n_draws=8)(images), NDArray[np.float64])
     RandomCNTKFeatures(depth=3).fit(images).transform(images)
     EmpiricalCNTK(random_state=None)  # type: ignore[arg-type]
+    EmpiricalCNTK(depht=3)  # type: ignore[call-arg]
+    RandomCNTKFeatures(depht=3)  # type: ignore[call-arg]
