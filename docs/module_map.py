@@ -36,7 +36,7 @@ LAYERS = {
 }
 
 # Of each group none imports another.
-APART = (("_engines.cpu", "_engines.cuda", "_engines.reference"),)
+APART = (("_engines.cpu", "_engines.cuda", "_engines.reference"), ("_engines", "_store"))
 
 
 # --- Imports ------------------------------------------------------------------------------------
@@ -83,7 +83,8 @@ def _imports_of(name, path, known):
 
 
 def _is_import_module(function):
-    return getattr(function, "id", getattr(function, "attr", None)) == "import_module"
+    name = getattr(function, "id", getattr(function, "attr", None))
+    return name in ("import_module", "__import__")
 
 
 # --- Rules --------------------------------------------------------------------------------------

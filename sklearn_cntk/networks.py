@@ -1,4 +1,7 @@
-"""What the kernels compute: the network, and the readouts of its last layer."""
+"""What the kernels compute: the network, and the readouts of its last layer.
+
+For engines, their tests and benchmarks; estimators take the same as parameters.
+"""
 
 from ._support.network import Architecture, Readout
 

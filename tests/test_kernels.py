@@ -18,7 +18,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 N, M = 40, 12
 DIGITS = load_digits()

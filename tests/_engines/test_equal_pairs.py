@@ -6,7 +6,7 @@ from engines import reference
 
 from sklearn_cntk._engines.equal_pairs import ImageIds, self_values
 from sklearn_cntk._engines.plan import Plan
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 
 @pytest.mark.parametrize("collide", [False, True])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from engines import cpu, reference
 
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 TRACE_AND_GAP = [Readout(d, g, t) for d in (3, 5) for g in (True, False) for t in ("all", "last")]
 

@@ -5,7 +5,7 @@ from engines import cpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 
 @st.composite

@@ -5,7 +5,7 @@ import oracle
 import pytest
 from engines import cpu, reference
 
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 
 @pytest.mark.parametrize("case", sorted({entry["case"] for entry in oracle.SPEC}))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_cntk._engines.plan import GAP, TRACE, Plan, pair_work
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 SHAPE = (9, 8, 1)
 EVERY = ("last", "all", "hidden")

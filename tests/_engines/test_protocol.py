@@ -7,7 +7,7 @@ import pytest
 
 from sklearn_cntk._engines import select_engine
 from sklearn_cntk._engines.protocol import Engine, TileLimits
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 SHAPE = (3, 4, 2)
 ARCHITECTURE = Architecture(SHAPE)

@@ -1,8 +1,17 @@
 """Weights of local average pooling."""
 
+import dataclasses
+
 import pytest
 
+from sklearn_cntk._models.parameters import (
+    DepthParameters,
+    LocalPoolingParameters,
+    NetworkParameters,
+)
 from sklearn_cntk._support.network import lap_weights
+from sklearn_cntk._support.parameters import declared
+from sklearn_cntk.networks import Architecture, Readout
 
 
 @pytest.mark.parametrize(("size", "radius"), [(1, 0), (5, 0), (5, 1), (4, 2), (3, 7)])
@@ -12,3 +21,30 @@ def test_lap_weights_count_windows(size, radius):
         for j in range(size):
             windows = [o for o in range(size) if abs(o - i) <= radius and abs(o - j) <= radius]
             assert weights[i, j] == pytest.approx(len(windows) / (2 * radius + 1) ** 2)
+
+
+def test_a_later_parameter_is_part_of_the_name():
+    """Of what stores call a network; what they hold from before keeps its name."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Later(Architecture):
+        gain: float = 1.0
+
+    now = Architecture((4, 5, 3))
+    assert now.name == "4x5x3-q3"
+    assert Later((4, 5, 3)).name == now.name
+    assert Later((4, 5, 3), gain=2.0).name == f"{now.name}-gain=2.0"
+    assert Later((4, 5, 3)).parameters == now.parameters | {"gain": 1.0}
+
+
+def test_parameters_of_the_network_reach_the_engines():
+    """What kernels declare of it, but for the shape, is what an architecture or readout holds."""
+    of_kernels = {
+        name
+        for cls in (NetworkParameters, LocalPoolingParameters, DepthParameters)
+        for name in declared(cls)
+    }
+    of_engines = {
+        field.name for cls in (Architecture, Readout) for field in dataclasses.fields(cls)
+    }
+    assert of_kernels == of_engines

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_cntk._support.network import Readout
+from sklearn_cntk.networks import Readout
 
 VALUES = np.load(Path(__file__).parent / "kernel_values.npz")
 SPEC = json.loads(str(VALUES["spec"]))

@@ -19,7 +19,6 @@ from sklearn.base import clone
 
 import sklearn_cntk
 from sklearn_cntk._support.docstrings import fill_docs, fill_docs_like
-from sklearn_cntk._support.network import Architecture
 from sklearn_cntk._support.parameters import declared, parameter, parameters
 
 PACKAGE = Path(sklearn_cntk.__file__).parent
@@ -365,13 +364,3 @@ from sklearn_cntk import datasets, plotting, preprocessing
 sys.exit(0 if sklearn_cntk.CNTK.__doc__ is None and sklearn_cntk.CNTK(3).depth == 3 else 1)
 """
     subprocess.run([sys.executable, "-OO", "-c", code], check=True, cwd=PACKAGE.parent)
-
-
-def test_a_later_parameter_of_the_network_is_part_of_its_name():
-    @dataclasses.dataclass(frozen=True)
-    class Later(Architecture):
-        gain: float = 1.0
-
-    assert Later((4, 5, 3)).name == Architecture((4, 5, 3)).name == "4x5x3-q3"
-    assert Later((4, 5, 3), gain=2.0).name == "4x5x3-q3-gain=2.0"
-    assert Later((4, 5, 3)).parameters == {"filter_size": 3, "gain": 1.0}

@@ -9,7 +9,7 @@ import pytest
 from engines import cpu, reference
 from llvmlite.binding import get_host_cpu_features
 
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 TRACE_AND_GAP = [Readout(d, g, t) for d in (3, 5) for g in (True, False) for t in ("all", "last")]
 
@@ -78,7 +78,7 @@ def test_vectors_of_avx2():
     """Machines without AVX-512 have shorter vectors; here as if this one were such a machine."""
     code = """
 import numpy as np
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 from sklearn_cntk._engines.cpu.engine import VECTOR_BYTES, CpuEngine
 from sklearn_cntk._engines.reference import ReferenceEngine
 assert VECTOR_BYTES == 32

@@ -7,7 +7,7 @@ import pytest
 
 from sklearn_cntk._engines.cuda import devices as _devices
 from sklearn_cntk._engines.cuda.engine import CudaEngine
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 READOUTS = [Readout(d, g, t) for d in (3, 4) for g in (True, False) for t in ("all", "last")]
 READOUTS += [Readout(4, True, "hidden"), Readout(3, False, "hidden"), Readout(2, False)]

@@ -6,7 +6,7 @@ from engines import cpu, reference
 
 from sklearn_cntk import CNTK
 from sklearn_cntk._engines.cuda.engine import CudaEngine
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 READOUTS = [Readout(d, g, t) for d in (3, 4) for g in (True, False) for t in ("all", "last")]
 READOUTS += [Readout(4, True, "hidden"), Readout(3, False, "hidden"), Readout(2, False)]

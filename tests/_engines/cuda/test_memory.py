@@ -5,7 +5,7 @@ import pytest
 from engines import cpu
 
 from sklearn_cntk._engines.cuda.engine import CudaEngine
-from sklearn_cntk._support.network import Architecture, Readout
+from sklearn_cntk.networks import Architecture, Readout
 
 
 def normal(rng, n, shape):

@@ -42,7 +42,7 @@ def _digest(*texts):
 
 
 class HostDevice:
-    """What ``_devices.CupyDevice`` is for a GPU.
+    """What ``devices.CupyDevice`` is for a GPU.
 
     Parameters
     ----------
