@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._compute.zarr_gram import fill_array
 from ._store.zarr_arrays import absolute_store, import_zarr
-from ._support.checks import check_integer
+from ._support.checks import check_dtype, check_integer
 from ._support.images import as_images
 from .kernels import CNTK
 
@@ -97,8 +97,7 @@ def gram_to_zarr(
             f"kernel must be a CNTK, got {type(kernel).__name__}: scale or combine Gram matrices "
             "after reading them."
         )
-    if dtype not in (None, "float32", "float64"):
-        raise ValueError(f"dtype={dtype!r} is unknown: use 'float64', 'float32' or None.")
+    check_dtype(dtype, or_none=True)
     if chunk_size is not None:
         chunk_size = check_integer("chunk_size", chunk_size, 1, "use 1 or more, or None")
     symmetric = Y is None or Y is X

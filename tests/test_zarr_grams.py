@@ -114,6 +114,23 @@ def test_other_kernel_or_images_are_refused(tmp_path, gram_to_zarr):
         gram_progress(tmp_path / "nowhere")
 
 
+def test_stores_from_before_are_read(tmp_path, gram_to_zarr):
+    """That named less parameters, or another precision of feature vectors."""
+    import zarr
+
+    for images, change in ((IMAGES[:30], {"lap": None}), (IMAGES[:30, 0], {"dtype": "float32"})):
+        store = str(tmp_path / str(images.ndim))
+        K = gram_to_zarr(CNTK(3, gap=False), images, store=store)[:]
+        array = zarr.open_array(store, mode="r+")
+        manifest = array.attrs["sklearn_cntk"]
+        kernel = manifest["kernel"] | change
+        manifest["kernel"] = {name: value for name, value in kernel.items() if value is not None}
+        array.attrs["sklearn_cntk"] = manifest
+        np.testing.assert_array_equal(gram_to_zarr(CNTK(3, gap=False), images, store=store)[:], K)
+    with pytest.raises(ValueError, match="lap=0 there and 1 here"):
+        gram_to_zarr(CNTK(3, gap=False, lap=1), IMAGES[:30], store=str(tmp_path / "3"))
+
+
 def test_without_zarr(tmp_path):
     code = """
 import sys

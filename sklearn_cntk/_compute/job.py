@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,6 +83,10 @@ class Job:
         job.engine  # noqa: B018 - raises if there is none
         return job
 
+    def __getstate__(self):
+        """What travels: not the engine, since a worker may have another."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     @cached_property
     def engine(self) -> Engine:
         """What computes; found where the job is, so a job may travel."""
@@ -98,10 +102,10 @@ class Job:
         """The kernels whose mean is computed: of images as they are, and mirrored."""
         return (False, True) if self.flip else (False,)
 
-    def gram(self, X, Y=None, *, y_diagonals=None, advance=None):
+    def gram(self, X, Y=None, *, x_diagonals=None, y_diagonals=None, advance=None):
         """Kernel values (readouts, n, m) of images X and Y, or of X with itself.
 
-        `y_diagonals`, raw ones, save what `normalize` needs of Y where the caller has them;
+        What `normalize` divides X and Y by, `raw_diagonals`, is computed where the caller has none;
         `advance` takes the place of a progress bar of this call's own.
         """
         symmetric = Y is None
@@ -118,10 +122,10 @@ class Job:
         else:
             self._check_rows(values.max(axis=2), X)
             if self.normalize:
-                self._normalizer(X, Y, y_diagonals).divide(values, _ALL, _ALL)
+                self._normalizer(X, Y, x_diagonals, y_diagonals).divide(values, _ALL, _ALL)
         return values
 
-    def blocks(self, X, Y, *, y_diagonals=None):
+    def blocks(self, X, Y, *, x_diagonals=None, y_diagonals=None):
         """Yield (rows, kernel values (readout, rows, m)) of images X and Y, by blocks of X's rows.
 
         So memory does not grow with the number of images in X, while Y is prepared by the engine,
@@ -137,7 +141,9 @@ class Job:
             for i in range(0, len(X), at_once)
         ]
         with self._progress(len(X) * len(Y)) as advance:
-            normalizer = self._normalizer(X, Y, y_diagonals) if self.normalize else None
+            normalizer = None
+            if self.normalize:
+                normalizer = self._normalizer(X, Y, x_diagonals, y_diagonals)
             for block, values in self._filled(X, Y, blocks, advance):
                 first, last = int(block.rows[0]), int(block.rows[-1]) + 1
                 self._check_rows(values.max(axis=2), X[first:last])
@@ -170,8 +176,7 @@ class Job:
 
     def diagonals(self, X):
         """Kernel values (readouts, n) of images with themselves."""
-        values = self.raw_diagonals(X)
-        return (values > 0).astype(np.float64) if self.normalize else values
+        return self.of_raw(self.raw_diagonals(X))
 
     def raw_diagonals(self, X):
         """The same before they are normalized: what `normalize` divides by."""
@@ -179,6 +184,10 @@ class Job:
             values = self._diagonals(X, advance)
         check_range(values, X, self.readouts)
         return values
+
+    def of_raw(self, diagonals):
+        """The diagonals of kernel matrices, from raw ones."""
+        return (diagonals > 0).astype(np.float64) if self.normalize else diagonals
 
     def _filled(self, X, Y, blocks, advance):
         """Yield (block, kernel values (readout, row, column)), not normalized, when it is whole."""
@@ -219,9 +228,10 @@ class Job:
             return pairs(self, X, X, flips=self.flips, advance=advance)
         return mean(partial(stored_diagonals, self, Distinct(X), advance), self.flips)
 
-    def _normalizer(self, X, Y, y_diagonals):
+    def _normalizer(self, X, Y, x_diagonals, y_diagonals):
         return Normalizer(
-            self.raw_diagonals(X), self.raw_diagonals(Y) if y_diagonals is None else y_diagonals
+            self.raw_diagonals(X) if x_diagonals is None else x_diagonals,
+            self.raw_diagonals(Y) if y_diagonals is None else y_diagonals,
         )
 
     def _check_rows(self, largest, X):

@@ -23,7 +23,7 @@ def run(function, shared, arguments, n_jobs):
     Parameters
     ----------
     function : callable
-        Of module level, so that other processes can import it.
+        Of module level, so that other processes can import it, or a `partial` of one.
     shared : tuple
         Large arguments that are the same in all calls.
     arguments : iterable of tuple

@@ -117,10 +117,11 @@ def as_slice(index):
 def mean(values_of, flips):
     """The mean of new arrays ``values_of(flip)``: here, and nowhere else, `flip` is averaged."""
     values = values_of(flips[0])
-    for flip in flips[1:]:
-        values += values_of(flip)
-    if len(flips) > 1:
-        values /= len(flips)
+    with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
+        for flip in flips[1:]:
+            values += values_of(flip)
+        if len(flips) > 1:
+            values /= len(flips)
     return values
 
 

@@ -1,7 +1,7 @@
 """The Gram matrix of a job in a Zarr array, chunk by chunk."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from random import shuffle
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from .._store.zarr_arrays import (
     reopen,
 )
 from .._support.images import check_same_shape
+from .._support.network import Architecture, Readout
 from .._support.progress import progress_bar
 from .parallel import run
 
@@ -55,9 +56,13 @@ def fill_array(job, X, Y, store, dtype=None, chunk_size=None):
 
     array = open_or_create(store, (len(X), len(Y)), chunks, manifest)
     found = array.attrs.asdict().get(MANIFEST)
-    if dtype is None and found is not None:
-        manifest["dtype"] = found["dtype"]
-    check_manifest(found, manifest, store)
+    if found is not None:
+        if dtype is None:
+            manifest["dtype"] = found["dtype"]
+        if X.shape[1:3] == (1, 1):  # of feature vectors, whatever was asked for
+            manifest["kernel"]["dtype"] = found["kernel"]["dtype"]
+    defaults = {f.name: f.default for cls in (Architecture, Readout) for f in fields(cls)}
+    check_manifest(found, manifest, store, defaults)
     if chunk_size is not None and array.chunks != chunks():
         raise ValueError(
             f"chunk_size={chunk_size} makes chunks of {chunks()}, but those in "

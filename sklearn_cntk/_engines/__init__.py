@@ -21,7 +21,7 @@ def select_engine(device):
     RuntimeError
         A GPU is asked for and none can be used.
     """
-    if isinstance(device, Engine):
+    if isinstance(device, Engine) and not isinstance(device, type):
         return device
     kind, index = check_device(device)
     if kind != "cpu":

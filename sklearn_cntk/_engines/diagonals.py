@@ -84,26 +84,28 @@ def fill_tables(pixels, vector, lanes, shape, radius, factors, smallest, diagona
 
 
 @compile_lazily
-def self_sums(pixels, radius, factors, weights, sums):
-    """Fill `sums` (images, pools, layers, 3) for the (0, 0) plane of an image with itself.
+def self_sums(pixels, radius, factors, weights, starts, sums):
+    """Fill `sums` (images, poolings, layers, states) for planes (0, 0) of images with themselves.
 
-    There λ = 1 and no arc-cosine is needed (nor its loss of half the digits near 1).  The last
-    axis is K, U, and U with frozen outer layers; `weights` is (pools, P·(Q + radius)), 0 beyond
-    the image; `pixels` is (images, P, Q, C), scaled.
+    There λ = 1 and no arc-cosine is needed (nor its loss of half the digits near 1).  States are D,
+    then a Θ for each other one of `starts`, which tells whether it starts as D rather than 0;
+    `weights` is (poolings, P·(Q + radius)), 0 beyond the image; `pixels` is (images, P, Q, C),
+    scaled.
     """
     images, rows, columns, _ = pixels.shape
     scratch = np.empty(weights.shape[1])
-    states = np.empty((3, weights.shape[1]))  # D, then Θ of all and of hidden layers
+    states = np.empty((starts.size, weights.shape[1]))
     for image in range(images):
         pixel_energy(pixels[image], radius, 1, states[0])
-        states[1] = states[0]
-        states[2] = 0.0
+        for state in range(1, starts.size):
+            states[state] = states[0] if starts[state] else np.zeros_like(states[0])
         for layer in range(factors.size):
-            for state in range(3):
+            for state in range(starts.size):
                 box_sum(states[state], (rows, columns), radius, 1, scratch)
             states *= factors[layer]
-            for state in range(1, 3):
+            for state in range(1, starts.size):
                 states[state] += states[0]  # U = K̇ ⊙ Θ + K with K̇ = 1/q², K = D/q²
-            for pool in range(weights.shape[0]):
-                for state in range(3):
-                    sums[image, pool, layer, state] = np.sum(weights[pool] * states[state])
+            for pooling in range(weights.shape[0]):
+                for state in range(starts.size):
+                    total = np.sum(weights[pooling] * states[state])
+                    sums[image, pooling, layer, state] = total

@@ -8,7 +8,6 @@ import numpy as np
 
 from .._support.network import lap_weights
 from .diagonals import self_sums
-from .plan import STATES
 from .scales import scale_images
 
 
@@ -30,7 +29,7 @@ class ImageIds:
         self._hash_of, self._of_hash = hash_of, {}
 
     def of(self, images):
-        """Ids of images (n, P, Q, C), which must not change."""
+        """Ids of images (n, P, Q, C), which are kept, and must not change."""
         return np.array([self._id(image) for image in images], dtype=np.int32)
 
     def _id(self, image):
@@ -66,12 +65,12 @@ def self_values(plan, images):
             )
             of_pooling[:, :columns] = np.multiply.outer(of_rows, of_columns)
     pixels, scales = scale_images(images, plan.architecture.filter_size)
-    sums = np.empty((len(images), len(plan.poolings), plan.n_layers, len(STATES)))
+    sums = np.empty((len(images), len(plan.poolings), plan.n_layers, len(plan.states)))
     weights = weights.reshape(len(plan.poolings), -1)
-    self_sums(pixels, radius, plan.gauge.factors, weights, sums)
+    self_sums(pixels, radius, plan.gauge.factors, weights, np.array(plan.starts), sums)
 
     def sum_of(pooling, layer, state):
-        return sums[:, plan.poolings.index(pooling), layer, STATES.index(state)]
+        return sums[:, plan.poolings.index(pooling), layer, plan.states.index(state)]
 
     with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
         return plan.read(sum_of) * scales**2

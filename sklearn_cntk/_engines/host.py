@@ -15,6 +15,10 @@ class HostEngine:
     devices = ()
     most_calls = None
 
+    def __deepcopy__(self, memo):
+        """Clones of kernels and estimators copy their parameters, but share an engine."""
+        return self
+
     def prepare(self, X, Y, architecture, readouts, dtype):
         """A call whose tiles are independent."""
         return _Call(self, X, Y, architecture, readouts, dtype)

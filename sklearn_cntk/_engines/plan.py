@@ -105,15 +105,17 @@ class Plan:
         ``sum_of(pooling, layer, state)`` returns an array (…): a state's sum after a layer.
         """
         rows, columns, _ = self.architecture.image_shape
-        values = []
-        for readout in self.readouts:
+        values = None
+        for k, readout in enumerate(self.readouts):
             layer = readout.convolutions - 1
             pooling = pooling_of(readout, self.architecture)
-            value = sum_of(pooling, layer, readout.trained_layers)
+            chosen = sum_of(pooling, layer, readout.trained_layers)
+            if values is None:
+                values = np.empty((len(self.readouts), *chosen.shape))
+            values[k] = chosen
             if readout.trained_layers == "hidden":
-                value = value - sum_of(pooling, layer, "last")
-            value = value * self.gauge.magnitude[layer]
+                values[k] -= sum_of(pooling, layer, "last")
+            values[k] *= self.gauge.magnitude[layer]
             if readout.gap:
-                value /= (rows * columns) ** 2
-            values.append(value)
-        return np.stack(values)
+                values[k] /= (rows * columns) ** 2
+        return values

@@ -55,11 +55,13 @@ def ridge_nystroem(
     LinAlgError
         If the normal equations are not positive definite: `alpha` is too small.
     """
-    diagonal = job.diagonals(images)[0]
+    raw = job.raw_diagonals(images)
+    gram = _ComputedGram(job, images, raw)
+    diagonal = job.of_raw(raw)[0]
     mean = np.average(diagonal, weights=sample_weight)
     # Features Φ = K(X, Z) L⁻ᵀ with L Lᵀ = K(Z, Z): ridge regression on them is what is asked for.
     choose = _pivots if landmarks == "pivoted" else _uniform
-    rows, L, features = choose(job, images, diagonal, n_components, random_state)
+    rows, L, features = choose(gram, diagonal, n_components, random_state)
     weights = np.ones(len(images)) if sample_weight is None else sample_weight
     targets_2d = targets.reshape(len(targets), -1)
     inner = np.zeros_like(L)
@@ -81,46 +83,58 @@ def ridge_nystroem(
     return rows, dual.reshape(len(rows), *targets.shape[1:])
 
 
-def _uniform(job, images, diagonal, n_components, random_state):
+def _uniform(gram, diagonal, n_components, random_state):
     """Rows drawn uniformly, L, and a function from rows to Φᵀ, which computes kernel values."""
-    rows = np.sort(random_state.permutation(len(images))[:n_components])
-    landmarks = images[rows]
-    (K,) = job.gram(landmarks)
-    L = shifted_cholesky(K, diagonal.max())
+    rows = np.sort(random_state.permutation(gram.n)[:n_components])
+    L = shifted_cholesky(gram.square(rows), diagonal.max())
 
     def features(part):
-        (values,) = job.gram(images[part], landmarks)
+        values = gram.block(part, rows)
         return solve_triangular(L, values.T, lower=True, check_finite=False)
 
     return rows, L, features
 
 
-def _pivots(job, images, diagonal, n_components, random_state):
+def _pivots(gram, diagonal, n_components, random_state):
     """The same with pivots for rows: Φ is what the pivoted factorisation leaves."""
-    n_bytes = 8 * len(images) * n_components
+    n_bytes = 8 * gram.n * n_components
     remedy = "use landmarks='uniform', which holds blocks of them only, or a smaller n_components"
-    check_memory(n_bytes, f"{len(images)} × {n_components} kernel entries for pivots", remedy)
+    check_memory(n_bytes, f"{gram.n} × {n_components} kernel entries for pivots", remedy)
     block = min(_PIVOT_BLOCK, -(-n_components // 4))
     F, rows, L = randomly_pivoted_cholesky(
-        _ComputedGram(job, images), diagonal, n_components, random_state, block, reject=True
+        gram, diagonal, n_components, random_state, block, reject=True
     )
     if len(rows) == 0:  # a kernel that is 0 everywhere has no pivots, but predictions want a row
-        return _uniform(job, images, diagonal, 1, random_state)
+        return _uniform(gram, diagonal, 1, random_state)
     return rows, L, lambda part: F[part].T
 
 
 class _ComputedGram:
-    """The Gram matrix of images, of which what is asked for is computed."""
+    """The Gram matrix of images, of which what is asked for is computed.
 
-    def __init__(self, job, images):
+    Parameters
+    ----------
+    job : Job
+    images : ndarray (n, P, Q, C)
+    diagonals : ndarray (1, n)
+        Raw ones.
+    """
+
+    def __init__(self, job, images, diagonals):
         self.job = job
         self.images = images
+        self.diagonals = diagonals
         self.n = len(images)
+
+    def block(self, rows, columns):
+        """Entries of some rows and columns, float64."""
+        known = {"x_diagonals": self.diagonals[:, rows], "y_diagonals": self.diagonals[:, columns]}
+        (values,) = self.job.gram(self.images[rows], self.images[columns], **known)
+        return values
 
     def columns(self, index):
         """Columns (n, len(index)), float64."""
-        (values,) = self.job.gram(self.images, self.images[index])
-        return values
+        return self.block(slice(None), index)
 
     def square(self, index):
         """Rows and columns (len(index), len(index)), float64."""

@@ -116,8 +116,10 @@ class Posterior(_Mixin):
         prior_gram = None if bayesian else grams[-1].copy()
         flow = GradientFlow(grams[0], self._fit_alpha, self._fit_weight)
         del grams
-        variance = job.diagonals(images)[-1]
-        for part, values in job.blocks(images, rows):
+        raw = job.raw_diagonals(images)
+        variance = job.of_raw(raw)[-1]
+        known = {"x_diagonals": raw, "y_diagonals": self._fit_diagonals}
+        for part, values in job.blocks(images, rows, **known):
             cross, prior_cross = values[0], values[-1]
             # A(x)ᵀ for all x: what dual coefficients do to targets, the other way round.
             weights = flow.dual(cross.T, time)

@@ -93,8 +93,12 @@ def reopen(store, chunks, manifest):
     return array
 
 
-def check_manifest(found, expected, store):
-    """Raise, naming the differences, unless a store holds what is asked for."""
+def check_manifest(found, expected, store, defaults):
+    """Raise, naming the differences, unless a store holds what is asked for.
+
+    Parameters of the kernel that the store does not name, from before there were any, have their
+    `defaults`.
+    """
     if found is None:
         raise ValueError(
             f"store={str(store)!r} holds an array, but no Gram matrix of CNTK. {_REMEDY}"
@@ -104,10 +108,11 @@ def check_manifest(found, expected, store):
         for name, value in expected.items()
         if name != "kernel" and found.get(name) != value
     ]
+    there = defaults | found["kernel"]
     differences += [
-        f"{name}={found['kernel'].get(name)!r} there and {value!r} here"
+        f"{name}={there.get(name)!r} there and {value!r} here"
         for name, value in expected["kernel"].items()
-        if found["kernel"].get(name) != value
+        if there.get(name) != value
     ]
     if differences:
         raise ValueError(

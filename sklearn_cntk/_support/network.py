@@ -42,15 +42,11 @@ class Architecture:
 
     @property
     def name(self):
-        """What stores call it, such as "32x32x3-q3".
-
-        Parameters that came later are named where they differ from the default, so what a store
-        holds from before keeps its name.
-        """
-        known = ("image_shape", "filter_size")
-        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
-        others = [f"{f.name}={getattr(self, f.name)}" for f in changed if f.name not in known]
-        return "-".join(["x".join(map(str, self.image_shape)), f"q{self.filter_size}", *others])
+        """What stores call it, such as "32x32x3-q3"."""
+        shape = "x".join(map(str, self.image_shape))
+        return "-".join(
+            [shape, f"q{self.filter_size}", *_later(self, "image_shape", "filter_size")]
+        )
 
     @property
     def radius(self):
@@ -111,7 +107,8 @@ class Readout:
     def name(self):
         """What stores call it, such as "d11-gap-all"."""
         pooling = "gap" if self.gap else f"lap{self.lap}" if self.lap else "trace"
-        return f"d{self.depth}-{pooling}-{self.trained_layers}"
+        later = _later(self, "depth", "gap", "lap", "trained_layers")
+        return "-".join([f"d{self.depth}", pooling, self.trained_layers, *later])
 
     def max_displacement(self, image_shape):
         """Largest |row| and |column| displacement whose plane the readout needs."""
@@ -119,6 +116,17 @@ class Readout:
         if self.gap:
             return rows - 1, columns - 1
         return min(2 * self.lap, rows - 1), min(2 * self.lap, columns - 1)
+
+
+def _later(description, *known):
+    """ "name=value" of the fields that came later than `known` ones, where they are no defaults.
+
+    So what a store holds from before keeps its name.
+    """
+    values = ((f, getattr(description, f.name)) for f in fields(description))
+    return [
+        f"{f.name}={value}" for f, value in values if f.name not in known and value != f.default
+    ]
 
 
 def _parameters(cls, kernel, but=()):

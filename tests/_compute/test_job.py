@@ -1,5 +1,7 @@
 """A job's matrices: whole, in blocks of rows, and as tiles of a triangle."""
 
+import pickle
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -70,3 +72,74 @@ def test_diagonals():
     normalized = replace(plain, normalize=True)
     np.testing.assert_array_equal(normalized.diagonals(images), [[0, 1, 1, 1, 1, 1]])
     np.testing.assert_array_equal(normalized.raw_diagonals(images), plain.diagonals(images))
+
+
+@OPTIONS
+@pytest.mark.parametrize("stored", [False, True])
+def test_progress_ends_at_its_total(options, stored, tmp_path, monkeypatch):
+    """Of every way to a matrix, whatever was found and whatever has to be computed."""
+    totals, done = [], []
+
+    @contextmanager
+    def recorded(total, verbose, label, advance=None):
+        totals.append(total)
+        done.append(0)
+        at = len(done) - 1
+
+        def count(pairs):
+            done[at] += pairs
+
+        yield count
+
+    monkeypatch.setattr("sklearn_cntk._compute.job.progress_bar", recorded)
+    job = small(memory=tmp_path if stored else None, **options)
+    for _ in range(2):  # the second time from the store
+        job.gram(IMAGES[:20])
+        job.gram(TEST, IMAGES[:30])
+        list(job.blocks(TEST, IMAGES))
+        list(job.triangle(IMAGES))
+        job.diagonals(TEST)
+    times = 2 if options.get("flip") else 1
+    pairs = {20 * 21 // 2, len(TEST) * 30, len(TEST) * N, N * (N + 1) // 2, len(TEST)}
+    assert {times * n for n in pairs} <= set(totals)
+    assert done == totals
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_raw_diagonals_that_the_caller_has_are_not_computed(known):
+    engine = RecordingEngine()
+    job = small(device=engine, normalize=True)
+    diagonals = {}
+    if known:
+        diagonals = {
+            "x_diagonals": job.raw_diagonals(TEST),
+            "y_diagonals": job.raw_diagonals(IMAGES),
+        }
+    expected = CNTK(3, False, normalize=True)(TEST, IMAGES)
+    for compute in (
+        job.gram,
+        lambda *a, **k: np.concatenate([v for _, v in job.blocks(*a, **k)], 1),
+    ):
+        engine.calls.clear()
+        np.testing.assert_allclose(compute(TEST, IMAGES, **diagonals)[0], expected, rtol=1e-12)
+        of_pairs = [n for n, kind in engine.calls if kind == "pairs"]
+        assert of_pairs == ([] if known else [len(TEST), N])
+
+
+def test_a_triangle_is_checked():
+    """Values beyond the range of floats, and below it."""
+    job = small()
+    with pytest.raises(ValueError, match="beyond the range of float64"):
+        list(job.triangle(IMAGES[:5] * 1e170))
+    with pytest.warns(RuntimeWarning, match="below the range of float64"):
+        list(job.triangle(IMAGES[:5] * 1e-170))
+
+
+def test_what_travels_has_no_engine():
+    """Workers may have others than here."""
+    job = small()
+    assert job.engine is job.engine
+    arrived = pickle.loads(pickle.dumps(job))
+    assert "engine" not in vars(arrived)
+    assert arrived == job
+    np.testing.assert_array_equal(arrived.gram(TEST), job.gram(TEST))

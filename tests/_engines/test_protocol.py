@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
+from sklearn_cntk import CNTK, CNTKClassifier
 from sklearn_cntk._engines import select_engine
 from sklearn_cntk._engines.protocol import Engine, TileLimits
 from sklearn_cntk.networks import Architecture, Readout
@@ -25,6 +27,14 @@ def test_is_an_engine(engine):
     assert isinstance(engine, Engine)
     assert select_engine(engine) is engine
     assert not isinstance("cpu", Engine)
+    with pytest.raises(ValueError, match="device=.* is unknown"):
+        select_engine(type(engine))
+
+
+def test_clones_share_it(engine):
+    kernel = CNTK(3, device=engine)
+    assert clone(kernel).device is engine
+    assert clone(CNTKClassifier(device=engine)).device is engine
 
 
 def test_label_and_devices(engine):

@@ -48,3 +48,21 @@ def test_parameters_of_the_network_reach_the_engines():
         field.name for cls in (Architecture, Readout) for field in dataclasses.fields(cls)
     }
     assert of_kernels == of_engines
+
+
+def test_readouts_have_names_of_their_own():
+    """By which stores tell them apart."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Later(Readout):
+        share: float = 1.0
+
+    several = [
+        Later(depth, gap, trained, lap, share)
+        for depth in (3, 4)
+        for gap, lap in ((True, 0), (False, 0), (False, 1))
+        for trained in ("all", "hidden", "last")
+        for share in (1.0, 0.5)
+    ]
+    assert len({readout.name for readout in several}) == len(several)
+    assert Later(11).name == Readout(11).name == "d11-gap-all"

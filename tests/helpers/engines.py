@@ -15,14 +15,7 @@ cpu = CpuEngine()
 reference = ReferenceEngine()
 
 
-class _Shared:
-    """Clones of a kernel or estimator, which copy its parameters, use the same engine."""
-
-    def __deepcopy__(self, memo):
-        return self
-
-
-class CountingEngine(_Shared, CpuEngine):
+class CountingEngine(CpuEngine):
     """The CPU engine, and how often it computed each pair of images, in either order."""
 
     def __init__(self):
@@ -52,7 +45,7 @@ class CountingEngine(_Shared, CpuEngine):
         return max(self.pairs_computed.values())
 
 
-class RecordingEngine(_Shared, CpuEngine):
+class RecordingEngine(CpuEngine):
     """The CPU engine, and which whole matrices it was asked for: their sides and readouts.
 
     Tiles are as large as matrices, so that diagonals are one call.
@@ -75,7 +68,7 @@ class RecordingEngine(_Shared, CpuEngine):
         return TileLimits(work=math.inf, side=10**6, table_bytes=10**12, calls_a_job=1e-9)
 
 
-class RefusingEngine(_Shared, HostEngine):
+class RefusingEngine(HostEngine):
     """Fails the test that lets it compute anything."""
 
     def gram(self, *args, **options):
@@ -84,7 +77,7 @@ class RefusingEngine(_Shared, HostEngine):
     pairs = gram
 
 
-class ChangedEngine(_Shared, CpuEngine):
+class ChangedEngine(CpuEngine):
     """The CPU engine with other methods: functions that take what these take, without self."""
 
     def __init__(self, **methods):

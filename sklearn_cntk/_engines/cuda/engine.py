@@ -39,6 +39,10 @@ class CudaEngine:
     def __init__(self, devices):
         self.devices = devices
 
+    def __deepcopy__(self, memo):
+        """Clones of kernels and estimators copy their parameters, but share a GPU."""
+        return self
+
     @property
     def label(self):
         """What progress bars call this engine."""

@@ -64,7 +64,8 @@ class PreparedImages:
         images = self.images[index]
         scaled, self._scales[index] = scale_images(images, self._filter_size)
         self._pixels[index] = np.moveaxis(scaled, 3, 1)
-        self._ids[index] = self._ids_of.of(images)
+        # Views, not the copies: ids refer to the images that they are of.
+        self._ids[index] = self._ids_of.of([self.images[k] for k in index])
 
 
 @dataclass(frozen=True)

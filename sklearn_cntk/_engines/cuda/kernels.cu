@@ -14,7 +14,7 @@
 //   REAL           float or double; REAL_IS_DOUBLE in the second case
 //   ROWS, COLUMNS  P and Q
 //   RADIUS         of the filter, (q - 1) / 2
-//   N_THETA        how many Theta run beside Sigma: 0, 1 or 2
+//   N_THETA        how many Theta run beside Sigma
 //   SUMS_K         1 if the sums of K are wanted
 //   WEIGHTED       1 for the weights of local average pooling, 0 for plain sums
 //   WARPS          warps of a block
@@ -164,11 +164,11 @@ INLINE Column column_of(int j, int di, int dj) {
     return column;
 }
 
-// The covariances of the pixels, K and U of the input layer.  Theta starts as K or, where the
-// first layer is frozen, as 0.
+// The covariances of the pixels, K and U of the input layer.  A Theta starts as K or, where the
+// first layer is frozen, as 0: a bit of `theta_starts` for each.
 template <bool CIRCULAR>
 INLINE void start(REAL (&state)[STATES][ROWS], const Column &column, const REAL *x, const REAL *y,
-                  int n_channels, int trains_first) {
+                  int n_channels, int theta_starts) {
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) state[0][i] = 0;
     for (int c = 0; c < n_channels; ++c) {
@@ -182,7 +182,7 @@ INLINE void start(REAL (&state)[STATES][ROWS], const Column &column, const REAL 
     }
 #pragma unroll
     for (int s = 1; s < STATES; ++s) {
-        const REAL share = s == 1 && trains_first ? 1 : 0;
+        const REAL share = theta_starts >> (s - 1) & 1;
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) state[s][i] = share * state[0][i];
     }
@@ -299,7 +299,7 @@ INLINE void finish_copies() {
 //   x_pixels (image, channel, P, Q), x_tables (image, table_layers, P, Q), x_ids (image): as of y
 //   layers (n_layers): the factor of each
 //   slots (n_layers): where the sums of a layer go, -1 where nobody reads them
-//   trains_first: whether the first Theta starts as Sigma; otherwise, and the second, as 0
+//   theta_starts: a bit for each Theta, 1 where it starts as Sigma and 0 where it starts as 0
 //   pairs (n_pairs, 2): the indices of x and y; null for all of x with all n_y of y
 //   displacements (n_displacements, 2): (Di, Dj) modulo the image, (0, 0) first; that one is left
 //       out of a pair with equal ids
@@ -310,7 +310,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     sweep(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
           const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
           const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
-          int trains_first, const int *pairs, int n_y, int n_pairs, const int *displacements, int n_displacements,
+          int theta_starts, const int *pairs, int n_y, int n_pairs, const int *displacements, int n_displacements,
           const REAL *row_weights, const REAL *column_weights, int resident, double *results) {
     SHARED_MEMORY;
     const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
@@ -350,7 +350,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
             !active ? REAL(0)
                     : WEIGHTED ? column_weights[j * COLUMNS + (j + dj) % COLUMNS] : REAL(1);
         REAL state[STATES][ROWS];
-        start<true>(state, column, x_pixels, y_pixels, n_channels, trains_first);
+        start<true>(state, column, x_pixels, y_pixels, n_channels, theta_starts);
 
         for (int layer = 0; layer < n_layers; ++layer) {
             const Scales *x_table = x_tables + layer * PIXELS;
@@ -404,7 +404,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     trace(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
           const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
           const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
-          int trains_first, const int *pairs, int n_y, int n_pairs, double *results) {
+          int theta_starts, const int *pairs, int n_y, int n_pairs, double *results) {
     const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
     const int plane = lane / COLUMNS, j = lane % COLUMNS;
     const long long pair = ((long long)blockIdx.x * WARPS + warp) * PLANES + plane;
@@ -419,7 +419,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     const Column column = column_of(j, 0, 0);
     REAL state[STATES][ROWS];
     start<false>(state, column, x_pixels + x * n_channels * PIXELS,
-                 y_pixels + y * n_channels * PIXELS, n_channels, trains_first);
+                 y_pixels + y * n_channels * PIXELS, n_channels, theta_starts);
     for (int layer = 0; layer < n_layers; ++layer) {
         REAL sums[SUMS];
         advance<false>(state, sums, column, x_tables + layer * PIXELS, y_tables + layer * PIXELS,
@@ -467,7 +467,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     planes(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
            const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
            const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
-           int trains_first, const int *pairs, int n_y, int n_pairs, const int *displacements, int n_displacements,
+           int theta_starts, const int *pairs, int n_y, int n_pairs, const int *displacements, int n_displacements,
            const REAL *row_weights, const REAL *column_weights, REAL *global_planes,
            double *results) {
     SHARED_MEMORY;
@@ -499,7 +499,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 state[k] = value;
 #pragma unroll
                 for (int s = 1; s < STATES; ++s)
-                    state[s * PIXELS + k] = s == 1 && trains_first ? value : REAL(0);
+                    state[s * PIXELS + k] = theta_starts >> (s - 1) & 1 ? value : REAL(0);
             }
             for (int layer = 0; layer < n_layers; ++layer) {
                 __syncthreads();

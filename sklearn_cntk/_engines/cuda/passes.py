@@ -95,7 +95,7 @@ class Pass:
             np.int32(n_layers),
             np.int32(len(self.layers)),
             np.int32(n_channels),
-            np.int32("all" in self.plan.states),
+            np.int32(sum(start << k for k, start in enumerate(self.plan.starts[1:]))),
             pairs,
             np.int32(n_y),
             np.int32(n_pairs),
