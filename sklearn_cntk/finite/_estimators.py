@@ -53,7 +53,7 @@ class _CNNEstimator(TrainedNetworkParameters, ImageEstimator):
         Parameters
         ----------
         {X}
-        {y}
+        {y_of_task}
 
         Returns
         -------
