@@ -10,9 +10,8 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._models.base import ImageEstimator
-from ._models.parameters import NetworkParameters
 from ._support.checks import is_number
-from ._support.docstrings import fill_docs, fill_docs_like
+from ._support.docstrings import fill_docs
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -56,7 +55,7 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
         return result.reshape(np.asarray(X).shape)
 
 
-@fill_docs_like(NetworkParameters)
+@fill_docs
 class ImageStandardizer(_ImageTransformer):
     """Subtract the mean of each channel and divide by its standard deviation.
 
@@ -66,7 +65,9 @@ class ImageStandardizer(_ImageTransformer):
 
     Parameters
     ----------
-    {parameters}
+    image_shape : tuple (height, width, channels) or (height, width), default=None
+        Shape of the images that rows of 2-D input hold.  None takes every feature of such rows
+        as a channel.
 
     Attributes
     ----------
@@ -105,7 +106,7 @@ class ImageStandardizer(_ImageTransformer):
         return (images - self.mean_) / self.scale_
 
 
-@fill_docs_like(NetworkParameters)
+@fill_docs
 class ZCAWhitening(_ImageTransformer):
     """Decorrelate pixels, by the symmetric square root of the inverse covariance.
 
@@ -120,7 +121,9 @@ class ZCAWhitening(_ImageTransformer):
         Share of the mean eigenvalue that is added to all of them: larger values leave noise in
         the directions of little variance smaller.  More than 0 if there are fewer training
         images than features.
-    {parameters}
+    image_shape : tuple (height, width, channels) or (height, width), default=None
+        Shape of the images that rows of 2-D input hold.  It is only recorded: the whitening is
+        the same without it.
 
     Attributes
     ----------

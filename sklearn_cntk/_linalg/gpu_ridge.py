@@ -82,14 +82,14 @@ def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None
     Raises
     ------
     LinAlgError
-        If the matrix is not positive definite.
+        As of `ridge_dual`.
     MemoryError
         The memory of the GPU does not suffice after all.
 
     Warns
     -----
     LinAlgWarning
-        If it is so close to singular that no digit of the result is sure.
+        As of `ridge_dual`.
     """
     if job.store is not None:
         (K,) = job.gram(images)

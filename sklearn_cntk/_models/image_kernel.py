@@ -56,8 +56,7 @@ class ImageKernel(Kernel):
         Raises
         ------
         {unusable_at_once}
-        ValueError
-            Images so large that their kernel values exceed float64.
+        {kernel_overflow}
         """
         if eval_gradient and Y is not None:
             raise ValueError("Gradient can only be evaluated when Y is None.")
@@ -82,6 +81,7 @@ class ImageKernel(Kernel):
         Raises
         ------
         {unusable_at_once}
+        {kernel_overflow}
         """
         return self._diagonal(as_images(X, self.image_shape))
 

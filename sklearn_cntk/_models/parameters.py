@@ -41,8 +41,8 @@ class DepthParameters:
     gap: bool = parameter(
         "bool",
         """
-        Global average pooling before the dense layer (CNTK-GAP, CNN-GAP) instead of flattening
-        (CNTK-V, CNN-V).
+        Global average pooling before the dense layer (CNTK-GAP) instead of flattening (CNTK-V).
+        Costs height × width times as much.
         """,
         default=True,
     )
@@ -104,7 +104,9 @@ class ComputationParameters:
     )
     normalize: bool = parameter(
         "bool",
-        "Divide by ``sqrt(K(x, x) K(x', x'))``.  An all-zero image keeps the value 0.",
+        """
+        Divide kernel values by ``sqrt(K(x, x) K(x', x'))``.  An all-zero image keeps the value 0.
+        """,
         default=False,
     )
     device: str = parameter(
@@ -203,8 +205,8 @@ class SolverParameters:
     solver: SolverName = parameter(
         '{"auto", "cholesky", "cg", "nystroem"}',
         """
-        "cholesky" factors the Gram matrix in memory, that of a GPU on `device` if it has room;
-        "cg" iterates with it, in memory or in `gram_store`; "nystroem" uses `n_components`
+        "cholesky" factors the Gram matrix in memory, or on a GPU of `device` that has room for
+        it; "cg" iterates with it, in memory or in `gram_store`; "nystroem" uses `n_components`
         landmarks, at a cost linear in the number of training images.  "auto" is "cholesky" where
         the matrix fits, else "cg" with `gram_store`.  All solve in float64.
         """,

@@ -54,7 +54,7 @@ class KernelSearch(SearchParameters, ImageEstimator):
         Parameters
         ----------
         {X}
-        {y}
+        {y_of_task}
 
         Returns
         -------

@@ -2,6 +2,8 @@
 
 So `help`, IPython, Sphinx and doctest see what they would if it had been written there.
 ``{parameters}`` becomes the entries of all parameters that the docstring does not describe itself.
+``{y_of_task}`` becomes ``{y_of_regression}`` or ``{y_of_classification}``, by the ``_task`` of the
+class.  In a base class without a task it stays: classes with one get copies of the method.
 Under ``python -OO`` there are no docstrings, and nothing happens.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import inspect
 import re
 from textwrap import indent
+from types import FunctionType
 from typing import TYPE_CHECKING, TypeVar
 
 from .parameter_docs import PARAGRAPHS
@@ -21,12 +24,14 @@ if TYPE_CHECKING:
     _Documented = TypeVar("_Documented", bound=Callable)
 
 _PLACEHOLDER = re.compile(r"^( *)\{(\w+)\}$", re.MULTILINE)
+_OF_TASK = "_of_task"
 
 
 def fill_docs(documented: _Documented) -> _Documented:
     """Decorator that fills the docstring of a class and of its methods, or of a function.
 
-    A class that inherits a declared constructor gets one of its own name.
+    A class that inherits a declared constructor gets one of its own name.  Properties are filled
+    as methods are.
     """
     return fill_docs_like(documented)(documented)
 
@@ -35,26 +40,56 @@ def fill_docs_like(cls: object) -> Callable[[_Documented], _Documented]:
     """The same with the parameters' entries of another class, by their names."""
 
     def decorate(documented):
-        methods = []
+        members, task = [], None
         if isinstance(documented, type):
             name_constructor(documented)
-            methods = [value for value in vars(documented).values() if inspect.isroutine(value)]
-        for one in (documented, *(getattr(m, "__func__", m) for m in methods)):
+            task = getattr(documented, "_task", None)
+            if task is not None:
+                _copy_unfilled(documented)
+            members = [
+                getattr(value, "__func__", value)
+                for value in vars(documented).values()
+                if inspect.isroutine(value) or isinstance(value, property)
+            ]
+        for one in (documented, *members):
             if one.__doc__ and _PLACEHOLDER.search(one.__doc__):
-                one.__doc__ = _filled(one, cls)
+                one.__doc__ = _filled(one, cls, task)
         return documented
 
     return decorate
 
 
-def _filled(documented, cls):
+def _copy_unfilled(cls):
+    """Give a class copies of the methods that it inherits with a placeholder left."""
+    for name, method in inspect.getmembers(cls, inspect.isfunction):
+        if f"{_OF_TASK}}}" in (method.__doc__ or "") and name not in vars(cls):
+            copy = FunctionType(
+                method.__code__, method.__globals__, name, method.__defaults__, method.__closure__
+            )
+            copy.__kwdefaults__ = method.__kwdefaults__
+            copy.__annotations__ = method.__annotations__
+            copy.__doc__ = method.__doc__
+            copy.__qualname__ = f"{cls.__qualname__}.{name}"
+            setattr(cls, name, copy)
+
+
+def _filled(documented, cls, task):
     def paragraph(match):
         margin, name = match.groups()
         if name == "parameters":  # once it is known what else is described
             return match[0]
-        return indent(PARAGRAPHS[name].replace("{cls}", documented.__name__), margin)
+        if name.endswith(_OF_TASK):
+            if task is None:
+                return match[0]
+            name = f"{name.removesuffix(_OF_TASK)}_of_{task}"
+        text = PARAGRAPHS[name]
+        if "{cls}" in text:  # a property has no name
+            text = text.replace("{cls}", documented.__name__)
+        return indent(text, margin)
 
     def entries(match):
+        if match[2] != "parameters":  # of a task
+            return match[0]
         return indent("\n".join(_entries(documented, cls, text)), match[1])
 
     text = _PLACEHOLDER.sub(paragraph, documented.__doc__)
@@ -73,7 +108,22 @@ def _entries(documented, cls, text):
 
 
 def literal(value):
-    """A default as documentation writes it: "all", 1e-5."""
+    """A default as documentation writes it: "all", 1e-5, (1e-5, 1e-3, 1e-1).
+
+    Numbers of a sequence are written alike: if one has an exponent, all floats have.
+    """
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, tuple):
+        floats = [item for item in value if isinstance(item, float)]
+        alike = _with_exponent if any("e-" in repr(item) for item in floats) else literal
+        items = [alike(item) if isinstance(item, float) else literal(item) for item in value]
+        return f"({', '.join(items)}{',' * (len(items) == 1)})"
     return re.sub(r"e-0(?=\d)", "e-", repr(value))
+
+
+def _with_exponent(number):
+    """The shortest text with an exponent that is the number: 1e-3."""
+    digits = next(d for d in range(17) if float(f"{number:.{d}e}") == number)
+    mantissa, exponent = f"{number:.{digits}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"

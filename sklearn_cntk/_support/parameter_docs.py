@@ -17,9 +17,13 @@ PARAGRAPHS = {
         "X_seen": """
             X : array-like, m images of the shape seen by :meth:`fit`
             """,
-        "y": """
-            y : array-like (n,), or (n, n_targets) for regression
-                Targets; for classification labels, at least two different ones.
+        "y_of_regression": """
+            y : array-like (n,) or (n, n_targets)
+                Targets: finite real numbers.
+            """,
+        "y_of_classification": """
+            y : array-like (n,)
+                Class labels, at least two different ones.
             """,
         "no_y": """
             y : object, default=None
@@ -154,6 +158,10 @@ PARAGRAPHS = {
         "unusable_at_once": """
             ValueError, TypeError
                 Parameters or data that cannot be used, by name, before anything is computed.
+            """,
+        "kernel_overflow": """
+            ValueError
+                Images so large that their kernel values exceed float64.
             """,
         "not_fitted": """
             NotFittedError, TypeError

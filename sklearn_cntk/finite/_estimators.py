@@ -18,7 +18,11 @@ from .._support.checks import check_integer, check_number
 from .._support.docstrings import fill_docs
 from .._support.progress import bar_class
 from ._network import network_of, to_tensor
-from ._parameters import TrainedNetworkParameters
+from ._parameters import (
+    TrainedClassifierParameters,
+    TrainedNetworkParameters,
+    TrainedRegressorParameters,
+)
 from ._training import initial_scale, largest_stable_rate, predict, train
 
 if TYPE_CHECKING:
@@ -49,7 +53,7 @@ class _CNNEstimator(TrainedNetworkParameters, ImageEstimator):
         Parameters
         ----------
         {X}
-        {y}
+        {y_of_task}
 
         Returns
         -------
@@ -196,7 +200,7 @@ def _below(tol, targets):
 
 
 @fill_docs
-class CNNRegressor(RegressionTask, _CNNEstimator):
+class CNNRegressor(TrainedRegressorParameters, RegressionTask, _CNNEstimator):
     """Regression by a convolutional ReLU network of finite width.
 
     The network whose limit of infinite width is :class:`~sklearn_cntk.CNTKRegressor` with the
@@ -250,7 +254,7 @@ class CNNRegressor(RegressionTask, _CNNEstimator):
 
 
 @fill_docs
-class CNNClassifier(ClassificationTask, _CNNEstimator):
+class CNNClassifier(TrainedClassifierParameters, ClassificationTask, _CNNEstimator):
     """Classification by a convolutional ReLU network of finite width.
 
     The network whose limit of infinite width is :class:`~sklearn_cntk.CNTKClassifier` with the

@@ -61,7 +61,8 @@ class ConvolutionalNetwork(nn.Module):
 
     Raises
     ------
-    {unusable}
+    ValueError, TypeError
+        Parameters that cannot be used, by name.
     MemoryError
         The weights do not fit; nothing is drawn then.
 

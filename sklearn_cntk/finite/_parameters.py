@@ -12,11 +12,35 @@ if TYPE_CHECKING:
 
     from .._support.typing import Dtype, RandomState, TrainedLayers
 
+_TOL = """
+Stop when the training loss is at most `tol` times the loss of predicting 0.  "auto" is
+{}.
+"""
+
+
+@parameters(kw_only=False)
+class FiniteDepthParameters(DepthParameters):
+    """The architecture, where no pooling costs more than another."""
+
+    gap: bool = parameter(
+        text="""
+        Global average pooling before the dense layer (CNN-GAP) instead of flattening (CNN-V).
+        """,
+        default=True,
+    )
+
 
 @parameters(kw_only=True)
-class FiniteNetworkParameters(NetworkParameters, DepthParameters):
+class FiniteNetworkParameters(NetworkParameters, FiniteDepthParameters):
     """What `ConvolutionalNetwork` takes."""
 
+    trained_layers: TrainedLayers = parameter(
+        text="""
+        Layers that are trained; the others keep their random weights.  "hidden" is all but the
+        first and the last layer (appendix H of [1]_), "last" the dense layer alone.
+        """,
+        default="all",
+    )
     width: int = parameter("int", "Channels of each convolution.", default=128)
 
 
@@ -32,7 +56,7 @@ class TorchParameters:
         default="auto",
     )
     dtype: Dtype = parameter(
-        '{"float32", "float64"}', "Precision of the networks, and of features.", default="float32"
+        '{"float32", "float64"}', "Precision of the network.", default="float32"
     )
 
 
@@ -69,14 +93,7 @@ class DescentParameters:
         default=128,
     )
     max_epochs: int = parameter("int", "Passes over the images at most.", default=200)
-    tol: float | Literal["auto"] = parameter(
-        'float or "auto"',
-        """
-        Stop when the training loss is at most `tol` times the loss of predicting 0.  "auto" is
-        full training accuracy for classification, and 1e-4 for regression.
-        """,
-        default="auto",
-    )
+    tol: float | Literal["auto"] = parameter('float or "auto"', default="auto")
     random_state: RandomState = parameter(
         "int, RandomState instance or None",
         "Draws the weights and the order of the images.",
@@ -92,10 +109,26 @@ class TrainedNetworkParameters(TorchParameters, DescentParameters, FiniteNetwork
 
 
 @parameters(kw_only=True)
+class TrainedRegressorParameters(TrainedNetworkParameters):
+    """The same for regression."""
+
+    tol: float | Literal["auto"] = parameter(text=_TOL.format("1e-4"), default="auto")
+
+
+@parameters(kw_only=True)
+class TrainedClassifierParameters(TrainedNetworkParameters):
+    """The same for classification."""
+
+    tol: float | Literal["auto"] = parameter(
+        text=_TOL.format("full training accuracy"), default="auto"
+    )
+
+
+@parameters(kw_only=True)
 class DrawParameters:
     """Networks at random weights."""
 
-    n_draws: int = parameter("int", "Random networks, each with weights of its own.", default=1)
+    n_draws: int = parameter("int", default=1)
     random_state: RandomState = parameter(
         "int, RandomState instance or None",
         "Draws the weights, in :meth:`fit`.  Integers from 0 to 2**32 - 1.",
@@ -113,12 +146,14 @@ class RandomNetworkParameters(TorchParameters, DrawParameters, FiniteNetworkPara
         """,
         default="all",
     )
+    dtype: Dtype = parameter(text="Precision of the networks.", default="float32")
 
 
 @parameters(kw_only=True)
 class EmpiricalParameters(RandomNetworkParameters):
     """The parameters of a kernel of random networks."""
 
+    n_draws: int = parameter(text="Number of random networks to average over.", default=1)
     random_state: int = parameter(
         "int",
         """
@@ -136,3 +171,9 @@ class FeatureParameters(RandomNetworkParameters):
     """The parameters of random features."""
 
     trained_layers: TrainedLayers = parameter(default="last")
+    n_draws: int = parameter(
+        text="Number of random networks, whose features are concatenated.", default=1
+    )
+    dtype: Dtype = parameter(
+        text="Precision of the networks and of the features.", default="float32"
+    )

@@ -18,58 +18,80 @@ import pytest
 from sklearn.base import clone
 
 import sklearn_cntk
-from sklearn_cntk._support.docstrings import fill_docs, fill_docs_like
+from sklearn_cntk._support.docstrings import fill_docs, fill_docs_like, literal
 from sklearn_cntk._support.parameters import declared, parameter, parameters
 
 PACKAGE = Path(sklearn_cntk.__file__).parent
-PLACEHOLDER = re.compile(r"\{\w+\}")
+PLACEHOLDER = re.compile(r"^ *\{\w+\}\n?", re.MULTILINE)
 SECTION = re.compile(r"^.+\n-{3,}\n?", re.MULTILINE)
 
 
 # --- nothing stands twice ------------------------------------------------------------------------
 
+# A text may stand twice if it has neither more lines nor more characters.
+LINES, CHARACTERS = 2, 150
+
+
+def strings(node):
+    """(text, source lines) of the strings of a syntax tree, f-strings with {} for their values.
+
+    Those that have lines of their own, such as docstrings, count as one line of the source.
+    """
+    if isinstance(node, ast.JoinedStr):
+        parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        parts = [node.value]
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from strings(child)
+        return
+    text = "".join(parts)
+    yield inspect.cleandoc(text), 1 if "\n" in text else node.end_lineno - node.lineno + 1
+
 
 def texts(source):
-    """Docstrings, other strings of several lines, and blocks of comments of a module."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" in node.value:
-            yield inspect.cleandoc(node.value)
+    """(text, source lines) of the strings and blocks of comments of a module."""
+    yield from strings(ast.parse(source))
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     comments = {t.start[0]: t.string for t in tokens if t.type == tokenize.COMMENT}
     # Lines that follow each other keep their distance to their rank.
     for _, block in groupby(enumerate(comments), key=lambda pair: pair[1] - pair[0]):
-        yield "\n".join(comments[line].lstrip("# ") for _, line in block)
+        yield "\n".join(comments[line].lstrip("# ") for _, line in block), 1
 
 
 def paragraphs(text):
-    """Blocks between blank lines, without headings, and the entries that they are made of."""
+    """Blocks between blank lines, the entries of each, and the entries' bodies.
+
+    Without headings, and without placeholders, which stand for texts and repeat none.
+    """
     for block in re.split(r"\n\s*\n", SECTION.sub("", text)):
-        block = inspect.cleandoc(block)
+        block = inspect.cleandoc(PLACEHOLDER.sub("", block))
         entries = re.split(r"\n(?=\S)", block)
         yield block
         if any("\n" in entry for entry in entries):
-            yield from entries
+            yield from entries if len(entries) > 1 else ()
+            for entry in entries:
+                _, *body = entry.split("\n", 1)
+                yield from body
 
 
-def counted(text, longer_than):
-    """Paragraphs of more than some lines, of which placeholders are none, without line breaks."""
-    for paragraph in paragraphs(text):
-        lines = [line for line in paragraph.split("\n") if not PLACEHOLDER.fullmatch(line)]
-        if len(lines) > longer_than:
-            yield " ".join(" ".join(lines).split())
-
-
-def repeated(sources, longer_than=2):
+def repeated(sources):
     """Names of the modules that a paragraph stands in, for those that stand twice.
 
-    `sources` are the texts of modules by their names.
+    `sources` are the texts of modules by their names.  Line breaks make no difference.
     """
-    places = defaultdict(list)
+    places, sizes = defaultdict(list), defaultdict(int)
     for name, source in sources.items():
-        for text in texts(source):
-            for paragraph in set(counted(text, longer_than)):
-                places[paragraph].append(name)
-    return {text[:99]: names for text, names in places.items() if len(names) > 1}
+        for text, source_lines in texts(source):
+            for paragraph in paragraphs(text):
+                words = " ".join(paragraph.split())
+                places[words].append(name)
+                sizes[words] = max(sizes[words], source_lines, paragraph.count("\n") + 1)
+    return {
+        words[:99]: names
+        for words, names in places.items()
+        if len(names) > 1 and (sizes[words] > LINES or len(words) > CHARACTERS)
+    }
 
 
 def test_no_paragraph_stands_twice():
@@ -92,19 +114,70 @@ def {name}(size, {name}):
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "times"),
+    ("first", "second", "found"),
     [
-        ("One line\n        and another.", "One line and\n        another.", 1),
-        ("One line\n        and another.", "One line and\n        another one.", 0),
-        ("One line.", "One line.", 0),
+        ("One line\n        and another.", "One line and\n        another.", True),
+        ("One line\n        and another.", "One line and\n        another one.", False),
+        ("One line.", "One line.", False),
     ],
 )
-def test_repeated_entries_are_found(first, second, times):
+def test_repeated_entries_are_found(first, second, found):
     sources = {
         "a": ENTRY.format(name="this", size=first),
         "b": ENTRY.format(name="that", size=second),
     }
-    assert len(repeated(sources)) == times
+    assert bool(repeated(sources)) == found
+
+
+# Of 168 characters.
+LONG = "Words that say the same. " * 6 + "And the last ones."
+HALVES = LONG[:75].rstrip(), LONG[75:]
+IN_TWO, IN_THREE = "\n    ".join(HALVES), "\n    ".join((LONG[:50], LONG[50:100], LONG[100:]))
+
+
+@pytest.mark.parametrize("body", [LONG, IN_TWO.replace("\n", "\n    "), "A\n        B\n        C"])
+@pytest.mark.parametrize("head", ["height : int", "size : float, default=1"])
+def test_bodies_of_entries_are_found_under_other_heads(head, body):
+    source = ENTRY.format(name="this", size=body)
+    other = ENTRY.format(name="that", size=body).replace("size : int", head)
+    assert repeated({"a": source, "b": other})
+    assert not repeated({"a": source, "b": other.replace("\n", "\n\n").replace(body, "Other.")})
+
+
+def test_repetitions_within_a_docstring_are_found():
+    for paragraph in (IN_TWO, "One\n    Two\n    Three"):
+        text = f'"""Do it.\n\n    {paragraph}\n\n    Notes\n    -----\n    {{}}\n    """\n'
+        assert repeated({"a": text.format(paragraph)})
+        assert not repeated({"a": text.format("Others.")})
+    entries = ENTRY.format(name="other", size=IN_TWO.replace("\n", "\n    "))
+    assert repeated({"a": entries.replace("Something else.", IN_TWO.replace("\n", "\n    "))})
+
+
+def test_rewrapped_paragraphs_are_found():
+    first, second = (f'"""Do it.\n\n    {text}\n    """\n' for text in (IN_TWO, IN_THREE))
+    assert repeated({"a": first, "b": second})
+    assert repeated({"a": first, "b": f"# {HALVES[0]}\n# {HALVES[1]}\n"})
+    assert not repeated({"a": first, "b": second.replace("last", "first")})
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        (f'"{LONG}"', True),
+        (f'"{HALVES[0]} "\n    "{HALVES[1]}"', True),
+        (f'f"{{x}} {HALVES[0]} "\n    "{HALVES[1]}"', True),
+        ('"One "\n    "two "\n    "three."', True),
+        ('f"One {x} "\n    f"{x} two "\n    "three."', True),
+        ('"One "\n    "two."', False),
+        ('f"One {x} "\n    "two."', False),
+        ('"""\n    One line.\n    """', False),
+    ],
+)
+def test_repeated_messages_are_found(message, found):
+    source = f"raise ValueError(\n    {message}\n)\n"
+    assert bool(repeated({"a": source, "b": source.replace("{x}", "{y!r}")})) == found
+    assert bool(repeated({"a": source + source})) == found
+    assert not repeated({"a": source})
 
 
 def test_repeated_comments_and_blocks_are_found():
@@ -122,8 +195,12 @@ def test_repeated_comments_and_blocks_are_found():
 INTERNAL = {"sklearn_cntk.KernelStore.of", "sklearn_cntk.KernelStore.partition"}
 
 
+def has_docstring(member):
+    return inspect.isroutine(member) or isinstance(member, property)
+
+
 def documented():
-    """(label, class or function) of what is public, methods too."""
+    """(label, class, function or property) of what is public, methods too."""
     modules = ["sklearn_cntk", "sklearn_cntk.preprocessing", "sklearn_cntk.datasets"]
     modules += ["sklearn_cntk.plotting"] if find_spec("matplotlib") else []
     modules += ["sklearn_cntk.finite"] if find_spec("torch") else []
@@ -136,8 +213,9 @@ def documented():
             yield f"{name}.{key}", value
             if not isinstance(value, type):
                 continue
-            for method, function in inspect.getmembers(value, inspect.isroutine):
-                ours = (getattr(function, "__module__", None) or "").startswith("sklearn_cntk")
+            for method, function in inspect.getmembers(value, has_docstring):
+                code = function.fget if isinstance(function, property) else function
+                ours = (getattr(code, "__module__", None) or "").startswith("sklearn_cntk")
                 label = f"{name}.{key}.{method}"
                 if ours and (not method.startswith("_") or method == "__call__"):
                     if label not in INTERNAL:
@@ -157,7 +235,8 @@ def disagreements(function):
     wrong = [f"{line.strip()} is left" for line in re.findall(r"^ *\{\w+\}$", text, re.MULTILINE)]
     entries = described(text)
     names = [name.lstrip("*") for several, _ in entries for name in several]
-    signature = inspect.signature(function).parameters
+    is_property = isinstance(function, property)
+    signature = {} if is_property else inspect.signature(function).parameters
     expected = [name for name in signature if name not in ("self", "cls")]
     wrong += [f"{name} is missing" for name in expected if name not in names]
     wrong += [f"{name} is no parameter" for name in names if name not in expected]
@@ -312,6 +391,82 @@ def test_declared_parameters_fill_the_docstring():
         "share : float, default=1e-5",
         "    Of all things.",
     ]
+
+
+class Measured:
+    def measure(self, y, unit="m"):
+        """Measure it.
+
+        Parameters
+        ----------
+        {y_of_task}
+        unit : str, default="m"
+        """
+        return self, y, unit
+
+
+@fill_docs
+class Base(Measured):
+    @property
+    def share(self):
+        """Of all things.
+
+        {one_pass}
+        """
+
+
+@fill_docs
+class Regressor(Base):
+    _task = "regression"
+
+
+@fill_docs
+class Classifier(Base):
+    _task = "classification"
+
+
+@fill_docs
+class Special(Classifier):
+    pass
+
+
+def test_methods_of_bases_say_what_their_task_is():
+    assert "{y_of_task}" in Base.measure.__doc__
+    assert "n_targets" in Regressor.measure.__doc__
+    assert "labels" in Classifier.measure.__doc__
+    assert Special.measure is Classifier.measure
+    assert Classifier.measure.__qualname__ == "Classifier.measure"
+    assert inspect.signature(Classifier.measure) == inspect.signature(Base.measure)
+    for cls in (Regressor, Classifier):
+        assert not disagreements(cls.measure)
+        thing = cls()
+        assert thing.measure(1) == (thing, 1, "m")
+
+
+def test_properties_are_filled():
+    assert "leave-one-out" in Base.share.__doc__
+    assert not disagreements(Base.share)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("all", '"all"'),
+        (("all",), '("all",)'),
+        ((), "()"),
+        (None, "None"),
+        (0.0, "0.0"),
+        (0.1, "0.1"),
+        (1e-5, "1e-5"),
+        (2.5e-7, "2.5e-7"),
+        ((1e-5, 1e-3, 1e-1), "(1e-5, 1e-3, 1e-1)"),
+        ((0.1, 2), "(0.1, 2)"),
+        ((1.5e-5, True, 30.0), "(1.5e-5, True, 3e1)"),
+    ],
+)
+def test_defaults_are_written_alike(value, text):
+    assert literal(value) == text
+    assert ast.literal_eval(text) == value
 
 
 def test_functions_take_over_what_they_do_not_describe():
