@@ -28,10 +28,10 @@ def small(**options):
     return replace(job, held=HeldValues(block=7 * N, stored=14 * N))
 
 
-def assembled(job, images, others):
+def assembled(job, images, others, **options):
     """The matrix that blocks make, and their heights."""
     K, heights = np.full((1, len(images), len(others)), np.nan), []
-    for rows, values in job.blocks(images, others):
+    for rows, values in job.blocks(images, others, **options):
         assert np.isnan(K[:, rows]).all()
         K[:, rows] = values
         heights.append(values.shape[1])
@@ -105,25 +105,22 @@ def test_progress_ends_at_its_total(options, stored, tmp_path, monkeypatch):
     assert done == totals
 
 
+@pytest.mark.parametrize("in_blocks", [False, True])
 @pytest.mark.parametrize("known", [False, True])
-def test_raw_diagonals_that_the_caller_has_are_not_computed(known):
+def test_raw_diagonals_that_the_caller_has_are_not_computed(known, in_blocks):
     engine = RecordingEngine()
     job = small(device=engine, normalize=True)
     diagonals = {}
     if known:
-        diagonals = {
-            "x_diagonals": job.raw_diagonals(TEST),
-            "y_diagonals": job.raw_diagonals(IMAGES),
-        }
-    expected = CNTK(3, False, normalize=True)(TEST, IMAGES)
-    for compute in (
-        job.gram,
-        lambda *a, **k: np.concatenate([v for _, v in job.blocks(*a, **k)], 1),
-    ):
+        diagonals["x_diagonals"] = job.raw_diagonals(TEST)
+        diagonals["y_diagonals"] = job.raw_diagonals(IMAGES)
         engine.calls.clear()
-        np.testing.assert_allclose(compute(TEST, IMAGES, **diagonals)[0], expected, rtol=1e-12)
-        of_pairs = [n for n, kind in engine.calls if kind == "pairs"]
-        assert of_pairs == ([] if known else [len(TEST), N])
+    if in_blocks:
+        K, _ = assembled(job, TEST, IMAGES, **diagonals)
+    else:
+        K = job.gram(TEST, IMAGES, **diagonals)
+    np.testing.assert_allclose(K[0], CNTK(3, False, normalize=True)(TEST, IMAGES), rtol=1e-12)
+    assert [n for n, kind in engine.calls if kind == "pairs"] == ([] if known else [len(TEST), N])
 
 
 def test_a_triangle_is_checked():
