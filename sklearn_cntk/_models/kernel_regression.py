@@ -39,7 +39,7 @@ class KernelRegression(RegressionParameters, ImageEstimator):
         Parameters
         ----------
         {X}
-        {y_of_task}
+        {y}
         sample_weight : array-like (n,) or float, default=None
             A weight of 2 equals giving a row twice.
 

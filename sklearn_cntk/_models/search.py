@@ -54,7 +54,7 @@ class KernelSearch(SearchParameters, ImageEstimator):
         Parameters
         ----------
         {X}
-        {y_of_task}
+        {y}
 
         Returns
         -------

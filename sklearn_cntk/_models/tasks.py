@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 class RegressionTask(MultiOutputMixin, RegressorMixin):
     """Targets are y itself."""
 
-    _task = "regression"
-
     def _encode(self, images, y):
         """Float64 targets, and None for class indices."""
         _require(self, y)
@@ -53,8 +51,6 @@ class RegressionTask(MultiOutputMixin, RegressorMixin):
 @fill_docs
 class ClassificationTask(ClassifierMixin):
     """Targets are one-hot labels minus 1/k (Arora et al. 2019, section 5)."""
-
-    _task = "classification"
 
     if TYPE_CHECKING:
         classes_: Array

@@ -2,8 +2,6 @@
 
 So `help`, IPython, Sphinx and doctest see what they would if it had been written there.
 ``{parameters}`` becomes the entries of all parameters that the docstring does not describe itself.
-``{y_of_task}`` becomes ``{y_of_regression}`` or ``{y_of_classification}``, by the ``_task`` of the
-class.  In a base class without a task it stays: classes with one get copies of the method.
 Under ``python -OO`` there are no docstrings, and nothing happens.
 """
 
@@ -12,7 +10,6 @@ from __future__ import annotations
 import inspect
 import re
 from textwrap import indent
-from types import FunctionType
 from typing import TYPE_CHECKING, TypeVar
 
 from .parameter_docs import PARAGRAPHS
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     _Documented = TypeVar("_Documented", bound=Callable)
 
 _PLACEHOLDER = re.compile(r"^( *)\{(\w+)\}$", re.MULTILINE)
-_OF_TASK = "_of_task"
 
 
 def fill_docs(documented: _Documented) -> _Documented:
@@ -40,12 +36,9 @@ def fill_docs_like(cls: object) -> Callable[[_Documented], _Documented]:
     """The same with the parameters' entries of another class, by their names."""
 
     def decorate(documented):
-        members, task = [], None
+        members = []
         if isinstance(documented, type):
             name_constructor(documented)
-            task = getattr(documented, "_task", None)
-            if task is not None:
-                _copy_unfilled(documented)
             members = [
                 getattr(value, "__func__", value)
                 for value in vars(documented).values()
@@ -53,43 +46,23 @@ def fill_docs_like(cls: object) -> Callable[[_Documented], _Documented]:
             ]
         for one in (documented, *members):
             if one.__doc__ and _PLACEHOLDER.search(one.__doc__):
-                one.__doc__ = _filled(one, cls, task)
+                one.__doc__ = _filled(one, cls)
         return documented
 
     return decorate
 
 
-def _copy_unfilled(cls):
-    """Give a class copies of the methods that it inherits with a placeholder left."""
-    for name, method in inspect.getmembers(cls, inspect.isfunction):
-        if f"{_OF_TASK}}}" in (method.__doc__ or "") and name not in vars(cls):
-            copy = FunctionType(
-                method.__code__, method.__globals__, name, method.__defaults__, method.__closure__
-            )
-            copy.__kwdefaults__ = method.__kwdefaults__
-            copy.__annotations__ = method.__annotations__
-            copy.__doc__ = method.__doc__
-            copy.__qualname__ = f"{cls.__qualname__}.{name}"
-            setattr(cls, name, copy)
-
-
-def _filled(documented, cls, task):
+def _filled(documented, cls):
     def paragraph(match):
         margin, name = match.groups()
         if name == "parameters":  # once it is known what else is described
             return match[0]
-        if name.endswith(_OF_TASK):
-            if task is None:
-                return match[0]
-            name = f"{name.removesuffix(_OF_TASK)}_of_{task}"
         text = PARAGRAPHS[name]
         if "{cls}" in text:  # a property has no name
             text = text.replace("{cls}", documented.__name__)
         return indent(text, margin)
 
     def entries(match):
-        if match[2] != "parameters":  # of a task
-            return match[0]
         return indent("\n".join(_entries(documented, cls, text)), match[1])
 
     text = _PLACEHOLDER.sub(paragraph, documented.__doc__)

@@ -17,13 +17,10 @@ PARAGRAPHS = {
         "X_seen": """
             X : array-like, m images of the shape seen by :meth:`fit`
             """,
-        "y_of_regression": """
-            y : array-like (n,) or (n, n_targets)
-                Targets: finite real numbers.
-            """,
-        "y_of_classification": """
-            y : array-like (n,)
-                Class labels, at least two different ones.
+        "y": """
+            y : array-like (n,), or (n, n_targets) for regression
+                Targets of a regressor: finite real numbers.  Class labels of a classifier: at least
+                two different ones.
             """,
         "no_y": """
             y : object, default=None

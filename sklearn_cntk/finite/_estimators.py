@@ -53,7 +53,7 @@ class _CNNEstimator(TrainedNetworkParameters, ImageEstimator):
         Parameters
         ----------
         {X}
-        {y_of_task}
+        {y}
 
         Returns
         -------

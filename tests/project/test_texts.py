@@ -393,20 +393,8 @@ def test_declared_parameters_fill_the_docstring():
     ]
 
 
-class Measured:
-    def measure(self, y, unit="m"):
-        """Measure it.
-
-        Parameters
-        ----------
-        {y_of_task}
-        unit : str, default="m"
-        """
-        return self, y, unit
-
-
 @fill_docs
-class Base(Measured):
+class WithProperty:
     @property
     def share(self):
         """Of all things.
@@ -415,37 +403,9 @@ class Base(Measured):
         """
 
 
-@fill_docs
-class Regressor(Base):
-    _task = "regression"
-
-
-@fill_docs
-class Classifier(Base):
-    _task = "classification"
-
-
-@fill_docs
-class Special(Classifier):
-    pass
-
-
-def test_methods_of_bases_say_what_their_task_is():
-    assert "{y_of_task}" in Base.measure.__doc__
-    assert "n_targets" in Regressor.measure.__doc__
-    assert "labels" in Classifier.measure.__doc__
-    assert Special.measure is Classifier.measure
-    assert Classifier.measure.__qualname__ == "Classifier.measure"
-    assert inspect.signature(Classifier.measure) == inspect.signature(Base.measure)
-    for cls in (Regressor, Classifier):
-        assert not disagreements(cls.measure)
-        thing = cls()
-        assert thing.measure(1) == (thing, 1, "m")
-
-
 def test_properties_are_filled():
-    assert "leave-one-out" in Base.share.__doc__
-    assert not disagreements(Base.share)
+    assert "leave-one-out" in WithProperty.share.__doc__
+    assert not disagreements(WithProperty.share)
 
 
 @pytest.mark.parametrize(
