@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from digit_models import IMAGES, INK, LABELS, TEST, TEST_LABELS, N, small, targets_for
 from engines import RefusingEngine
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -22,21 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKRegressor
 
-N = 60
-DIGITS = load_digits()
-IMAGES, TEST = DIGITS.images[:N], DIGITS.images[N : 2 * N]
-LABELS, TEST_LABELS = DIGITS.target[:N], DIGITS.target[N : 2 * N]
-INK = IMAGES.sum(axis=(1, 2))
-
 ESTIMATORS = [CNTKRegressor, CNTKClassifier]
-
-
-def small(cls, **parameters):
-    return cls(depth=3, gap=False, **parameters)
-
-
-def targets_for(cls):
-    return INK if cls is CNTKRegressor else LABELS
 
 
 @pytest.mark.filterwarnings("ignore:n_components=:UserWarning")  # set by the checks themselves

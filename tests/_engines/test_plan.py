@@ -7,7 +7,6 @@ from sklearn_cntk._engines.plan import GAP, TRACE, Plan, pair_work
 from sklearn_cntk.networks import Architecture, Readout
 
 SHAPE = (9, 8, 1)
-EVERY = ("last", "all", "hidden")
 
 
 def plan(*readouts, shape=SHAPE):

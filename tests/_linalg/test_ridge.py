@@ -2,20 +2,11 @@
 
 import numpy as np
 import pytest
+from digit_models import IMAGES, INK, small
 from scipy.linalg import LinAlgError, LinAlgWarning
-from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTKRegressor
 from sklearn_cntk._linalg.ridge import ridge_dual
-
-N = 60
-DIGITS = load_digits()
-IMAGES, TEST = DIGITS.images[:N], DIGITS.images[N : 2 * N]
-INK = IMAGES.sum(axis=(1, 2))
-
-
-def small(cls, **parameters):
-    return cls(depth=3, gap=False, **parameters)
 
 
 def test_not_positive_definite():

@@ -4,27 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from double_precision import IMAGES, INK, TEST, N, matrices, small
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sklearn_cntk import CNTK, CNTKRegressor
 from sklearn_cntk._compute.job import HeldValues
-
-N = 30
-DIGITS = load_digits()
-IMAGES, TEST = DIGITS.images[:N] / 16, DIGITS.images[N : 2 * N] / 16
-INK = IMAGES.mean(axis=(1, 2))
-
-
-def small(cls, **parameters):
-    return cls(**{"depth": 3, "gap": False, "dtype": "float64", **parameters})
-
-
-def matrices(trained_layers="all"):
-    """The Gram matrices of training and test images, and the unit of time."""
-    kernel = CNTK(3, False, dtype="float64", trained_layers=trained_layers)
-    K = kernel(IMAGES)
-    return K, kernel(TEST, IMAGES), K.diagonal().mean()
 
 
 @pytest.mark.parametrize("weights", [None, 1 + np.arange(N) % 4])

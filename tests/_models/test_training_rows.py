@@ -2,26 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from digit_models import IMAGES, INK, LABELS, TEST, N, small, targets_for
 
 from sklearn_cntk import CNTKClassifier, CNTKRegressor
 from sklearn_cntk._models.training_rows import choose_rows
 
-N = 60
-DIGITS = load_digits()
-IMAGES, TEST = DIGITS.images[:N], DIGITS.images[N : 2 * N]
-LABELS, TEST_LABELS = DIGITS.target[:N], DIGITS.target[N : 2 * N]
-INK = IMAGES.sum(axis=(1, 2))
-
 ESTIMATORS = [CNTKRegressor, CNTKClassifier]
-
-
-def small(cls, **parameters):
-    return cls(depth=3, gap=False, **parameters)
-
-
-def targets_for(cls):
-    return INK if cls is CNTKRegressor else LABELS
 
 
 @pytest.mark.parametrize(

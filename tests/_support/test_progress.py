@@ -6,9 +6,9 @@ from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTK
 
-N, M = 40, 12
+N = 40
 DIGITS = load_digits()
-X, X_TEST = DIGITS.data[:N], DIGITS.data[N : N + M]
+X = DIGITS.data[:N]
 
 
 @pytest.fixture

@@ -20,9 +20,6 @@ DIGITS = load_digits()
 IMAGES, LABELS = DIGITS.images / 16, DIGITS.target
 
 
-# --- the estimators ---------------------------------------------------------------------------
-
-
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
@@ -88,9 +85,6 @@ def test_progress_in_a_notebook_without_widgets(notebook_without_widgets, capsys
     small(CNNRegressor, verbose=1, tol=0.5).fit(IMAGES[:20], LABELS[:20])
     assert not [str(warning.message) for warning in notebook_without_widgets]
     assert capsys.readouterr().err.startswith("\rCNNRegressor")
-
-
-# --- divergence, and bad input ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `fi
 from sklearn_cntk.finite import EmpiricalCNTK, RandomCNTKFeatures  # noqa: E402
 
 DIGITS = load_digits()
-IMAGES, LABELS = DIGITS.images / 16, DIGITS.target
-
-
-# --- the kernel -------------------------------------------------------------------------------
+IMAGES = DIGITS.images / 16
 
 
 @pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])
@@ -24,9 +21,6 @@ def test_features_have_the_kernel_as_inner_products(trained_layers, rng):
     assert len(features.get_feature_names_out()) == features.transform(others).shape[1]
     product = features.transform(images).astype(float) @ features.transform(others).T
     np.testing.assert_allclose(product, kernel(images, others), rtol=1e-4, atol=1e-5)
-
-
-# --- divergence, and bad input ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

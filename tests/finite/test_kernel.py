@@ -25,9 +25,6 @@ DIGITS = load_digits()
 IMAGES, LABELS = DIGITS.images / 16, DIGITS.target
 
 
-# --- the kernel -------------------------------------------------------------------------------
-
-
 def test_blocks_and_calls_fit_together(rng, monkeypatch):
     images = rng.normal(size=(11, 4, 4))
     kernel = EmpiricalCNTK(3, False, width=8, n_draws=2, dtype="float64", verbose=0)
@@ -120,17 +117,11 @@ def test_scikit_learns_kernel_methods():
     assert eval(repr(kernel)) == kernel == pickle.loads(pickle.dumps(kernel))
 
 
-# --- the estimators ---------------------------------------------------------------------------
-
-
 def test_the_kernels_bar_names_kernel_and_device(monkeypatch, capsys):
     EmpiricalCNTK(2, width=4, device="cpu", verbose=1)(IMAGES[:2])
     assert "EmpiricalCNTK on CPU: 100%" in capsys.readouterr().err
     monkeypatch.setattr(torch.cuda, "get_device_name", {torch.device("cuda:1"): "A GPU"}.get)
     assert _network.device_label(torch.device("cuda:1")) == "cuda:1 (A GPU)"
-
-
-# --- divergence, and bad input ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,6 @@ DIGITS = load_digits()
 IMAGES, LABELS = DIGITS.images / 16, DIGITS.target
 
 
-# --- the estimators ---------------------------------------------------------------------------
-
-
 def small(cls, **parameters):
     return cls(**{"depth": 3, "gap": False, "width": 32, "random_state": 0, **parameters})
 
@@ -58,9 +55,6 @@ def test_frozen_layers_stay(trained_layers):
     first, last, hidden = {"filters.0"}, {"readout"}, {"filters.1"}
     expected = {"all": first | hidden | last, "hidden": hidden, "last": last}
     assert moved == expected[trained_layers]
-
-
-# --- divergence, and bad input ----------------------------------------------------------------
 
 
 def test_largest_stable_rate_is_two_over_the_largest_eigenvalue(rng):
