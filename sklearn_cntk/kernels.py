@@ -10,10 +10,10 @@ from ._compute.cost import Estimate, estimate
 from ._compute.job import Job
 from ._models.image_kernel import ImageKernel
 from ._models.parameters import KernelParameters
+from ._support.architecture import path_readouts
 from ._support.checks import check_integer
 from ._support.docstrings import fill_docs, fill_docs_like
 from ._support.images import as_images, check_image_shape
-from ._support.network import path_readouts
 from ._support.ram import check_memory
 
 if TYPE_CHECKING:

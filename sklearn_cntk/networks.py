@@ -1,8 +1,20 @@
-"""What the kernels compute: the network, and the readouts of its last layer.
+"""Networks beyond the plain stack: layers, and what the kernels read from them.
 
-For engines, their tests and benchmarks; estimators take the same as parameters.
+A :class:`Network` is the `network` parameter of :class:`~sklearn_cntk.CNTK`, the estimators and the
+searches.  :class:`Architecture` and :class:`Readout` are for engines, their tests and benchmarks.
 """
 
-from ._support.network import Architecture, Readout
+from ._support.architecture import Architecture, Readout
+from ._support.layers import Activation, AvgPool, Conv, LayerNorm, Residual
+from ._support.network import Network
 
-__all__ = ["Architecture", "Readout"]
+__all__ = [
+    "Activation",
+    "Architecture",
+    "AvgPool",
+    "Conv",
+    "LayerNorm",
+    "Network",
+    "Readout",
+    "Residual",
+]

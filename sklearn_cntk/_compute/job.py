@@ -11,9 +11,9 @@ import numpy as np
 from .._engines import select_engine
 from .._store.entries import KernelStore
 from .._support import ram
+from .._support.architecture import Architecture, Readout
 from .._support.checks import check_dtype, check_flag
 from .._support.images import check_same_shape
-from .._support.network import Architecture, Readout
 from .._support.progress import progress_bar
 from .cached import Distinct, stored_diagonals, stored_gram
 from .normalisation import Normalizer

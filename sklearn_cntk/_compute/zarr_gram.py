@@ -20,8 +20,8 @@ from .._store.zarr_arrays import (
     read_chunk,
     reopen,
 )
+from .._support.architecture import Architecture, Readout
 from .._support.images import check_same_shape
-from .._support.network import Architecture, Readout
 from .._support.progress import progress_bar
 from .parallel import run
 

@@ -6,7 +6,7 @@ finds, and add its closed form.
 
 import numpy as np
 
-from .._support.network import lap_weights
+from .._support.architecture import lap_weights
 from .diagonals import self_sums
 from .scales import scale_images
 

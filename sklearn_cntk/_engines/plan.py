@@ -16,6 +16,12 @@ STATES = ("last", "all", "hidden")
 TRACE, GAP = 0, -1
 
 
+def is_plain(architecture, readout):
+    """Whether a readout is one of the recursion of this module: see `network_plan` for others."""
+    usual = readout.frozen_layers <= (readout.trained_layers == "hidden")
+    return architecture.is_plain and readout.depth >= 2 and usual
+
+
 def pooling_of(readout, architecture):
     """Pooling of a readout as a number.  Of one pixel, the mean of all pairs is the trace."""
     if not readout.gap:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from .._support.network import Architecture, Readout
+    from .._support.architecture import Architecture, Readout
     from .._support.typing import Array, FloatArray
 
     #: What takes some images out of an array of images.

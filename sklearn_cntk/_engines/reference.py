@@ -8,12 +8,16 @@ Infinitely Wide Neural Net", NeurIPS 2019.
 
 import numpy as np
 
-from .._support.network import lap_weights
+from .._support.architecture import lap_weights
 from .host import HostEngine
+from .plan import is_plain
+from .reference_network import network_values
 
 
 def kernel_values(x, y, architecture, readouts):
     """Kernel values (len(readouts),) of two images (P, Q, C)."""
+    if not all(is_plain(architecture, readout) for readout in readouts):
+        return network_values(x, y, architecture, readouts)
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     q, radius = architecture.filter_size, architecture.radius
     only_traces = all(not readout.gap and readout.lap == 0 for readout in readouts)

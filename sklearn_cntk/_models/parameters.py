@@ -1,7 +1,7 @@
 """The parameters that public classes share, see `_support.parameters`.
 
 Signatures have the parameters of the last base first.  A new parameter of the network belongs into
-`NetworkParameters`, `_support.network.Architecture`, `cntk_path` and `ConvolutionalNetwork`.
+`NetworkParameters`, `_support.architecture.Architecture`, `cntk_path` and `ConvolutionalNetwork`.
 """
 
 from __future__ import annotations

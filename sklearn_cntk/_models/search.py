@@ -15,10 +15,10 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
+from .._support.architecture import path_readouts
 from .._support.checks import check_alpha, check_sequence
 from .._support.docstrings import fill_docs
 from .._support.images import on_host
-from .._support.network import path_readouts
 from .._support.parameters import declared
 from .._support.ram import check_memory
 from .base import ImageEstimator

@@ -11,7 +11,7 @@ import numpy as np
 from joblib import cpu_count
 
 from .._compute.cost import measure_rate
-from .._support.network import Architecture, Readout
+from .._support.architecture import Architecture, Readout
 from ..kernels import CNTK
 from . import machine, reference_values
 

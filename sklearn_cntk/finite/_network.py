@@ -21,10 +21,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .._support.architecture import Architecture, Readout
 from .._support.checks import check_device, check_dtype, check_integer, check_seed
 from .._support.docstrings import fill_docs_like
 from .._support.images import check_image_shape
-from .._support.network import Architecture, Readout
 from .._support.parameters import declared
 from .._support.ram import check_memory
 from ._parameters import FiniteNetworkParameters

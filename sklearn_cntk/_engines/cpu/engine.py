@@ -5,7 +5,7 @@ The compiled code holds no interpreter lock, so callers run several calls at onc
 
 import numpy as np
 
-from ..._support.network import lap_weights
+from ..._support.architecture import lap_weights
 from ..dual_activations import arccos_coefficients
 from ..equal_pairs import ImageIds, self_values
 from ..host import HostEngine

@@ -7,7 +7,7 @@ or too high for its registers.
 
 import numpy as np
 
-from ..._support.network import lap_weights
+from ..._support.architecture import lap_weights
 from ..plan import GAP, TRACE, Plan, pooling_of
 from .source import LANES, WARPS, kernel
 

@@ -9,7 +9,7 @@ from sklearn_cntk._models.parameters import (
     LocalPoolingParameters,
     NetworkParameters,
 )
-from sklearn_cntk._support.network import lap_weights
+from sklearn_cntk._support.architecture import lap_weights
 from sklearn_cntk._support.parameters import declared
 from sklearn_cntk.networks import Architecture, Readout
 

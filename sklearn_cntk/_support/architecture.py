@@ -1,0 +1,284 @@
+"""What is computed: the network for images of a shape, and the outputs read from it.
+
+Nothing here knows arrays or engines.  Both classes are validated once, on construction,
+so the code behind them needs no checks of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from itertools import product
+
+import numpy as np
+
+from . import checks
+from .network import NAMES, Network
+
+#: The depth that None means for a plain network.
+DEFAULT_DEPTH = 6
+
+TRAINED_LAYERS = ("all", "hidden", "last")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Input shape and layers of the network, common to all of its readouts.
+
+    The parameters of :class:`~sklearn_cntk.CNTK` that say what the layers are.  A `network` that is
+    a plain one, by name or by its layers, is "plain" here, of any depth.
+    """
+
+    image_shape: tuple[int, int, int]  # rows P, columns Q and channels C
+    filter_size: int = 3  # odd, so that "same" zero padding is symmetric
+    network: str | Network = "plain"
+
+    def __post_init__(self):
+        q = checks.check_integer("filter_size", self.filter_size, 1, "use an odd number such as 3")
+        if q % 2 == 0:
+            raise ValueError(f"filter_size={q} is even: use an odd number such as {q + 1}.")
+        network = check_network(self.network)
+        if isinstance(network, Network):
+            if q != 3:
+                raise ValueError(
+                    f"filter_size={q} has no meaning for network={self.network!r}, whose layers "
+                    "have filters of their own: leave filter_size=3, and give each Conv its size."
+                )
+            network.shapes(self.image_shape)  # or says which layer has nothing left
+            plain_size = network.plain_filter_size
+            if plain_size is not None:
+                network, q = "plain", plain_size
+        object.__setattr__(self, "network", network)
+        object.__setattr__(self, "filter_size", q)
+
+    @classmethod
+    def of(cls, kernel, image_shape):
+        """What a kernel's parameters say of the network, for images of a shape."""
+        return cls(image_shape, **_parameters(cls, kernel, but=("image_shape",)))
+
+    @property
+    def is_plain(self):
+        """Whether it is the paper's: convolutions of one size, a ReLU after each."""
+        return self.network == "plain"
+
+    @property
+    def parameters(self):
+        """The parameters by their names, without the shape of the images; as JSON takes them."""
+        values = {"filter_size": self.filter_size}
+        if not self.is_plain:
+            values["network"] = f"{self.network!r} {self.network.digest}"
+        return values | {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("image_shape", "network", *values)
+        }
+
+    @property
+    def name(self):
+        """What stores call it, such as "32x32x3-q3"."""
+        shape = "x".join(map(str, self.image_shape))
+        layers = f"q{self.filter_size}" if self.is_plain else f"network{self.network.digest}"
+        return "-".join([shape, layers, *_later(self, "image_shape", "filter_size", "network")])
+
+    @property
+    def radius(self):
+        """Number of pixels that a filter of a plain network reaches to either side, (q - 1) / 2."""
+        return (self.filter_size - 1) // 2
+
+    def layers(self, depth):
+        """The Network of a depth."""
+        if self.is_plain:
+            return Network.plain(depth, self.filter_size)
+        return self.network.prefix(depth)
+
+    def depths_up_to(self, readout):
+        """Depths at which a pass for the readout yields the same one of a smaller network."""
+        lowest = readout.lowest_depth
+        if self.is_plain:
+            return range(lowest, readout.depth + 1)
+        return [depth for depth in self.network.depths if lowest <= depth <= readout.depth]
+
+
+@dataclass(frozen=True)
+class Readout:
+    """One kernel that a pass over the layers yields.
+
+    The parameters of :class:`~sklearn_cntk.CNTK` that say which layers there are, which of them
+    are trained, and what is made of the last.  With ``gap=False`` and ``lap=0`` the feature map
+    is flattened, and the readout is a trace.
+    """
+
+    depth: int
+    gap: bool = True
+    trained_layers: str = "all"
+    lap: int = 0
+    frozen_layers: int = 0
+
+    def __post_init__(self):
+        checks.check_choice("trained_layers", self.trained_layers, TRAINED_LAYERS)
+        minimum = 3 if self.trained_layers == "hidden" else 1
+        depth = checks.check_integer(
+            "depth",
+            self.depth,
+            minimum,
+            f"depth counts the convolutions and the dense layer, at least {minimum} with "
+            f"trained_layers={self.trained_layers!r}",
+        )
+        object.__setattr__(self, "depth", depth)
+        frozen = checks.check_integer(
+            "frozen_layers", self.frozen_layers, 0, "use a number of convolutions, or 0 for none"
+        )
+        if frozen and self.trained_layers == "last":
+            raise ValueError(
+                f"frozen_layers={frozen} says nothing of trained_layers='last', which freezes all "
+                "convolutions: leave frozen_layers=0, or use trained_layers='all'."
+            )
+        most = depth - 1 - (self.trained_layers == "hidden")
+        if frozen > most:
+            raise ValueError(
+                f"frozen_layers={frozen} is too large: depth={depth} with "
+                f"trained_layers={self.trained_layers!r} allows at most {most}."
+            )
+        object.__setattr__(self, "frozen_layers", frozen)
+        object.__setattr__(
+            self,
+            "lap",
+            checks.check_integer("lap", self.lap, 0, "use a radius of 0 or more pixels"),
+        )
+        object.__setattr__(self, "gap", checks.check_flag("gap", self.gap))
+        if self.gap and self.lap:
+            raise ValueError(f"lap={self.lap} excludes gap=True: set gap=False or lap=0.")
+
+    @classmethod
+    def of(cls, kernel):
+        """The readout that a kernel's parameters ask for; `depth=None` is the default depth."""
+        parameters = _parameters(cls, kernel)
+        return cls(**parameters | {"depth": check_depth(kernel.network, kernel.depth)})
+
+    @property
+    def parameters(self):
+        """The parameters by their names, in the order of these; `frozen_layers` if it is not 0."""
+        values = asdict(self)
+        if not self.frozen_layers:
+            del values["frozen_layers"]
+        return dict(sorted(values.items()))
+
+    @property
+    def convolutions(self):
+        """Number L of convolutional layers."""
+        return self.depth - 1
+
+    @property
+    def frozen(self):
+        """How many convolutions are frozen, the first ones; all with "last"."""
+        if self.trained_layers == "last":
+            return self.convolutions
+        return max(self.frozen_layers, int(self.trained_layers == "hidden"))
+
+    @property
+    def lowest_depth(self):
+        """The smallest depth from which on a plain network has this readout."""
+        hidden = self.trained_layers == "hidden"
+        return max(3 if hidden else 2, self.frozen_layers + 1 + hidden)
+
+    @property
+    def name(self):
+        """What stores call it, such as "d11-gap-all"."""
+        pooling = "gap" if self.gap else f"lap{self.lap}" if self.lap else "trace"
+        later = _later(self, "depth", "gap", "lap", "trained_layers")
+        return "-".join([f"d{self.depth}", pooling, self.trained_layers, *later])
+
+    def max_displacement(self, image_shape):
+        """Largest |row| and |column| displacement whose plane the readout needs."""
+        rows, columns = image_shape[:2]
+        if self.gap:
+            return rows - 1, columns - 1
+        return min(2 * self.lap, rows - 1), min(2 * self.lap, columns - 1)
+
+
+def check_network(network):
+    """Return `network` as "plain" or a Network, or say what would work."""
+    if isinstance(network, Network):
+        return network
+    if not isinstance(network, str):
+        raise TypeError(
+            f"network must be a Network or one of {NAMES}, got {network!r} "
+            f"({type(network).__name__})."
+        )
+    checks.check_choice("network", network, NAMES)
+    return network if network == "plain" else Network.named(network)
+
+
+def check_depth(network, depth):
+    """Return the `depth` of a prefix of `network`; None is all of it, or 6 of a plain network."""
+    network = check_network(network)
+    if depth is None:
+        return DEFAULT_DEPTH if network == "plain" else network.depth
+    if network != "plain":
+        network.prefix(checks.check_integer("depth", depth, 1, f"use one of {network.depths}"))
+    return depth
+
+
+def _later(description, *known):
+    """ "name=value" of the fields that came later than `known` ones, where they are no defaults.
+
+    So what a store holds from before keeps its name.
+    """
+    values = ((f, getattr(description, f.name)) for f in fields(description))
+    return [
+        f"{f.name}={value}" for f, value in values if f.name not in known and value != f.default
+    ]
+
+
+def _parameters(cls, kernel, but=()):
+    """The parameters of a kernel that are fields of `cls`."""
+    return {
+        field.name: getattr(kernel, field.name) for field in fields(cls) if field.name not in but
+    }
+
+
+def lap_weights(size, radius):
+    """Weights w[i, i'] of local average pooling along an axis of `size` pixels.
+
+    Windows of ``2 * radius + 1`` pixels are centred on each pixel of the image and padded with
+    zeros, so w[i, i'] counts the windows that hold both i and i', over ``(2 * radius + 1)**2``
+    (Li et al. 2019).
+
+    Returns
+    -------
+    ndarray of float64, shape (size, size)
+    """
+    pixels = np.arange(size)
+    window = (abs(pixels[:, None] - pixels) <= radius).astype(float)
+    return window @ window / (2 * radius + 1) ** 2
+
+
+def path_readouts(
+    depths,
+    gap,
+    lap,
+    trained_layers,
+    *,
+    network="plain",
+    frozen_layers=0,
+    names=("depths", "gap", "lap"),
+):
+    """Readouts of all combinations, depth slowest; raises if there is none.
+
+    `names` are those of the caller's parameters, for error messages.
+    """
+    checks.check_sequence(names[0], depths, "(3, 6, 11)")
+    checks.check_sequence(names[1], gap, "(True, False)")
+    checks.check_sequence(names[2], lap, "(1, 2)")
+    checks.check_sequence("trained_layers", trained_layers, "('all', 'last')")
+    poolings = [(pool, 0) for pool in gap] + [(False, radius) for radius in lap]
+    readouts = [
+        Readout(check_depth(network, depth), pool, trained, radius, frozen_layers)
+        for depth, trained, (pool, radius) in product(depths, trained_layers, poolings)
+    ]
+    if not readouts:
+        raise ValueError(
+            f"no readout is left of {names[0]}={depths!r}, {names[1]}={gap!r}, {names[2]}={lap!r} "
+            f"and trained_layers={trained_layers!r}: give at least one depth, one of "
+            f"trained_layers, and one pooling by {names[1]} or {names[2]}."
+        )
+    return list(dict.fromkeys(readouts))

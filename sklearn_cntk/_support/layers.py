@@ -1,0 +1,353 @@
+"""The layers that networks are made of: frozen, hashable, and validated on construction.
+
+Their names are those of Keras and neural-tangents.  Nothing here knows arrays or engines; `Network`
+says which sequences of layers make sense.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+
+from . import checks
+
+PADDINGS = ("zeros", "circular")
+
+#: Parameters of each activation, and their defaults.
+ACTIVATIONS: dict[str, dict[str, float]] = {
+    "relu": {},
+    "leaky_relu": {"negative_slope": 0.3},
+    "erf": {},
+    "gelu": {},
+    "exp_normalized": {"gamma": 1.0},
+    "gaussian": {},
+}
+
+
+class Layer:
+    """What all layers share."""
+
+    _sizes: ClassVar = ()  # names of sizes, which are kept as pairs
+
+    def __repr__(self):
+        """The constructor's call, without what is a default."""
+        given = []
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if field.name in self._sizes and len(set(value)) == 1:
+                value = value[0]
+            if value != field.default:
+                given.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def output_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of its output for an input of a shape."""
+        return shape
+
+
+def _pair(name, value, minimum, remedy):
+    """A size as (rows, columns)."""
+    several = isinstance(value, (tuple, list))
+    sizes = tuple(value) if several else (value, value)
+    if len(sizes) != 2:
+        raise ValueError(f"{name}={value!r} must be an integer, or a pair (rows, columns).")
+    first, second = (checks.check_integer(name, size, minimum, remedy) for size in sizes)
+    return first, second
+
+
+def _variance(name, value, *, optional=False):
+    """A variance as a float, or None where it is optional."""
+    if optional and value is None:
+        return None
+    kind = "a number or None" if optional else "a number"
+    remedy = "use a finite number of 0 or more"
+    return checks.check_number(
+        name, value, 0, math.inf, remedy, problem="is no variance", kind=kind
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class Conv(Layer):
+    """A convolution with Gaussian weights and biases, in NTK parametrisation.
+
+    Of C input channels, ``sqrt(weight_variance / (C * q)) * W * x + sqrt(bias_variance) * b``, with
+    W and b from N(0, 1), and q pixels under a filter.
+
+    Parameters
+    ----------
+    filter_size : int or tuple (rows, columns), default=3
+        Sides of the filters, odd.
+    strides : int or tuple (rows, columns), default=1
+        Steps between filters.  The output has ``ceil(side / stride)`` rows or columns, padded as
+        Keras' "same": at the end more than at the start, where the number of added pixels is odd.
+    padding : {"zeros", "circular"}, default="zeros"
+        What filters see beyond the edges: zeros, or the opposite edge.
+    weight_variance : float or None, default=None
+        Variance of the weights.  None keeps the size of what the activation before it returns: 2
+        after a ReLU, see :class:`Activation`; 1 where no activation comes directly before, or with
+        a pool in between, as at the input.
+    bias_variance : float, default=0.0
+        Variance of the biases.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Parameters that cannot be used, by name.
+
+    Examples
+    --------
+    >>> from sklearn_cntk.networks import Conv
+    >>> Conv(5, strides=2, bias_variance=0.1)
+    Conv(filter_size=5, strides=2, bias_variance=0.1)
+    """
+
+    filter_size: int | tuple[int, int] = 3
+    strides: int | tuple[int, int] = 1
+    padding: str = "zeros"
+    weight_variance: float | None = None
+    bias_variance: float = 0.0
+
+    _sizes: ClassVar = ("filter_size", "strides")
+
+    def __post_init__(self):
+        sides = _pair("filter_size", self.filter_size, 1, "use an odd number such as 3")
+        for side in sides:
+            if side % 2 == 0:
+                raise ValueError(
+                    f"filter_size={self.filter_size!r} is even: use an odd number such as "
+                    f"{side + 1}."
+                )
+        values = {
+            "filter_size": sides,
+            "strides": _pair("strides", self.strides, 1, "use 1 or more pixels"),
+            "padding": checks.check_choice("padding", self.padding, PADDINGS),
+            "weight_variance": _variance("weight_variance", self.weight_variance, optional=True),
+            "bias_variance": _variance("bias_variance", self.bias_variance),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def output_shape(self, shape):
+        """One entry for each step."""
+        rows, columns = (-(-n // step) for n, step in zip(shape, self.strides, strict=True))
+        return rows, columns
+
+    def padding_before(self, shape):
+        """Pixels that are added before the first row and column of an input."""
+        return tuple(
+            max((-(-n // step) - 1) * step + q - n, 0) // 2
+            for n, step, q in zip(shape, self.strides, self.filter_size, strict=True)
+        )
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Activation(Layer):
+    """A function applied to every entry.
+
+    Parameters
+    ----------
+    kind : {"relu", "leaky_relu", "erf", "gelu", "exp_normalized", "gaussian"}
+        "gelu" is the exact one, ``z * Phi(z)``.  "exp_normalized" is
+        ``s * exp(sqrt(gamma) * z / s - gamma)``, where s is the root mean square over channels: its
+        kernel is ``s * s' * exp(gamma * (lam - 1))`` at correlation ``lam``; "gaussian" is the same
+        with ``gamma=1`` (the normalised Gaussian kernel of Shankar et al. [1]_).
+    negative_slope : float, default=0.3
+        Slope of "leaky_relu" below 0.
+    gamma : float, default=1.0
+        Of "exp_normalized", above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown `kind`, or parameters that it does not have or cannot use, by name.
+
+    References
+    ----------
+    .. [1] V. Shankar, A. Fang, W. Guo, S. Fridovich-Keil, L. Schmidt, J. Ragan-Kelley, B. Recht,
+       "Neural Kernels Without Tangents", ICML 2020.
+
+    Examples
+    --------
+    >>> from sklearn_cntk.networks import Activation
+    >>> Activation("leaky_relu", negative_slope=0.1)
+    Activation('leaky_relu', negative_slope=0.1)
+    """
+
+    kind: str
+    negative_slope: float | None = None
+    gamma: float | None = None
+
+    def __init__(self, kind, **parameters):
+        checks.check_choice("kind", kind, tuple(ACTIVATIONS))
+        known = ACTIVATIONS[kind]
+        for name in parameters:
+            if name not in known:
+                takes = f"it takes {', '.join(known)}" if known else "it takes none"
+                raise TypeError(f"Activation({kind!r}) has no parameter {name!r}: {takes}.")
+        values = {"negative_slope": None, "gamma": None, **known, **parameters}
+        if kind == "leaky_relu":
+            values["negative_slope"] = checks.check_number(
+                "negative_slope", values["negative_slope"], 0, 1, "use a number from 0 to below 1"
+            )
+        if kind == "exp_normalized":
+            values["gamma"] = checks.check_number(
+                "gamma", values["gamma"], 0, math.inf, "use a finite number above 0"
+            )
+            if values["gamma"] == 0:
+                raise ValueError("gamma=0 makes a constant of every input: use a number above 0.")
+        object.__setattr__(self, "kind", kind)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self):
+        known = (f"{name}={getattr(self, name)!r}" for name in ACTIVATIONS[self.kind])
+        return f"Activation({', '.join([repr(self.kind), *known])})"
+
+    @property
+    def weight_variance(self):
+        """The paper's c: 1/E[φ(z)²] for z from N(0, 1), what weights after it have by default."""
+        if self.kind == "relu":
+            return 2.0
+        if self.kind == "leaky_relu":
+            return 2 / (1 + self.negative_slope**2)
+        if self.kind == "erf":
+            return np.pi / 2 / math.asin(2 / 3)
+        if self.kind == "gelu":  # E[z² Φ(z)²]
+            return 1 / (1 / 4 + math.asin(1 / 2) / (2 * np.pi) + 1 / (2 * np.pi * math.sqrt(3)))
+        return 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class AvgPool(Layer):
+    """Average pooling over windows beside each other.
+
+    Parameters
+    ----------
+    pool_size : int or tuple (rows, columns), default=2
+        Sides of the windows.  Rows and columns that fill no window are dropped, as by Keras'
+        "valid".  An axis of length 1 is not pooled.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A size below 1, or of another kind.
+
+    Examples
+    --------
+    >>> from sklearn_cntk.networks import AvgPool
+    >>> AvgPool().output_shape((9, 1))
+    (4, 1)
+    """
+
+    pool_size: int | tuple[int, int] = 2
+
+    _sizes: ClassVar = ("pool_size",)
+
+    def __post_init__(self):
+        sizes = _pair("pool_size", self.pool_size, 1, "use 1 or more pixels")
+        object.__setattr__(self, "pool_size", sizes)
+
+    def windows(self, shape):
+        """Sides of the windows in an input of a shape."""
+        rows, columns = (
+            1 if n == 1 else p for n, p in zip(shape, self.pool_size, strict=True)
+        )
+        return rows, columns
+
+    def output_shape(self, shape):
+        """One entry for each window."""
+        rows, columns = (n // p for n, p in zip(shape, self.windows(shape), strict=True))
+        return rows, columns
+
+
+@dataclass(frozen=True, repr=False)
+class LayerNorm(Layer):
+    """Layer normalisation over channels: every pixel gets variance 1, a pixel of zeros stays so.
+
+    Examples
+    --------
+    >>> from sklearn_cntk.networks import LayerNorm
+    >>> LayerNorm()
+    LayerNorm()
+    """
+
+
+@dataclass(frozen=True, repr=False)
+class Residual(Layer):
+    """A residual block: the sum of what `body` and `shortcut` make of its input.
+
+    Parameters
+    ----------
+    body : sequence of layers
+        Convolutions, activations and layer normalisation; it ends with a convolution, behind which
+        a layer normalisation may come.  An empty body is the identity.
+    shortcut : sequence of layers or None, default=None
+        None is the identity.  A body with strides needs a shortcut with the same ones.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Layers that cannot stand in a block, by number and kind.
+
+    Examples
+    --------
+    >>> from sklearn_cntk.networks import Activation, Conv, Residual
+    >>> Residual([Activation("relu"), Conv()])
+    Residual(body=(Activation('relu'), Conv()))
+    """
+
+    body: tuple[Layer, ...]
+    shortcut: tuple[Layer, ...] | None = None
+
+    _inside: ClassVar = (Conv, Activation, LayerNorm)
+
+    def __post_init__(self):
+        object.__setattr__(self, "body", check_layers(self.body, "body"))
+        if self.shortcut is not None:
+            object.__setattr__(self, "shortcut", check_layers(self.shortcut, "shortcut"))
+        for name, branch in self.branches:
+            for number, layer in enumerate(branch, start=1):
+                if not isinstance(layer, self._inside):
+                    raise ValueError(
+                        f"layer {number} of a residual block's {name} is {layer!r}: use Conv, "
+                        "Activation and LayerNorm there, and put pools and further blocks beside "
+                        "the block."
+                    )
+        body, shortcut = (self._strides(branch) for _, branch in self.branches)
+        if body != shortcut:
+            raise ValueError(
+                f"the body of a residual block divides the sides by {body}, and its shortcut by "
+                f"{shortcut}: give both the same strides, for example "
+                f"shortcut=[Conv(1, strides={body})]."
+            )
+
+    @property
+    def branches(self):
+        """Names and layers of the body and of the shortcut, in this order."""
+        return ("body", self.body), ("shortcut", self.shortcut or ())
+
+    def _strides(self, branch):
+        strides = [layer.strides for layer in branch if isinstance(layer, Conv)]
+        return tuple(math.prod(axis) for axis in zip((1, 1), *strides, strict=True))
+
+    def output_shape(self, shape):
+        """That of both branches."""
+        for layer in self.body:
+            shape = layer.output_shape(shape)
+        return shape
+
+
+def check_layers(layers, name):
+    """A sequence of layers as a tuple, or an error that says which element is none."""
+    checks.check_sequence(name, layers, "[Conv(), Activation('relu')]")
+    layers = tuple(layers)
+    for number, layer in enumerate(layers, start=1):
+        if not isinstance(layer, Layer):
+            made = f": use {layer.__name__}()" if isinstance(layer, type) else ""
+            raise TypeError(
+                f"layer {number} of {name} is {layer!r}, no layer of sklearn_cntk.networks{made}."
+            )
+    return layers
