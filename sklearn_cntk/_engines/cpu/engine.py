@@ -9,9 +9,11 @@ from ..._support.architecture import lap_weights
 from ..dual_activations import arccos_coefficients
 from ..equal_pairs import ImageIds, self_values
 from ..host import HostEngine
-from ..plan import Plan
+from ..plan import Plan, is_plain
 from ..scales import SMALLEST_SCALE, scale_images
-from .lanes import VECTOR_BYTES, lane_count
+from .arrays import aligned_zeros
+from .lanes import lane_count
+from .network import NetworkImages, network_gram, network_pairs, network_plan
 from .planes import SLOTS, START_FACTOR, START_R, compile_sweep
 
 # Images scaled at a time: a multiple of the lanes of any vector.
@@ -23,25 +25,67 @@ class CpuEngine(HostEngine):
 
     def gram(self, X, Y, architecture, readouts, *, dtype="float32", triu=None):
         """Kernel values of all pairs of two tiles."""
-        plan = Plan(architecture, readouts, dtype)
         ids = ImageIds(X.dtype, Y.dtype)
         i, j = np.nonzero(ids.of(X)[:, None] == ids.of(Y))
-        values = _Sweep(plan).run(X, Y, (i, j), -len(X) if triu is None else triu, paired=False)
-        if len(i):
-            rows, i_of_row = np.unique(i, return_inverse=True)
-            values[:, i, j] += self_values(plan, X[rows])[:, i_of_row]
-        return values
+        triu = -len(X) if triu is None else triu
+
+        def plain(readouts):
+            plan = Plan(architecture, readouts, dtype)
+            values = _Sweep(plan).run(X, Y, (i, j), triu, paired=False)
+            if len(i):
+                rows, i_of_row = np.unique(i, return_inverse=True)
+                values[:, i, j] += self_values(plan, X[rows])[:, i_of_row]
+            return values
+
+        def general(readouts):
+            plan = network_plan(architecture, tuple(readouts))
+            x = NetworkImages(X, plan)
+            values = network_gram(plan, x, x if Y is X else NetworkImages(Y, plan), dtype, triu)
+            if len(i):  # whose correlation is 1 at the plane (0, 0)
+                rows, i_of_row = np.unique(i, return_inverse=True)
+                same = NetworkImages(X[rows], plan)
+                of_rows = network_pairs(plan, same, same, np.ones(len(rows), dtype=bool))
+                values[:, i, j] = of_rows[:, i_of_row]
+            return values
+
+        return _by_kind(architecture, readouts, plain, general)
 
     def pairs(self, X, Y, architecture, readouts, *, dtype="float32"):
-        """Kernel values of the pairs (X[i], Y[i])."""
-        plan = Plan(architecture, readouts, dtype)
+        """Kernel values of the pairs (X[i], Y[i]); of networks that are not plain in float64."""
         ids = ImageIds(X.dtype, Y.dtype)
-        (i,) = np.nonzero(ids.of(X) == ids.of(Y))
-        values = np.zeros((len(readouts), len(X)))
-        if len(i) < len(X) or len(plan.displacements) > 1:
-            values += _Sweep(plan).run(X, Y, (np.zeros_like(i), i), 0, paired=True)[:, 0]
-        values[:, i] += self_values(plan, X[i])
-        return values
+        equal = ids.of(X) == ids.of(Y)
+        (i,) = np.nonzero(equal)
+
+        def plain(readouts):
+            plan = Plan(architecture, readouts, dtype)
+            values = np.zeros((len(readouts), len(X)))
+            if len(i) < len(X) or len(plan.displacements) > 1:
+                values += _Sweep(plan).run(X, Y, (np.zeros_like(i), i), 0, paired=True)[:, 0]
+            values[:, i] += self_values(plan, X[i])
+            return values
+
+        def general(readouts):
+            plan = network_plan(architecture, tuple(readouts))
+            x, y = NetworkImages(X, plan), NetworkImages(Y, plan)
+            return network_pairs(plan, x, y, equal)
+
+        return _by_kind(architecture, readouts, plain, general)
+
+
+def _by_kind(architecture, readouts, plain, general):
+    """Values (readouts, …) of functions of the plain readouts, and of the others."""
+    is_one = np.array([is_plain(architecture, readout) for readout in readouts])
+    if is_one.all():
+        return plain(readouts)
+    if not is_one.any():
+        return general(readouts)
+    parts = [
+        function([readout for readout, one in zip(readouts, mask, strict=True) if one])
+        for function, mask in ((plain, is_one), (general, ~is_one))
+    ]
+    values = np.empty((len(readouts), *parts[0].shape[1:]))
+    values[is_one], values[~is_one] = parts
+    return values
 
 
 class _Sweep:
@@ -62,7 +106,7 @@ class _Sweep:
         equal_pairs[equal] = True
         shape = (n_x, vectors, len(plan.poolings), plan.n_layers, len(plan.sums), lanes)
         size = int(np.prod(shape))
-        sums = _aligned_zeros(size + int(np.prod(shape[3:])), np.float64)
+        sums = aligned_zeros(size + int(np.prod(shape[3:])), np.float64)
         rows, columns, _ = plan.architecture.image_shape
         radius = plan.architecture.radius
         frame = (rows + 2 * radius) * (columns + 2 * radius)
@@ -80,7 +124,7 @@ class _Sweep:
             self._weights(),
             triu,
             equal_pairs,
-            _aligned_zeros(2 * n_states * frame * lanes, plan.dtype),
+            aligned_zeros(2 * n_states * frame * lanes, plan.dtype),
             sums,
             plan.architecture.image_shape,
         )
@@ -118,7 +162,7 @@ class _Sweep:
     def _side(self, images, lanes):
         """Scaled pixels of `images` in vectors of `lanes`, and the images' scales."""
         shape = (-(-len(images) // lanes), *images.shape[1:], lanes)
-        pixels = _aligned_zeros(shape, self.plan.dtype)
+        pixels = aligned_zeros(shape, self.plan.dtype)
         scales = np.empty(len(images))
         # In small batches: of all images at once, the float64 copies would be the largest arrays.
         buffer = np.empty((min(len(images), _BATCH), *images.shape[1:]))
@@ -137,13 +181,4 @@ class _Sweep:
         """Room for the tables of so many vectors of images."""
         rows, columns, _ = self.plan.architecture.image_shape
         size = rows * (columns + self.plan.architecture.radius) * lanes
-        return _aligned_zeros(vectors * self.plan.n_layers * 2 * size, self.plan.dtype)
-
-
-def _aligned_zeros(shape, dtype):
-    """Zeros that start where a vector register may be loaded without crossing cache lines."""
-    dtype = np.dtype(dtype)
-    size = int(np.prod(shape))
-    buffer = np.zeros(size + VECTOR_BYTES // dtype.itemsize, dtype)
-    start = -buffer.ctypes.data % VECTOR_BYTES // dtype.itemsize
-    return buffer[start : start + size].reshape(shape)
+        return aligned_zeros(vectors * self.plan.n_layers * 2 * size, self.plan.dtype)

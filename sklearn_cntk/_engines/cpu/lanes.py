@@ -92,6 +92,7 @@ def _register_operator(op, emit):
 _register_operator(operator.add, lambda builder, a, b: builder.fadd(a, b))
 _register_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b))
 _register_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
+_register_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
 
 
 def element_pointer(context, builder, array_type, array, index):
@@ -223,6 +224,21 @@ def distance_to_one(typingctx, a):
 
 
 @intrinsic
+def distance_to_one_within(typingctx, a, limit):
+    """``1 - |a|`` in the lanes where ``|a| <= limit``, 0 in the rest."""
+    if not (isinstance(a, Lanes) and a == limit):
+        return None
+
+    def codegen(context, builder, sig, args):
+        magnitude = call_intrinsic(builder, "fabs", vector_of(a), args[0])
+        distance = builder.fsub(constant(a, 1.0), magnitude)
+        inside = builder.fcmp_ordered("<=", magnitude, args[1])
+        return builder.select(inside, distance, constant(a, 0.0))
+
+    return a(a, a), codegen
+
+
+@intrinsic
 def positive_part(typingctx, a):
     """``max(a, 0)`` of every lane."""
     if not isinstance(a, Lanes):
@@ -257,18 +273,35 @@ def coefficients(typingctx, array, start, count):
     """Tuple of `count` (a constant) broadcast elements of a 1-D array from `start` on."""
     if not is_flat(array) or not isinstance(count, types.IntegerLiteral):
         return None
+    result, codegen = _broadcast_elements(array, count.literal_value)
+    return result(array, types.intp, count), codegen
+
+
+@intrinsic(prefer_literal=True)
+def coefficients_of_precision(typingctx, array, start, single, double):
+    """The same of `single` elements of a float32 array, `double` ones of a float64 array."""
+    counts = single, double
+    if not is_flat(array) or not all(isinstance(n, types.IntegerLiteral) for n in counts):
+        return None
+    count = counts[array.dtype == types.float64].literal_value
+    result, codegen = _broadcast_elements(array, count)
+    return result(array, types.intp, single, double), codegen
+
+
+def _broadcast_elements(array, count):
+    """Type and code of a tuple of `count` broadcast elements of an array."""
     lanes = Lanes(array.dtype)
-    result = types.UniTuple(lanes, count.literal_value)
+    result = types.UniTuple(lanes, count)
 
     def codegen(context, builder, sig, args):
         values = []
-        for k in range(count.literal_value):
+        for k in range(count):
             index = builder.add(args[1], ir.Constant(args[1].type, k))
             pointer = element_pointer(context, builder, sig.args[0], args[0], index)
             values.append(_broadcast(builder, vector_of(lanes), builder.load(pointer)))
         return context.make_tuple(builder, sig.return_type, values)
 
-    return result(array, types.intp, count), codegen
+    return result, codegen
 
 
 @intrinsic
@@ -285,6 +318,19 @@ def polynomial(typingctx, coefs, u):
         return value
 
     return u(coefs, u), codegen
+
+
+@intrinsic
+def times_each(typingctx, factor, values):
+    """A tuple of vectors, each times `factor`."""
+    if not is_window(values) or values.dtype != factor:
+        return None
+
+    def codegen(context, builder, sig, args):
+        products = [builder.fmul(args[0], v) for v in cgutils.unpack_tuple(builder, args[1])]
+        return context.make_tuple(builder, sig.return_type, products)
+
+    return values(factor, values), codegen
 
 
 @intrinsic(prefer_literal=True)

@@ -1,0 +1,297 @@
+"""Planes through the layers of networks: box sums, activations, normalisation, sums.
+
+A plane of a state is rows of vectors, a pitch apart; the planes of the states, K first and then
+Θ + K of each Θ, lie `step` elements apart.  Tables are those of ``network_tables``, their rows and
+those of `numbers` in `at_x` and `at_y` those of the plane's first entry.
+"""
+
+from numba import literally
+
+from ..compile import compile_lazily
+from ..network_plan import ERF, EXP, GELU, NORM, RELU
+from .lanes import (
+    broadcast,
+    coefficients,
+    coefficients_of_precision,
+    distance_to_one,
+    distance_to_one_within,
+    fma,
+    load,
+    polynomial,
+    slide,
+    sqrt,
+    store,
+    times_each,
+    total,
+    where_negative,
+    zero_window,
+    zeros,
+)
+from .states import accumulate_last
+
+# Of `dual_networks`, where parts start.
+_START_R = 16
+_START_NUMBERS = 32
+
+
+@compile_lazily
+def box_3x3(planes, source, pitch, target, size, row_stride, lanes, offset):
+    """3 × 3 box sums plus `offset`; `source` is at the first window."""
+    for i in range(size[0]):
+        at, to = source + i * row_stride * pitch, target + i * pitch
+        window = zero_window(planes, 3)
+        for j in range(-2, size[1]):
+            column = load(planes, at) + load(planes, at + pitch)
+            window = slide(window, column + load(planes, at + 2 * pitch))
+            at += lanes
+            if j >= 0:
+                store(planes, to, total(window) + offset)
+                to += lanes
+
+
+@compile_lazily
+def box(planes, source, pitch, target, size, strides, lanes, offset, sides,
+        scratch):  # fmt: skip
+    """The same of filters of any sides and strides; `scratch` has room for a row."""
+    for i in range(size[0]):
+        first = source + i * strides[0] * pitch
+        for j in range((size[1] - 1) * strides[1] + sides[1]):
+            column = load(planes, first + j * lanes)
+            for row in range(1, sides[0]):
+                column = column + load(planes, first + row * pitch + j * lanes)
+            store(planes, scratch + j * lanes, column)
+        for j in range(size[1]):
+            at = scratch + j * strides[1] * lanes
+            total_sum = load(planes, at)
+            for k in range(1, sides[1]):
+                total_sum = total_sum + load(planes, at + k * lanes)
+            store(planes, target + i * pitch + j * lanes, total_sum + offset)
+
+
+@compile_lazily
+def combine(planes, target, first, second, pitch, size, lanes, first_factor, second_factor):
+    """The sum of two planes, times a factor each."""
+    for i in range(size[0]):
+        for at in range(i * pitch, i * pitch + size[1] * lanes, lanes):
+            value = load(planes, first + at) * first_factor
+            value = fma(load(planes, second + at), second_factor, value)
+            store(planes, target + at, value)
+
+
+@compile_lazily
+def x_table(tables, at, x_lanes):
+    """The vector of an entry of x's tables: of one image, or of an image a lane."""
+    if x_lanes == 1:
+        return broadcast(tables, at)
+    return load(tables, at)
+
+
+@compile_lazily
+def _relu(lam, p, r, limit, numbers):
+    """κ and K̇ of a (leaky) ReLU at correlation λ, which is ±1 beyond a `limit`.
+
+    `numbers` are -c and c' of κ, and those of K̇, see ``dual_networks``.
+    """
+    below, above, dot_below, dot_above, one = numbers
+    u = distance_to_one_within(lam, limit)
+    v = sqrt(u)
+    kappa = fma(v * u, polynomial(r, u), where_negative(lam, below, above) * (one - u))
+    t = v * polynomial(p, u)
+    return kappa, where_negative(lam, dot_below + t, dot_above - t)
+
+
+@compile_lazily
+def _arcsin(lam, p, q, numbers):
+    """asin(λ) and sqrt(1 - λ²), from below where λ is ±1."""
+    _, quarter_turn, one, half, tiny, _ = numbers
+    zero = one - one
+    u = distance_to_one(lam)
+    u = where_negative(u - tiny, tiny, u)
+    v = sqrt(u)
+    size = one - u
+    square = lam * lam
+    small = fma(size * square, polynomial(q, square), size)
+    large = quarter_turn - v * polynomial(p, u)
+    angle = where_negative(size - half, small, large)
+    return where_negative(lam, zero - angle, angle), v * sqrt(one + size)
+
+
+@compile_lazily
+def activate(kind, conv, planes, source, pitch, target, size, step, n_thetas, x, at_x,
+             x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+             normalised):  # fmt: skip
+    """K and Θ + K behind an activation, of Σ and Θ + Σ.
+
+    kind, conv : constants; with `conv`, `source` is at the first window of a 3 × 3 convolution in
+        the plane before it, whose biases are `offset`, and all of whose states are trained
+    n_thetas, x_lanes : 0 or 1, and 1, with `conv`
+    table : (pixels, columns) of a table
+    exact : negative in the lanes whose entries have λ = 1, those of equal images
+    unit : what K̇ ⊙ Θ is multiplied by, for the sake of K's unit
+    normalised : whether a layer normalisation comes in between
+    """
+    kind, conv = literally(kind), literally(conv)
+    first = coefficients_of_precision(coefs, at_coefs, 7, 15)
+    second = coefficients_of_precision(coefs, at_coefs + _START_R, 7, 14)
+    exponential = coefficients_of_precision(coefs, at_coefs, 9, 16)
+    numbers = coefficients(coefs, at_coefs + _START_NUMBERS, 6)
+    doublings = int(coefs[at_coefs + _START_NUMBERS + 1])
+    one = numbers[2]
+    # What differs from 1 by rounding is 1: with biases, pixels that see zeros alone are parallel in
+    # all images, and the root of a rounding error would be half of the digits.
+    limit = where_negative(exact, exact, one - numbers[5])
+    if kind == RELU:
+        first = times_each(unit, first)  # and K̇ with it
+    below, above = numbers[0], numbers[1]
+    of_relu = (one - one - below, above, below * unit, above * unit, one)
+    dot_unit = unit * numbers[0]
+    x_step, y_step = table[0] * x_lanes, table[0] * lanes
+    for i in range(size[0]):
+        k_at, to = source + i * pitch, target + i * pitch
+        x_at, y_at = at_x + i * table[1] * x_lanes, at_y + i * table[1] * lanes
+        window_k = zero_window(planes, 3)
+        window_u = zero_window(planes, 3)
+        for j in range(-2 if conv else 0, size[1]):
+            if conv:
+                column = load(planes, k_at) + load(planes, k_at + pitch)
+                window_k = slide(window_k, column + load(planes, k_at + 2 * pitch))
+                if n_thetas > 0:
+                    at = k_at + step
+                    column = load(planes, at) + load(planes, at + pitch)
+                    window_u = slide(window_u, column + load(planes, at + 2 * pitch))
+                k_at += lanes
+                if j < 0:
+                    continue
+                sigma = total(window_k) + offset
+            else:
+                sigma = load(planes, k_at)
+
+            if conv:
+                inverse = broadcast(x, x_at) * load(y, y_at)
+            else:
+                inverse = x_table(x, x_at, x_lanes) * load(y, y_at)
+            lam = sigma * inverse
+            if kind == RELU or kind == EXP:
+                if conv:
+                    scale = broadcast(x, x_at + x_step) * load(y, y_at + y_step)
+                else:
+                    scale = x_table(x, x_at + x_step, x_lanes) * load(y, y_at + y_step)
+            if kind == RELU:
+                kappa, dot = _relu(lam, first, second, limit, of_relu)
+                k = kappa * scale
+            elif kind == EXP:
+                kappa = polynomial(exponential, where_negative(exact, one, lam))
+                for _ in range(doublings):
+                    kappa = kappa * kappa
+                k = kappa * scale
+                dot = kappa * dot_unit
+            elif kind == ERF:
+                angle, root = _arcsin(lam, first, second, numbers)
+                k = numbers[0] * angle
+                dot = numbers[0] * inverse / root
+            else:
+                a, b = x_table(x, x_at + x_step, x_lanes), load(y, y_at + y_step)
+                scale = x_table(x, x_at + 2 * x_step, x_lanes) * load(y, y_at + 2 * y_step)
+                angle, root = _arcsin(lam, first, second, numbers)
+                quarter = numbers[3] * numbers[3]
+                over_two_pi = numbers[0] * quarter
+                density = over_two_pi / root
+                probability = fma(over_two_pi, angle, quarter)
+                rest = fma(lam * lam, one - a - b, a * b)
+                k = scale * fma(lam, probability, density * rest)
+                c, d = one - a, one - b
+                dot = fma(density * lam, c + d + c * d / (root * root), probability)
+                dot = dot * (inverse * scale)
+            if normalised:
+                dot = dot * inverse
+
+            store(planes, to, k)
+            if conv:
+                if n_thetas > 0:
+                    store(planes, to + step, fma(dot, total(window_u) + offset, k))
+            else:
+                for theta in range(1, n_thetas + 1):
+                    u = load(planes, k_at + theta * step)
+                    store(planes, to + theta * step, fma(dot, u - sigma, k))
+                k_at += lanes
+            x_at += x_lanes
+            y_at += lanes
+            to += lanes
+
+
+@compile_lazily
+def normalise(planes, source, pitch, target, size, step, n_thetas, x, at_x, x_lanes,
+              y, at_y, table, lanes):  # fmt: skip
+    """Σ/(s s') and (Θ + Σ)/(s s')."""
+    for i in range(size[0]):
+        at, to = source + i * pitch, target + i * pitch
+        x_at, y_at = at_x + i * table[1] * x_lanes, at_y + i * table[1] * lanes
+        for _ in range(size[1]):
+            inverse = x_table(x, x_at, x_lanes) * load(y, y_at)
+            for state in range(n_thetas + 1):
+                store(planes, to + state * step, load(planes, at + state * step) * inverse)
+            x_at += x_lanes
+            y_at += lanes
+            at += lanes
+            to += lanes
+
+
+@compile_lazily
+def run_elementwise(kind, conv, planes, source, pitch, target, size, step, n_thetas,
+                    x, at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+                    normalised):  # fmt: skip
+    """A plane behind an operation of a kind, see `activate`; `conv` goes with RELU, EXP and ERF."""
+    if kind == NORM:
+        normalise(planes, source, pitch, target, size, step, n_thetas, x, at_x,
+                  x_lanes, y, at_y, table, lanes)  # fmt: skip
+    elif kind == RELU and conv:
+        activate(RELU, 1, planes, source, pitch, target, size, step, n_thetas, x,
+                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+                 normalised)  # fmt: skip
+    elif kind == RELU:
+        activate(RELU, 0, planes, source, pitch, target, size, step, n_thetas, x,
+                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+                 normalised)  # fmt: skip
+    elif kind == EXP and conv:
+        activate(EXP, 1, planes, source, pitch, target, size, step, n_thetas, x,
+                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+                 normalised)  # fmt: skip
+    elif kind == EXP:
+        activate(EXP, 0, planes, source, pitch, target, size, step, n_thetas, x,
+                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+                 normalised)  # fmt: skip
+    elif kind == ERF and conv:
+        activate(ERF, 1, planes, source, pitch, target, size, step, n_thetas, x,
+                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+                 normalised)  # fmt: skip
+    elif kind == ERF:
+        activate(ERF, 0, planes, source, pitch, target, size, step, n_thetas, x,
+                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+                 normalised)  # fmt: skip
+    else:
+        activate(GELU, 0, planes, source, pitch, target, size, step, n_thetas, x,
+                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+                 normalised)  # fmt: skip
+
+
+@compile_lazily
+def plain_sum(planes, source, pitch, size, lanes, sums, at):
+    """Add the sum of a plane to float64 `sums`, row by row."""
+    for i in range(size[0]):
+        row_sum = zeros(planes)
+        for j in range(size[1]):
+            row_sum = row_sum + load(planes, source + i * pitch + j * lanes)
+        accumulate_last(sums, at, (row_sum,), 1)
+
+
+@compile_lazily
+def weighted_sum(planes, source, pitch, size, lanes, weights, row_weight, column_weight, steps):
+    """Σ w_P w_Q K of a plane; the weights are at two indices, `steps` from one to the next."""
+    plane_sum = zeros(planes)
+    for i in range(size[0]):
+        row_sum = zeros(planes)
+        for j in range(size[1]):
+            weight = broadcast(weights, column_weight + j * steps[1])
+            row_sum = fma(weight, load(planes, source + i * pitch + j * lanes), row_sum)
+        plane_sum = fma(broadcast(weights, row_weight + i * steps[0]), row_sum, plane_sum)
+    return plane_sum

@@ -1,0 +1,441 @@
+"""The inner loops of the CPU engine for networks of any layers, see ``network_plan``.
+
+Lanes are samples: one vector holds the same entry for as many images of Y (or pairs) as fit.  A
+register holds a plane of every state, framed by what filters see beyond its edges; a convolution
+writes a row of another register, and the activation behind it works on that row while it is in the
+cache.  What pools make of planes waits in slots for the next stage.
+"""
+
+import numpy as np
+
+from ..compile import compile_lazily
+from ..network_plan import ADD, CONV, READ
+from ..network_tables import fill_entry
+from .lanes import broadcast, fma, load, store, zeros
+from .network_planes import (
+    box,
+    box_3x3,
+    combine,
+    plain_sum,
+    run_elementwise,
+    weighted_sum,
+    x_table,
+)
+from .states import accumulate_last
+
+#: Columns of the array of operations.
+(
+    KIND, SOURCE, TARGET, OTHER, ROWS, COLUMNS, ROW_STRIDE, COLUMN_STRIDE, LINEAR, FUSABLE,
+    FILTER_ROWS, FILTER_COLUMNS, ROW_STEP, COLUMN_STEP, ROWS_BEFORE, COLUMNS_BEFORE, CIRCULAR,
+    TABLE, VARIANCES, FIRST_READ, N_READS, NUMBER, ROWS_AFTER, COLUMNS_AFTER, SIMPLE, NORMALISED,
+) = range(26)  # fmt: skip
+N_COLUMNS = 26
+
+#: Columns of the array of stages.
+(
+    FIRST_OPERATION, STAGE_ROWS, STAGE_COLUMNS, END_ROWS, END_COLUMNS, END_ROW_STRIDE,
+    END_COLUMN_STRIDE, END_REGISTER, WINDOW_ROWS, WINDOW_COLUMNS, NEXT_ROWS, NEXT_COLUMNS, SLOTS_AT,
+    SLOT_SIZE,
+) = range(14)  # fmt: skip
+N_STAGE_COLUMNS = 14
+
+SLOTS = 40  # numbers of an operation, see `dual_networks`
+
+
+@compile_lazily
+def _clear_frame(planes, at, pitch, size, radius, lanes, whole):
+    """Zero the frame of a plane whose first entry is `at`; left and above only if it is `whole`.
+
+    There nothing is ever written but by `_wrap_frame`, since all planes have one pitch.
+    """
+    zero = zeros(planes)
+    first = at - radius[1] * lanes
+    width = (size[1] + 2 * radius[1]) * lanes
+    for i in range(radius[0]):
+        for k in range(0, width, lanes):
+            store(planes, first + (size[0] + i) * pitch + k, zero)
+            if whole:
+                store(planes, first - (i + 1) * pitch + k, zero)
+    for i in range(size[0]):
+        for k in range(0, radius[1] * lanes, lanes):
+            store(planes, at + i * pitch + size[1] * lanes + k, zero)
+            if whole:
+                store(planes, first + i * pitch + k, zero)
+
+
+@compile_lazily
+def _pixel_covariance(planes, at, pitch, step, n_states, x_pixels, x, x_pitch, x_lanes, y_pixels, y,
+                      y_pitch, lanes, n_channels, size):  # fmt: skip
+    """Fill the planes of all states with Σ_c x_c[i, j] x'_c[i', j']: K, and Θ + K where Θ = 0."""
+    for i in range(size[0]):
+        at_x, at_y, to = x + i * x_pitch, y + i * y_pitch, at + i * pitch
+        for _ in range(size[1]):
+            k = x_table(x_pixels, at_x, x_lanes) * load(y_pixels, at_y)
+            at_x += x_lanes
+            at_y += lanes
+            for _ in range(1, n_channels):
+                k = fma(x_table(x_pixels, at_x, x_lanes), load(y_pixels, at_y), k)
+                at_x += x_lanes
+                at_y += lanes
+            for state in range(n_states):
+                store(planes, to + state * step, k)
+            to += lanes
+
+
+@compile_lazily
+def _wrap_frame(planes, bases, displacement, columns_in_group, shape, plane, size, pitch, radius,
+                lanes):  # fmt: skip
+    """Fill the frame of a plane of a torus from the other planes of its group.
+
+    `bases` are the first entries of the group's planes, `displacement` its residues.
+    """
+    at = bases[plane]
+    di = displacement[0] - shape[0] * (plane // columns_in_group)
+    dj = displacement[1] - shape[1] * (plane % columns_in_group)
+    x_row, x_column = max(0, -di), max(0, -dj)
+    for i in range(-radius[0], size[0] + radius[0]):
+        for j in range(-radius[1], size[1] + radius[1]):
+            if 0 <= i < size[0] and 0 <= j < size[1]:
+                continue
+            row = (i + x_row) % shape[0]
+            column = (j + x_column) % shape[1]
+            # Where x's pixel and y's lie once both are taken modulo the sides.
+            d_row = (i + x_row + di) % shape[0] - row
+            d_column = (j + x_column + dj) % shape[1] - column
+            half = (d_row < 0) * columns_in_group + (d_column < 0)
+            source = bases[half] + (row - max(0, -d_row)) * pitch
+            source += (column - max(0, -d_column)) * lanes
+            store(planes, at + i * pitch + j * lanes, load(planes, source))
+
+
+@compile_lazily
+def _pool(planes, at, pitch, displacement, size, slots, target, coarse, window, row_half,
+          column_half, lanes):  # fmt: skip
+    """Add means over windows of a plane to the slot at `target`, whose displacement is coarse.
+
+    `row_half` tells whether y's window is one further than x's and the coarse displacement rounded
+    down, and so for columns.
+    """
+    di, dj = displacement
+    p, q = window
+    e, f = di % p, dj % q
+    big_i, big_j = di // p + row_half, dj // q + column_half
+    u_first, u_last = (p - e, p) if row_half else (0, p - e)
+    w_first, w_last = (q - f, q) if column_half else (0, q - f)
+    rows, columns = coarse[0] - abs(big_i), coarse[1] - abs(big_j)
+    first_row, first_column = max(0, -big_i), max(0, -big_j)
+    x_row, x_column = max(0, -di), max(0, -dj)
+    single_row, single_column = u_last - u_first == 1, w_last - w_first == 1
+    double_row, double_column = u_last - u_first == 2, w_last - w_first == 2
+    for i in range(rows):
+        row = at + (p * (i + first_row) - x_row + u_first) * pitch
+        row += (q * first_column - x_column + w_first) * lanes
+        # The usual windows without loops of one or two steps.
+        if single_row and single_column:
+            for _ in range(columns):
+                store(slots, target, load(slots, target) + load(planes, row))
+                row += q * lanes
+                target += lanes
+        elif single_row and double_column:
+            for _ in range(columns):
+                value = load(planes, row) + load(planes, row + lanes)
+                store(slots, target, load(slots, target) + value)
+                row += q * lanes
+                target += lanes
+        elif double_row and single_column:
+            for _ in range(columns):
+                value = load(planes, row) + load(planes, row + pitch)
+                store(slots, target, load(slots, target) + value)
+                row += q * lanes
+                target += lanes
+        else:
+            for _ in range(columns):
+                value = load(slots, target)
+                for u in range(u_last - u_first):
+                    for w in range(w_last - w_first):
+                        value = value + load(planes, row + u * pitch + w * lanes)
+                store(slots, target, value)
+                row += q * lanes
+                target += lanes
+
+
+@compile_lazily
+def _take(slots, source, planes, at, pitch, size, lanes, shares):
+    """Move a plane out of its slot, which is left empty, times the share at index 0."""
+    zero, share = zeros(planes), broadcast(shares, 0)
+    for i in range(size[0]):
+        target = at + i * pitch
+        for _ in range(size[1]):
+            store(planes, target, load(slots, source) * share)
+            store(slots, source, zero)
+            source += lanes
+            target += lanes
+
+
+@compile_lazily
+def _largest(planes, at, width, lanes, largest, number):
+    """Raise `largest` (numbers, lanes) to the entries of a row."""
+    for j in range(width):
+        for lane in range(lanes):
+            largest[number, lane] = max(largest[number, lane], planes[at + j * lanes + lane])
+
+
+@compile_lazily
+def network_sweep(operations, stages, visits, visit_planes, coefs, trained, reads, weights, shares,
+                  x_side, y_side, x_units, y_units, exact, triu, paired, record, radius, sizes,
+                  planes, slots, sums, variances, largest, smallest):  # fmt: skip
+    """Add the sums of all states over the planes of every pair of a tile to `sums`.
+
+    operations, stages : the columns above
+    visits : (n, 5) stage, first of its `visit_planes`, groups of rows and of columns, operations
+    visit_planes : (n, 7) Δi, Δj, the slot it lies in, and four that it is pooled into
+    coefs : numbers of the operations; trained : (convolutions, thetas) 1 or 0, then 1; both flat
+    reads : (n, 3) pooling, and where its row and column weights begin
+    shares : 1 over the entries of a window of both images, of each stage's entry
+    x_side, y_side : (pixels, tables); x's of an image, or with `paired` of an image a lane
+    x_units, y_units : two numbers of every linear operation, of an image or an image a lane; flat
+    exact : two vectors: 0, and -1 in the lanes of equal images, of every y vector; flat
+    triu : skip vectors of pairs with j < i + triu
+    record : fill x's tables and `variances` from the planes (0, 0), and `largest`
+    radius : of the frames
+    sizes : (states, elements of a framed plane, planes of a group, pixels of tables, channels,
+            linear operations, lanes)
+    planes, slots : room for registers and for pooled planes, the latter zero
+    sums : flat [x, y vector, read, state, lane]
+    """
+    x_pixels, x_tables = x_side
+    y_pixels, y_tables = y_side
+    n_states, plane_size, group_size, table_pixels, n_channels, n_linear, lanes = sizes
+    n_thetas = n_states - 1
+    x_lanes = lanes if paired else 1
+    n_rows, n_columns = stages[0, STAGE_ROWS], stages[0, STAGE_COLUMNS]
+    n_pixels = n_rows * n_columns
+    n_x = 1 if paired else x_pixels.size // (n_pixels * n_channels)
+    n_y = y_pixels.size // (n_pixels * n_channels * lanes)
+    n_reads = reads.shape[0]
+    step = plane_size
+    pitch = (n_columns + 2 * radius[1]) * lanes
+    first_entry = radius[0] * pitch + radius[1] * lanes
+    register_size = group_size * n_states * plane_size
+    bases = np.empty(group_size, np.int64)
+    scratch = planes.size - (n_columns + 2 * radius[1]) * lanes
+
+    for y in range(n_y):
+        for x in range(min(n_x, (y + 1) * lanes - triu)):
+            x_image = y if paired else x
+            x_tables_at = x_image * table_pixels * x_lanes
+            y_tables_at = y * table_pixels * lanes
+            for number in range(visits.shape[0]):
+                stage = visits[number, 0]
+                first = visits[number, 1]
+                row_groups, column_groups = visits[number, 2], visits[number, 3]
+                group = row_groups * column_groups
+                rows, columns = stages[stage, STAGE_ROWS], stages[stage, STAGE_COLUMNS]
+
+                # The planes, into register 0.
+                for k in range(group):
+                    di, dj = visit_planes[first + k, 0], visit_planes[first + k, 1]
+                    size = (rows - abs(di), columns - abs(dj))
+                    at = k * n_states * plane_size + first_entry
+                    if stage == 0:
+                        x_row, x_column = max(0, -di), max(0, -dj)
+                        y_row, y_column = max(0, di), max(0, dj)
+                        x_at = x_image * n_pixels + x_row * n_columns + x_column
+                        y_at = y * n_pixels + y_row * n_columns + y_column
+                        _pixel_covariance(
+                            planes, at, pitch, step, n_states, x_pixels,
+                            x_at * n_channels * x_lanes, n_columns * n_channels * x_lanes, x_lanes,
+                            y_pixels, y_at * n_channels * lanes, n_columns * n_channels * lanes,
+                            lanes, n_channels, size,
+                        )  # fmt: skip
+                    else:
+                        slot = visit_planes[first + k, 2]
+                        slot_size = stages[stage, SLOT_SIZE]
+                        for state in range(n_states):
+                            source = stages[stage, SLOTS_AT]
+                            source += (slot * n_states + state) * slot_size
+                            _take(slots, source, planes, at + state * step, pitch, size, lanes,
+                                  shares[stage : stage + 1])  # fmt: skip
+
+                o = stages[stage, FIRST_OPERATION]
+                last = o + visits[number, 4]
+                while o < last:
+                    operation = operations[o]
+                    kind = operation[KIND]
+                    # A convolution and the activation behind it in one go, where that is frequent.
+                    fused = kind == CONV and operation[FUSABLE] == 1 and o + 1 < last
+                    fused &= n_thetas <= 1 and not paired
+                    for theta in range(n_thetas):
+                        fused &= trained[operation[NUMBER] * n_thetas + theta] == 1
+                    row_stride, column_stride = operation[ROW_STRIDE], operation[COLUMN_STRIDE]
+                    rows, columns = operation[ROWS], operation[COLUMNS]
+                    source_base = operation[SOURCE] * register_size
+                    target_base = operation[TARGET] * register_size
+
+                    if kind == CONV:  # the frames of all planes, before any is read
+                        for k in range(group):
+                            bases[k] = source_base + k * n_states * plane_size + first_entry
+                        residues = (
+                            visit_planes[first, 0] // row_stride,
+                            visit_planes[first, 1] // column_stride,
+                        )
+                        for state in range(n_states):
+                            for k in range(group):
+                                di = visit_planes[first + k, 0] // row_stride
+                                dj = visit_planes[first + k, 1] // column_stride
+                                size = (rows - abs(di), columns - abs(dj))
+                                if operation[CIRCULAR]:
+                                    _wrap_frame(planes, bases + state * step, residues,
+                                                column_groups, (rows, columns), k, size, pitch,
+                                                radius, lanes)  # fmt: skip
+                                else:
+                                    _clear_frame(planes, bases[k] + state * step, pitch, size,
+                                                 radius, lanes, group_size > 1)  # fmt: skip
+
+                    for k in range(group):
+                        if (
+                            visit_planes[first + k, 0] % row_stride
+                            or visit_planes[first + k, 1] % column_stride
+                        ):
+                            continue
+                        di = visit_planes[first + k, 0] // row_stride
+                        dj = visit_planes[first + k, 1] // column_stride
+                        zero_plane = di == 0 and dj == 0
+                        size = (rows - abs(di), columns - abs(dj))
+                        source = source_base + k * n_states * plane_size + first_entry
+                        target = target_base + k * n_states * plane_size + first_entry
+                        exact_lanes = load(exact, (2 * y + zero_plane) * lanes)
+
+                        if kind == READ:
+                            for read in range(operation[FIRST_READ],
+                                              operation[FIRST_READ] + operation[N_READS]):  # fmt: skip
+                                pooling = reads[read, 0]
+                                if pooling == 0 and not zero_plane:
+                                    continue
+                                if pooling > 0 and (abs(di) > 2 * pooling or abs(dj) > 2 * pooling):
+                                    continue
+                                at = ((x * n_y + y) * n_reads + read) * n_states * lanes
+                                for state in range(n_states):
+                                    if pooling <= 0:
+                                        plain_sum(planes, source + state * step, pitch, size, lanes,
+                                                  sums, at + state * lanes)  # fmt: skip
+                                        continue
+                                    row_weight = reads[read, 1]
+                                    row_weight += max(0, -di) * rows + max(0, di)
+                                    column_weight = reads[read, 2]
+                                    column_weight += max(0, -dj) * columns + max(0, dj)
+                                    value = weighted_sum(
+                                        planes, source + state * step, pitch, size, lanes, weights,
+                                        row_weight, column_weight, (rows + 1, columns + 1),
+                                    )  # fmt: skip
+                                    accumulate_last(sums, at + state * lanes, (value,), 1)
+                            continue
+
+                        at_x = 2 * (x_image * n_linear + operation[LINEAR]) * x_lanes
+                        at_y = 2 * (y * n_linear + operation[LINEAR]) * lanes
+                        factor = x_table(x_units, at_x, x_lanes) * load(y_units, at_y)
+                        offset = x_table(x_units, at_x + x_lanes, x_lanes)
+                        offset = offset * load(y_units, at_y + lanes)
+
+                        if kind == ADD:
+                            other = operation[OTHER] * register_size
+                            other += k * n_states * plane_size + first_entry
+                            for state in range(n_states):
+                                combine(planes, target + state * step, source + state * step,
+                                        other + state * step, pitch, size, lanes, factor,
+                                        offset)  # fmt: skip
+                            if record and zero_plane:
+                                for i in range(size[0]):
+                                    _largest(planes, target + i * pitch, size[1], lanes, largest[y],
+                                             operation[LINEAR])  # fmt: skip
+                            continue
+
+                        if kind == CONV:
+                            steps = (operation[ROW_STEP], operation[COLUMN_STEP])
+                            if di % steps[0] or dj % steps[1]:
+                                continue
+                            di, dj = di // steps[0], dj // steps[1]
+                            size = (
+                                operation[ROWS_AFTER] - abs(di),
+                                operation[COLUMNS_AFTER] - abs(dj),
+                            )
+                            source -= operation[ROWS_BEFORE] * pitch
+                            source -= operation[COLUMNS_BEFORE] * lanes
+                            if not fused:
+                                for state in range(n_states):
+                                    if operation[SIMPLE]:
+                                        box_3x3(planes, source + state * step, pitch,
+                                                target + state * step, size, steps[0],
+                                                lanes, offset)  # fmt: skip
+                                    else:
+                                        box(planes, source + state * step, pitch,
+                                            target + state * step, size, steps, lanes,
+                                            offset,
+                                            (operation[FILTER_ROWS], operation[FILTER_COLUMNS]),
+                                            scratch)  # fmt: skip
+                                one = broadcast(trained, trained.size - 1)
+                                for theta in range(n_thetas):
+                                    at = operation[NUMBER] * n_thetas + theta
+                                    if trained[at] != 0:
+                                        u = target + (theta + 1) * step
+                                        combine(planes, u, u, target, pitch, size, lanes, one,
+                                                one)  # fmt: skip
+                                continue
+
+                        behind = operations[o + fused]
+                        at = (2 * (x_image * n_linear + behind[LINEAR]) + 1) * x_lanes
+                        unit = x_table(x_units, at, x_lanes)
+                        at = (2 * (y * n_linear + behind[LINEAR]) + 1) * lanes
+                        unit = unit * load(y_units, at)
+                        map_columns = behind[COLUMNS]
+                        n_map = behind[ROWS] * map_columns
+                        at_x = max(0, -di) * map_columns + max(0, -dj)
+                        at_y = max(0, di) * map_columns + max(0, dj)
+                        if record and zero_plane:
+                            for i in range(size[0]):
+                                for j in range(size[1]):
+                                    for lane in range(lanes):
+                                        value = planes[source + i * pitch + j * lanes + lane]
+                                        own = 2 * (y * n_linear + behind[LINEAR]) * lanes
+                                        m = np.float64(x_units[own + lane])
+                                        value *= m * m
+                                        pixel = i * map_columns + j
+                                        at = (behind[VARIANCES] + pixel) * lanes + lane
+                                        variances[y, at] = value
+                                        at = (behind[TABLE] + pixel) * lanes + lane
+                                        fill_entry(behind[KIND], behind[NORMALISED], value, m, 1.0,
+                                                   smallest, x_tables, x_tables_at + at,
+                                                   n_map * lanes)  # fmt: skip
+                        run_elementwise(
+                            behind[KIND], fused, planes, source, pitch, target, size,
+                            step, n_thetas, x_tables,
+                            x_tables_at + (behind[TABLE] + at_x) * x_lanes, x_lanes, y_tables,
+                            y_tables_at + (behind[TABLE] + at_y) * lanes, (n_map, map_columns),
+                            lanes, exact_lanes, coefs, (o + fused) * SLOTS, unit, offset,
+                            behind[NORMALISED] == 1,
+                        )  # fmt: skip
+                    o += 1 + fused
+
+                # What the planes bring to the next stage.
+                if stage + 1 == stages.shape[0]:
+                    continue
+                rows, columns = stages[stage, END_ROWS], stages[stage, END_COLUMNS]
+                coarse = (stages[stage, NEXT_ROWS], stages[stage, NEXT_COLUMNS])
+                window_sides = (stages[stage, WINDOW_ROWS], stages[stage, WINDOW_COLUMNS])
+                slot_size = stages[stage + 1, SLOT_SIZE]
+                for k in range(group):
+                    for half in range(4):
+                        slot = visit_planes[first + k, 3 + half]
+                        if slot < 0:
+                            continue
+                        di = visit_planes[first + k, 0] // stages[stage, END_ROW_STRIDE]
+                        dj = visit_planes[first + k, 1] // stages[stage, END_COLUMN_STRIDE]
+                        size = (rows - abs(di), columns - abs(dj))
+                        source = stages[stage, END_REGISTER] * register_size
+                        source += k * n_states * plane_size + first_entry
+                        for state in range(n_states):
+                            target = stages[stage + 1, SLOTS_AT]
+                            target += (slot * n_states + state) * slot_size
+                            _pool(planes, source + state * step, pitch, (di, dj), size, slots,
+                                  target, coarse, window_sides, half // 2, half % 2,
+                                  lanes)  # fmt: skip

@@ -1,0 +1,548 @@
+"""What engines compute of a network of any layers: operations, displacements and their order.
+
+Convolutions of stride 1, activations, normalisation and sums keep every displacement plane apart, a
+stride of t leaves the plane D of what was the plane tD.  Pools alone mix planes: D is made of p·D +
+{-(p - 1), …, p - 1}.  So a network is a list of *stages*, between which planes are pooled, and the
+displacements that readouts need are mapped backward: planes that nothing needs are not computed.
+
+Within a stage an engine visits one plane after the other.  It goes through row displacements in
+ascending order: the planes of a coarse row displacement D are complete after the fine row p·D + p -
+1, run through the next stage, and give their place to D + 2.
+
+Where a convolution is circular, displacements count modulo the sides: d and d - side are halves of
+one torus, and are visited together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from .._support.architecture import lap_weights
+from .._support.layers import Activation, AvgPool, Conv, Residual
+
+#: Kinds of operations.  `RELU` is the leaky one as well.
+CONV, RELU, EXP, ERF, GELU, NORM, ADD, READ = range(8)
+
+_KIND_OF_ACTIVATION = {
+    "relu": RELU,
+    "leaky_relu": RELU,
+    "exp_normalized": EXP,
+    "gaussian": EXP,
+    "erf": ERF,
+    "gelu": GELU,
+}
+
+#: Numbers that an engine keeps of every pixel for an operation of a kind, see `network_tables`.
+TABLES = {RELU: 2, EXP: 2, ERF: 1, GELU: 3, NORM: 1}
+
+
+@dataclass
+class Operation:
+    """One step of a visit: it reads registers, which hold a plane of every state, and writes one.
+
+    Attributes
+    ----------
+    kind : int
+    source, target : int
+        Registers.
+    shape : tuple (rows, columns)
+        Of the whole map it reads.
+    strides_before : tuple
+        Strides since the beginning of the stage.
+    layer : Conv, Activation, LayerNorm or None
+    other : int
+        The second register of an `ADD`.
+    units : tuple of int
+        Numbers of the units of what it reads and, last, of what it writes.
+    number : int
+        Of a convolution, its number among all convolutions; of an `ADD`, that of its unit.
+    table : int
+        Where its tables begin, in pixels.
+    normalised : bool
+        Of an activation, whether a layer normalisation comes first.
+    reads : list of int
+        Of a `READ`, the numbers of `NetworkPlan.reads`.
+    """
+
+    kind: int
+    source: int
+    target: int
+    shape: tuple[int, int]
+    strides_before: tuple[int, int]
+    layer: object = None
+    other: int = 0
+    units: tuple[int, ...] = ()
+    number: int = 0
+    table: int = 0
+    normalised: bool = False
+    reads: list[int] = field(default_factory=list)
+
+
+class Read(NamedTuple):
+    """Sums of all states that readouts are made of."""
+
+    depth: int
+    pooling: int  # -1: every plane; 0: plane (0, 0); c > 0: local average pooling of radius c
+    shape: tuple[int, int]
+    unit: int
+
+
+class Visit(NamedTuple):
+    """Planes that run through a stage together.
+
+    Attributes
+    ----------
+    stage : int
+    displacements : list of tuple (Δi, Δj)
+        At the beginning of the stage; several only where a convolution is circular, and then all
+        pairs of one or two Δi with one or two Δj.
+    n_operations : int
+        How many operations of the stage somebody needs.
+    sources : list of int
+        Slots in which the planes lie, or -1 of pixels.
+    targets : list of tuple (4 ints)
+        Slots that the planes are pooled into, -1 for none: those of the coarse displacements
+        (D, E), (D, E + 1), (D + 1, E), (D + 1, E + 1), where D and E are rounded down.
+    """
+
+    stage: int
+    displacements: list
+    n_operations: int
+    sources: list
+    targets: list
+
+
+class _Stage:
+    """Operations between two pools, and the displacements that are needed within."""
+
+    def __init__(self, shape):
+        self.shape = shape
+        self.operations: list[Operation] = []
+        self.boundaries = []  # (operations before it, strides, shape, displacements by axis)
+        self.windows = (1, 1)  # of the pool at its end
+        self.grouped = False
+
+    @property
+    def output_strides(self):
+        return self.boundaries[-1].strides
+
+
+class _Boundary(NamedTuple):
+    n_operations: int
+    strides: tuple[int, int]
+    shape: tuple[int, int]
+    needed: tuple  # sets of row and of column displacements
+
+
+class NetworkPlan:
+    """A pass that yields some readouts of images of one shape.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    readouts : list of Readout
+        None for the `diagonals`: what all images need before they meet others.
+
+    Attributes
+    ----------
+    network : Network
+        The prefix that the deepest readout needs.
+    thetas : list of int
+        The states beside K: each Θ by its number of frozen convolutions.
+    reads : list of Read
+    stages : list
+        Of `operations`, the `shape` at the beginning, and `windows` of the pool at the end.
+    units : int
+        How many units there are, the first one that of the pixels.
+    """
+
+    def __init__(self, architecture, readouts):
+        self.architecture = architecture
+        self.readouts = readouts
+        self.network = architecture.layers(max(readout.depth for readout in readouts))
+        self.variances = self.network.weight_variances[:-1]
+        self.thetas = sorted({r.frozen for r in readouts if r.trained_layers != "last"})
+        self.units = 1
+        self.reads: list[Read] = []
+        self._convolutions = self._sums = 0
+        self._kept: tuple[int, ...] = ()  # registers that something later reads
+        self._table_pixels = 0
+        self.stages: list[_Stage] = []
+        self._build()
+
+    # --- What is needed -------------------------------------------------------------------------
+
+    def _readouts_of(self, n_layers):
+        """Readouts of the prefix of so many layers."""
+        return [
+            readout
+            for readout in self.readouts
+            if len(self.architecture.layers(readout.depth).layers) == n_layers
+        ]
+
+    @cached_property
+    def _needed(self):
+        """Displacements by axis that are needed before each layer, and after the last."""
+        layers, shapes = self.network.layers, self.network.shapes(self.architecture.image_shape)
+        any_circular = any(map(is_circular, layers))
+        needed = [({0}, {0})] * len(shapes)
+        for place in reversed(range(len(shapes))):
+            later = None if place == len(layers) else needed[place + 1]
+            axes = []
+            for axis in (0, 1):
+                side = shapes[place][axis]
+                found = set()
+                for readout in self._readouts_of(place):
+                    far = side - 1 if readout.gap else min(2 * readout.lap, side - 1)
+                    found |= set(range(-far, far + 1))
+                if later is not None:
+                    found |= _before(layers[place], axis, later[axis], shapes[place])
+                axes.append(found)
+            if any_circular:
+                axes = [
+                    _closed(found, side) for found, side in zip(axes, shapes[place], strict=True)
+                ]
+            needed[place] = tuple(axes)
+        return needed
+
+    # --- Operations -----------------------------------------------------------------------------
+
+    def _build(self):
+        layers, shapes = self.network.layers, self.network.shapes(self.architecture.image_shape)
+        any_circular = any(map(is_circular, layers))
+        stage, register, strides, unit = _Stage(shapes[0]), 0, (1, 1), 0
+        self._end(stage, 0, register, strides, shapes[0], unit)
+        for place, layer in enumerate(layers):
+            shape, after = shapes[place], shapes[place + 1]
+            if isinstance(layer, AvgPool):
+                stage.windows = layer.windows(shape)
+                self.stages.append(stage)
+                stage, register, strides = _Stage(after), 0, (1, 1)
+            else:
+                stage.grouped |= is_circular(layer)
+                before = strides
+                register, strides, unit = self._add(stage, layer, register, strides, shape, unit)
+                # Where the halves of a torus would not stay halves of one, they part.
+                aligned = all(
+                    n == m * (s // t)
+                    for n, m, s, t in zip(shape, after, strides, before, strict=True)
+                )
+                if any_circular and not aligned:
+                    if isinstance(layer, Residual):
+                        raise ValueError(
+                            f"layer {place + 1}, {layer!r}, has strides that do not divide a map "
+                            f"of {shape[0]}×{shape[1]}, in a network with circular convolutions: use "
+                            "images whose sides they divide, or padding='zeros'."
+                        )
+                    self._end(stage, None, register, strides, after, unit, place + 1)
+                    self.stages.append(stage)
+                    stage, register, strides = _Stage(after), 0, (1, 1)
+            self._end(stage, place + 1, register, strides, after, unit)
+        self.stages.append(stage)
+
+    def _end(self, stage, n_layers, register, strides, shape, unit, place=None):
+        """A place between layers: what is read there, and which planes are needed."""
+        if n_layers is not None:
+            place = n_layers
+            poolings = {}
+            for readout in self._readouts_of(n_layers):
+                pooling = -1 if readout.gap else readout.lap
+                poolings.setdefault(pooling, readout.depth)
+            if poolings:
+                reads = [Read(depth, p, shape, unit) for p, depth in sorted(poolings.items())]
+                numbers = list(range(len(self.reads), len(self.reads) + len(reads)))
+                self.reads += reads
+                operation = Operation(READ, register, register, shape, strides, reads=numbers)
+                stage.operations.append(operation)
+        stage.boundaries.append(
+            _Boundary(len(stage.operations), strides, shape, self._needed[place])
+        )
+
+    def _new_unit(self):
+        self.units += 1
+        return self.units - 1
+
+    def _add(self, stage, layer, register, strides, shape, unit):
+        """Append the operations of a layer: (register, strides, unit) of what it makes."""
+        if isinstance(layer, Residual):
+            return self._add_residual(stage, layer, register, strides, shape, unit)
+        if isinstance(layer, Conv):
+            target, made = self._another_than(register), self._new_unit()
+            operation = Operation(CONV, register, target, shape, strides, layer)
+            operation.units, operation.number = (unit, made), self._convolutions
+            self._convolutions += 1
+            stage.operations.append(operation)
+            strides = tuple(s * t for s, t in zip(strides, layer.strides, strict=True))
+            return target, strides, made
+        kind = activation_kind(layer)
+        last = stage.operations[-1] if stage.operations else None
+        if kind in (RELU, EXP) and last is not None and last.kind == NORM:
+            # λ is that of before the normalisation, so one pass does both.
+            last.kind, last.layer, last.normalised = kind, layer, True
+            self._table_pixels += (TABLES[kind] - TABLES[NORM]) * shape[0] * shape[1]
+            return last.target, strides, last.units[-1]
+        # In place, where nothing else reads what was there.
+        target = self._another_than(register) if register in self._kept else register
+        made = self._new_unit()
+        operation = Operation(kind, register, target, shape, strides, layer)
+        operation.units, operation.table = (unit, made), self._table_pixels
+        self._table_pixels += TABLES[kind] * shape[0] * shape[1]
+        stage.operations.append(operation)
+        return target, strides, made
+
+    def _another_than(self, register):
+        taken = {register, *self._kept}
+        return next(number for number in range(len(taken) + 1) if number not in taken)
+
+    def _add_residual(self, stage, block, register, strides, shape, unit):
+        self._kept, ends = (register,), []
+        for _, branch in block.branches:
+            at, inside, made, after = register, strides, unit, shape
+            for layer in branch:
+                at, inside, made = self._add(stage, layer, at, inside, after, made)
+                after = layer.output_shape(after)
+            ends.append((at, inside, made))
+            self._kept = (at,)  # the shortcut is the last to read the input
+        self._kept = ()
+        (first, strides, first_unit), (second, _, second_unit) = ends
+        made = self._new_unit()
+        operation = Operation(ADD, first, first, after, strides, other=second)
+        operation.units, operation.number = (first_unit, second_unit, made), self._sums
+        self._sums += 1
+        stage.operations.append(operation)
+        return first, strides, made
+
+    @property
+    def operations(self):
+        """All of them, stage by stage."""
+        return [operation for stage in self.stages for operation in stage.operations]
+
+    @property
+    def table_pixels(self):
+        """Length of an image's tables."""
+        return self._table_pixels
+
+    @property
+    def registers(self):
+        """How many there are."""
+        used = {o.target for o in self.operations} | {o.source for o in self.operations}
+        return max({0, *used, *(o.other for o in self.operations)}) + 1
+
+    # --- Visits ---------------------------------------------------------------------------------
+
+    @cached_property
+    def visits(self):
+        """The order in which planes are visited, and how many slots each stage reads from."""
+        return self._schedule(streaming=True)
+
+    @cached_property
+    def visits_zero_first(self):
+        """The same stage by stage, the plane (0, 0) of each before the others."""
+        return self._schedule(streaming=False)
+
+    def _schedule(self, streaming):
+        entries = [self._entries(number) for number in range(len(self.stages))]
+        rows, columns = zip(*entries, strict=True)
+        streams = [
+            streaming and not (before.grouped or after.grouped)
+            for before, after in zip(self.stages, self.stages[1:], strict=False)
+        ]
+        slots = [{}]
+        n_slots = [0]
+        for number, streamed in enumerate(streams, start=1):
+            row_list, column_list = self._needed_at_entry(number)
+            place = {}
+            for a, di in enumerate(row_list):
+                ring = a % 2 if streamed else a
+                for b, dj in enumerate(column_list):
+                    place[di, dj] = ring * len(column_list) + b
+            slots.append(place)
+            n_slots.append(len(column_list) * (2 if streamed else len(row_list)))
+        visits = []
+
+        def visit(number, row_group):
+            for column_group in columns[number]:
+                found = self._visit(number, row_group, column_group, slots)
+                if found is not None:
+                    visits.append(found)
+
+        def follow(number, row_group):
+            visit(number, row_group)
+            if number < len(streams) and streams[number]:
+                step, window = self.stages[number].output_strides[0], self.stages[number].windows[0]
+                side = self.stages[number].boundaries[-1].shape[0]
+                (di,) = row_group
+                if di % step:
+                    return
+                for coarse in rows[number + 1]:
+                    if min(window * coarse[0] + window - 1, side - 1) == di // step:
+                        follow(number + 1, coarse)
+
+        first = True
+        for number in range(len(self.stages)):
+            if not first and streams[number - 1]:
+                continue
+            first = False
+            for row_group in rows[number]:
+                follow(number, row_group)
+        if not streaming:
+            visits.sort(key=lambda v: (v.stage, v.displacements != [(0, 0)]))
+        return visits, n_slots
+
+    def _needed_at_entry(self, number):
+        return [sorted(axis) for axis in self.stages[number].boundaries[0].needed]
+
+    def _entries(self, number):
+        """Groups of row displacements, and of column displacements, at the entry of a stage."""
+        stage = self.stages[number]
+        groups = []
+        for needed, side in zip(self._needed_at_entry(number), stage.shape, strict=True):
+            if stage.grouped:
+                residues = sorted({d % side for d in needed})
+                groups.append([(r, r - side) if r else (0,) for r in residues])
+            else:
+                groups.append([(d,) for d in needed])
+        return groups
+
+    def _visit(self, number, row_group, column_group, slots):
+        stage = self.stages[number]
+        planes = [(di, dj) for di in row_group for dj in column_group]
+        n_operations, whole = 0, False
+        for boundary in stage.boundaries:
+            if not any(_is_needed(boundary, plane) for plane in planes):
+                break
+            n_operations, whole = boundary.n_operations, boundary is stage.boundaries[-1]
+        sources = [slots[number].get(plane, -1) for plane in planes]
+        targets = [(-1,) * 4] * len(planes)
+        if whole and number + 1 < len(self.stages):
+            targets = [self._targets(stage, plane, slots[number + 1]) for plane in planes]
+        if n_operations == 0 and all(max(four) < 0 for four in targets):
+            return None
+        return Visit(number, planes, n_operations, sources, targets)
+
+    def _targets(self, stage, plane, slots):
+        if any(d % step for d, step in zip(plane, stage.output_strides, strict=True)):
+            return (-1,) * 4
+        di, dj = (d // step for d, step in zip(plane, stage.output_strides, strict=True))
+        (p, q), coarse = stage.windows, []
+        for row in (di // p, di // p + 1):
+            for column in (dj // q, dj // q + 1):
+                beside = (row > di // p and di % p == 0) or (column > dj // q and dj % q == 0)
+                coarse.append(-1 if beside else slots.get((row, column), -1))
+        return tuple(coarse)
+
+    # --- Work -----------------------------------------------------------------------------------
+
+    @cached_property
+    def work(self):
+        """Element-layers of a pair: entries of the covariances that convolutions compute."""
+        total = 0
+        for visit in self.visits[0]:
+            for operation in self.stages[visit.stage].operations[: visit.n_operations]:
+                if operation.kind != CONV:
+                    continue
+                after = operation.layer.output_shape(operation.shape)
+                steps = zip(operation.strides_before, operation.layer.strides, strict=True)
+                steps = [s * t for s, t in steps]
+                for plane in visit.displacements:
+                    if all(d % s == 0 for d, s in zip(plane, steps, strict=True)):
+                        sides = (
+                            n - abs(d // s) for n, d, s in zip(after, plane, steps, strict=True)
+                        )
+                        total += int(np.prod([max(side, 0) for side in sides]))
+        return max(total, 1)
+
+    def weights(self, read):
+        """Weights of rows and of columns of a read of local average pooling."""
+        return [lap_weights(side, read.pooling) for side in read.shape]
+
+    # --- Values ---------------------------------------------------------------------------------
+
+    def read(self, sum_of):
+        """Kernel values (readout, …) from sums of states.
+
+        ``sum_of(number, state)`` returns the sums (…) of the read of a number, in true units; state
+        0 is K, state k is Θ + K for the Θ of `thetas[k - 1]`.
+        """
+        channels = self.architecture.image_shape[2]
+        values = []
+        for readout in self.readouts:
+            network = self.architecture.layers(readout.depth)
+            pooling = -1 if readout.gap else readout.lap
+            depth_reads = [
+                number
+                for number, read in enumerate(self.reads)
+                if read.depth == readout.depth and read.pooling == pooling
+            ]
+            (number,) = depth_reads
+            rows, columns = self.reads[number].shape
+            size = rows * columns
+            dense = network.weight_variances[-1]
+            entries = size**2 if readout.gap else size
+            state = 0
+            if readout.trained_layers != "last":
+                state = 1 + self.thetas.index(readout.frozen)
+            value = dense * sum_of(number, state) / entries
+            if readout.trained_layers == "hidden":
+                value = value - dense * sum_of(number, 0) / entries
+            else:
+                value = value + network.dense_bias_variance
+            values.append(value * channels * (1 if readout.gap else size))
+        return np.array(values)
+
+    @cached_property
+    def diagonals(self):
+        """The plan of what an image needs before it meets others: the plane (0, 0) of Σ(x, x)."""
+        one = replace(
+            self.readouts[0], depth=max(r.depth for r in self.readouts), gap=False, lap=0,
+            trained_layers="last", frozen_layers=0,
+        )  # fmt: skip
+        return NetworkPlan(self.architecture, [one])
+
+
+def is_circular(layer):
+    """Whether a layer is, or has, a circular convolution."""
+    if isinstance(layer, Residual):
+        return any(is_circular(one) for _, branch in layer.branches for one in branch)
+    return isinstance(layer, Conv) and layer.padding == "circular"
+
+
+def _strides(layer, axis):
+    if isinstance(layer, Residual):
+        steps = [one.strides[axis] for one in layer.body if isinstance(one, Conv)]
+        return int(np.prod(steps, dtype=int))
+    return layer.strides[axis] if isinstance(layer, Conv) else 1
+
+
+def _before(layer, axis, displacements, shape):
+    """Displacements along an axis that a layer needs of its input."""
+    if isinstance(layer, AvgPool):
+        window, side = layer.windows(shape)[axis], shape[axis]
+        found = {
+            window * d + e for d in displacements for e in range(-(window - 1), window)
+        }
+        return {d for d in found if abs(d) < side}
+    step = _strides(layer, axis)
+    return {step * d for d in displacements}
+
+
+def _closed(displacements, side):
+    """With each displacement the one that is the same modulo the side."""
+    residues = {d % side for d in displacements}
+    return {d for r in residues for d in ((r, r - side) if r else (0,))}
+
+
+def _is_needed(boundary, plane):
+    return all(
+        d % step == 0 and d // step in needed
+        for d, step, needed in zip(plane, boundary.strides, boundary.needed, strict=True)
+    )
+
+
+def activation_kind(layer):
+    """The kind of an activation's operation."""
+    return _KIND_OF_ACTIVATION[layer.kind] if isinstance(layer, Activation) else NORM
