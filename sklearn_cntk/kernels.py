@@ -9,6 +9,7 @@ import numpy as np
 from ._compute.cost import Estimate, estimate
 from ._compute.job import Job
 from ._models.image_kernel import ImageKernel
+from ._models.network_params import SettableNetwork
 from ._models.parameters import KernelParameters
 from ._support.architecture import path_readouts
 from ._support.checks import check_integer
@@ -18,6 +19,7 @@ from ._support.ram import check_memory
 
 if TYPE_CHECKING:
     from ._store.entries import Memory
+    from ._support.network import Network
     from ._support.typing import (
         Any,
         ArrayLike,
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 
 
 @fill_docs
-class CNTK(KernelParameters, ImageKernel):
-    """Convolutional neural tangent kernel of an infinitely wide ReLU network.
+class CNTK(KernelParameters, SettableNetwork, ImageKernel):
+    """Convolutional neural tangent kernel of an infinitely wide network.
 
     The kernel of kernel regression that equals training the network by gradient descent from
     random weights, in the limit of infinite width ([1]_, section 4).  It works wherever
@@ -145,6 +147,8 @@ def cntk_path(
     trained_layers: Sequence[TrainedLayers] = ("all",),
     filter_size: int = 3,
     image_shape: ImageShape = None,
+    network: str | Network = "plain",
+    frozen_layers: int = 0,
     flip: bool = False,
     normalize: bool = False,
     device: str = "auto",
@@ -179,8 +183,8 @@ def cntk_path(
     grams : ndarray of float64, shape (n_readouts, n, m)
         Equal, bit for bit, to those of single kernels.
     readouts : list of dict
-        The parameters ``depth``, ``gap``, ``lap`` and ``trained_layers`` of each Gram matrix, as
-        :class:`CNTK` takes them.
+        The parameters ``depth``, ``gap``, ``lap``, ``trained_layers`` and, if it is not 0,
+        ``frozen_layers`` of each Gram matrix, as :class:`CNTK` takes them.
 
     Raises
     ------
@@ -210,12 +214,16 @@ def cntk_path(
     >>> bool(np.all(grams[0] == CNTK(**readouts[0])(images)))
     True
     """
-    readouts = path_readouts(depths, gap, lap, trained_layers)
+    readouts = path_readouts(
+        depths, gap, lap, trained_layers, network=network, frozen_layers=frozen_layers
+    )
     symmetric = Y is None or Y is X
     X = as_images(X, image_shape)
     Y = None if symmetric else as_images(Y, image_shape, name="Y")
     kernel = CNTK(
         filter_size=filter_size,
+        network=network,
+        frozen_layers=frozen_layers,
         flip=flip,
         normalize=normalize,
         device=device,

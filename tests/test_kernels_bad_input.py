@@ -24,7 +24,7 @@ REFUSING = RefusingEngine()
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"depth": 1}, ValueError, "depth=1 is too small"),
+        ({"depth": 0}, ValueError, "depth=0 is too small"),
         ({"depth": 2, "trained_layers": "hidden"}, ValueError, "depth=2 .* at least 3"),
         ({"depth": 2.5}, TypeError, "depth must be an integer, got 2.5"),
         ({"depth": True}, TypeError, "depth must be an integer, got True"),

@@ -135,7 +135,7 @@ def test_normalized_rows():
         ({"depths": 3}, TypeError, "depths=3 must be a sequence"),
         ({"gaps": True}, TypeError, "gaps=True must be a sequence"),
         ({"laps": 1}, TypeError, "laps=1 must be a sequence"),
-        ({"depths": [1]}, ValueError, "depth=1 is too small"),
+        ({"depths": [0]}, ValueError, "depth=0 is too small"),
         ({"laps": [-1]}, ValueError, "lap=-1 is too small"),
         ({"dtype": "half"}, ValueError, "dtype='half'"),
         ({"scoring": "fame"}, ValueError, "fame"),

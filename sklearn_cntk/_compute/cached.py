@@ -38,7 +38,7 @@ def stored_gram(job, x, y, advance, flip):
     n_missing = sum(block.n_pairs for block in missing)
     advance((n * (n + 1) // 2 if symmetric else n * m) - n_missing)
 
-    kept = _smaller_depths(job.readouts)
+    kept = _smaller_depths(job)
     kept_names = [readout.name for readout in kept]
     wanted = [kept.index(readout) for readout in job.readouts]
     options = {"flips": _AS_THEY_ARE, "wanted": target.lacks}
@@ -69,7 +69,7 @@ def stored_diagonals(job, x, advance, flip):
     (missing,) = np.nonzero(~target.found)
     advance(len(x) - len(missing))
     if len(missing):
-        kept = _smaller_depths(job.readouts)
+        kept = _smaller_depths(job)
         images = x.images[missing]
         mirrored = flipped(images) if flip else images
         of_kept = replace(job, readouts=kept)
@@ -127,12 +127,12 @@ class Distinct:
         return len(self), *self.images.shape[1:]
 
 
-def _smaller_depths(readouts):
+def _smaller_depths(job):
     """The readouts, and the same ones of all smaller depths."""
     smaller = (
         replace(readout, depth=depth)
-        for readout in readouts
-        for depth in range(3 if readout.trained_layers == "hidden" else 2, readout.depth + 1)
+        for readout in job.readouts
+        for depth in (*job.architecture.depths_up_to(readout), readout.depth)
     )
     return list(dict.fromkeys(smaller))
 

@@ -80,6 +80,10 @@ class Job:
             store=KernelStore.of(kernel.memory),
             verbose=kernel.verbose,
         )
+        architecture = job.architecture
+        if job.flip and not architecture.is_plain:
+            deepest = max(readout.depth for readout in job.readouts)
+            architecture.layers(deepest).check_mirror_symmetry(architecture.image_shape)
         job.engine  # noqa: B018 - raises if there is none
         return job
 
@@ -90,7 +94,7 @@ class Job:
     @cached_property
     def engine(self) -> Engine:
         """What computes; found where the job is, so a job may travel."""
-        return select_engine(self.device)
+        return select_engine(self.device, self.architecture, self.readouts)
 
     @property
     def label(self) -> str:

@@ -188,7 +188,9 @@ def _compute_prepared(call, number, rows, columns, triu, flips):
 
 
 def _compute_sent(device, settings, X, Y, number, rows, columns, triu, flips):
-    call = select_engine(device).prepare(X[rows], Y[columns], *settings)
+    architecture, readouts, _ = settings
+    engine = select_engine(device, architecture, readouts)
+    call = engine.prepare(X[rows], Y[columns], *settings)
     everything = slice(None)
     return _compute_prepared(call, number, everything, everything, triu, flips)
 
@@ -208,7 +210,7 @@ def pairs(job, X, Y, *, flips, advance):
 
 def _compute_pairs(X, Y, rows, flips, settings):
     device, architecture, readouts, dtype = settings
-    engine = select_engine(device)
+    engine = select_engine(device, architecture, readouts)
 
     def values_of(flip):
         images = flipped(X[rows]) if flip else X[rows]
@@ -233,7 +235,7 @@ def _tile_shape(n, m, job):
     """Rows and columns of the tiles of an n × m Gram."""
     rows, columns, _ = job.architecture.image_shape
     limits = job.engine.limits(travelling=not runs_here())
-    layers = max(readout.convolutions for readout in job.readouts)
+    layers = max(1, *(readout.convolutions for readout in job.readouts))
     image_bytes = 2 * rows * columns * layers * np.dtype(job.dtype).itemsize
     largest = min(limits.side, limits.table_bytes // image_bytes // _VECTOR * _VECTOR)
     largest = max(_VECTOR, largest)

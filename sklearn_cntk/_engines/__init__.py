@@ -3,13 +3,15 @@
 They are imported when they are first asked for: their compilers are slow to import.
 """
 
+import warnings
 from importlib import import_module
 
 from .._support.checks import check_device
+from .plan import cpu_only
 from .protocol import Engine
 
 
-def select_engine(device):
+def select_engine(device, architecture=None, readouts=()):
     """The engine for a `device` parameter: "auto" takes all GPUs if there are any, else the CPU.
 
     An engine itself is taken as it is.
@@ -17,9 +19,15 @@ def select_engine(device):
     Raises
     ------
     ValueError
-        Unknown `device`.
+        Unknown `device`, or a GPU is asked for what the CUDA engine does not compute.
     RuntimeError
         A GPU is asked for and none can be used.
+
+    Warns
+    -----
+    UserWarning
+        "auto" takes the CPU although there is a GPU, since the CUDA engine computes plain networks
+        alone.
     """
     if isinstance(device, Engine) and not isinstance(device, type):
         return device
@@ -28,6 +36,15 @@ def select_engine(device):
         from .cuda.devices import find_devices, open_devices
 
         found = find_devices() if kind == "auto" else open_devices(index)
-        if found:
+        reason = cpu_only(architecture, readouts)
+        if found and reason and kind == "auto":
+            warnings.warn(
+                f"device='auto' takes the CPU although there is a GPU: {reason}. device='cpu' says "
+                "so without this warning.",
+                stacklevel=2,
+            )
+        elif found and reason:
+            raise ValueError(f"device={device!r}: {reason}. Use device='cpu' or 'auto'.")
+        elif found:
             return import_module(".cuda.engine", __name__).CudaEngine(found)
     return import_module(".cpu.engine", __name__).CpuEngine()

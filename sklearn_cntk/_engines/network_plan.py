@@ -16,8 +16,8 @@ one torus, and are visited together.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class Operation:
     target: int
     shape: tuple[int, int]
     strides_before: tuple[int, int]
-    layer: object = None
+    layer: Any = None
     other: int = 0
     units: tuple[int, ...] = ()
     number: int = 0
@@ -189,7 +189,7 @@ class NetworkPlan:
         """Displacements by axis that are needed before each layer, and after the last."""
         layers, shapes = self.network.layers, self.network.shapes(self.architecture.image_shape)
         any_circular = any(map(is_circular, layers))
-        needed = [({0}, {0})] * len(shapes)
+        needed: list[tuple[set[int], ...]] = [()] * len(shapes)
         for place in reversed(range(len(shapes))):
             later = None if place == len(layers) else needed[place + 1]
             axes = []
@@ -235,8 +235,8 @@ class NetworkPlan:
                     if isinstance(layer, Residual):
                         raise ValueError(
                             f"layer {place + 1}, {layer!r}, has strides that do not divide a map "
-                            f"of {shape[0]}×{shape[1]}, in a network with circular convolutions: use "
-                            "images whose sides they divide, or padding='zeros'."
+                            f"of {shape[0]}×{shape[1]}, in a network with circular convolutions: "
+                            "use images whose sides they divide, or padding='zeros'."
                         )
                     self._end(stage, None, register, strides, after, unit, place + 1)
                     self.stages.append(stage)
@@ -248,7 +248,7 @@ class NetworkPlan:
         """A place between layers: what is read there, and which planes are needed."""
         if n_layers is not None:
             place = n_layers
-            poolings = {}
+            poolings: dict[int, int] = {}
             for readout in self._readouts_of(n_layers):
                 pooling = -1 if readout.gap else readout.lap
                 poolings.setdefault(pooling, readout.depth)
@@ -276,7 +276,7 @@ class NetworkPlan:
             operation.units, operation.number = (unit, made), self._convolutions
             self._convolutions += 1
             stage.operations.append(operation)
-            strides = tuple(s * t for s, t in zip(strides, layer.strides, strict=True))
+            strides = tuple(s * t for s, t in zip(strides, layer.steps, strict=True))
             return target, strides, made
         kind = activation_kind(layer)
         last = stage.operations[-1] if stage.operations else None
@@ -351,7 +351,7 @@ class NetworkPlan:
             streaming and not (before.grouped or after.grouped)
             for before, after in zip(self.stages, self.stages[1:], strict=False)
         ]
-        slots = [{}]
+        slots: list[dict] = [{}]
         n_slots = [0]
         for number, streamed in enumerate(streams, start=1):
             row_list, column_list = self._needed_at_entry(number)
@@ -446,8 +446,8 @@ class NetworkPlan:
                 if operation.kind != CONV:
                     continue
                 after = operation.layer.output_shape(operation.shape)
-                steps = zip(operation.strides_before, operation.layer.strides, strict=True)
-                steps = [s * t for s, t in steps]
+                pairs = zip(operation.strides_before, operation.layer.steps, strict=True)
+                steps = [s * t for s, t in pairs]
                 for plane in visit.displacements:
                     if all(d % s == 0 for d, s in zip(plane, steps, strict=True)):
                         sides = (
@@ -504,6 +504,12 @@ class NetworkPlan:
         return NetworkPlan(self.architecture, [one])
 
 
+@lru_cache(maxsize=32)
+def plan_of(architecture, readouts):
+    """The NetworkPlan of a tuple of readouts: one for all tiles of a Gram matrix."""
+    return NetworkPlan(architecture, list(readouts))
+
+
 def is_circular(layer):
     """Whether a layer is, or has, a circular convolution."""
     if isinstance(layer, Residual):
@@ -513,18 +519,16 @@ def is_circular(layer):
 
 def _strides(layer, axis):
     if isinstance(layer, Residual):
-        steps = [one.strides[axis] for one in layer.body if isinstance(one, Conv)]
+        steps = [one.steps[axis] for one in layer.body if isinstance(one, Conv)]
         return int(np.prod(steps, dtype=int))
-    return layer.strides[axis] if isinstance(layer, Conv) else 1
+    return layer.steps[axis] if isinstance(layer, Conv) else 1
 
 
 def _before(layer, axis, displacements, shape):
     """Displacements along an axis that a layer needs of its input."""
     if isinstance(layer, AvgPool):
         window, side = layer.windows(shape)[axis], shape[axis]
-        found = {
-            window * d + e for d in displacements for e in range(-(window - 1), window)
-        }
+        found = {window * d + e for d in displacements for e in range(-(window - 1), window)}
         return {d for d in found if abs(d) < side}
     step = _strides(layer, axis)
     return {step * d for d in displacements}

@@ -8,6 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from .._support.layers import Activation, Conv
+from .network_plan import plan_of
+
 #: What a state is called after, the `trained_layers` that it is read for: K, U, and U of a network
 #: whose first and last layer are frozen; in the order in which engines keep them.
 STATES = ("last", "all", "hidden")
@@ -20,6 +23,23 @@ def is_plain(architecture, readout):
     """Whether a readout is one of the recursion of this module: see `network_plan` for others."""
     usual = readout.frozen_layers <= (readout.trained_layers == "hidden")
     return architecture.is_plain and readout.depth >= 2 and usual
+
+
+def cpu_only(architecture, readouts):
+    """Why the CUDA engine does not compute readouts of a network, or None if it does."""
+    others = [readout for readout in readouts if not is_plain(architecture, readout)]
+    if not others:
+        return None
+    if architecture.is_plain:
+        one = others[0]
+        return (
+            f"the CUDA engine has no depth={one.depth} with frozen_layers={one.frozen_layers} yet"
+        )
+    layers = architecture.network.layers
+    for number, layer in enumerate(layers, start=1):
+        if layer not in (Conv(), Activation("relu")):
+            return f"the CUDA engine does not compute layer {number}, {layer!r}, yet"
+    return f"the CUDA engine does not compute network={architecture.network!r} yet"
 
 
 def pooling_of(readout, architecture):
@@ -37,6 +57,13 @@ def reach(architecture, readouts):
 
 def pair_work(architecture, readouts):
     """Element-layers of one pair: covariance entries times layers (an upper bound)."""
+    plain = [readout for readout in readouts if is_plain(architecture, readout)]
+    others = tuple(readout for readout in readouts if readout not in plain)
+    work = plan_of(architecture, others).work if others else 0
+    return work + (_plain_pair_work(architecture, plain) if plain else 0)
+
+
+def _plain_pair_work(architecture, readouts):
     entries = 1
     for size, far in zip(architecture.image_shape, reach(architecture, readouts), strict=False):
         displacements = np.arange(-far, far + 1)

@@ -62,16 +62,14 @@ def _run(layers, pair, weights):
     for layer in layers:
         if isinstance(layer, Conv):
             variance, trained = next(weights)
-            rows, columns = layer.filter_size
+            rows, columns = layer.sides
             factor = variance / (rows * columns)
             sigmas = [factor * _box(s, layer) + layer.bias_variance for s in pair.sigmas]
             theta = factor * _box(pair.theta, layer)
             pair = pair.with_values(sigmas, theta + sigmas[0] if trained else theta)
         elif isinstance(layer, Activation):
             outputs = []
-            for number, (sigma, (a, b)) in enumerate(
-                zip(pair.sigmas, pair.variances, strict=True)
-            ):
+            for number, (sigma, (a, b)) in enumerate(zip(pair.sigmas, pair.variances, strict=True)):
                 same = number > 0 or pair.equal
                 outputs.append(dual_activation(layer, sigma, a, b, same))
             theta = outputs[0][1] * pair.theta
@@ -139,17 +137,17 @@ def _box(tensor, layer):
     last = [
         max((n_out - 1) * step + q - n - before, 0)
         for n_out, step, q, n, before in zip(
-            (rows, columns), layer.strides, layer.filter_size, shape, first, strict=True
+            (rows, columns), layer.steps, layer.sides, shape, first, strict=True
         )
     ]
-    mode = "wrap" if layer.padding == "circular" else "constant"
-    padded = np.pad(tensor, list(zip(first, last, strict=True)) * 2, mode=mode)
+    margins = [*zip(first, last, strict=True)] * 2
+    padded = np.pad(tensor, margins, mode="wrap" if layer.padding == "circular" else "constant")
     result = np.zeros((rows, columns) * 2)
-    for a in range(layer.filter_size[0]):
-        for b in range(layer.filter_size[1]):
+    for a in range(layer.sides[0]):
+        for b in range(layer.sides[1]):
             under = (
-                slice(a, a + rows * layer.strides[0], layer.strides[0]),
-                slice(b, b + columns * layer.strides[1], layer.strides[1]),
+                slice(a, a + rows * layer.steps[0], layer.steps[0]),
+                slice(b, b + columns * layer.steps[1], layer.steps[1]),
             )
             result += padded[under * 2][:rows, :columns, :rows, :columns]
     return result

@@ -14,6 +14,7 @@ from .._support.checks import check_alpha, check_training_time
 from .._support.docstrings import fill_docs
 from .._support.images import on_host
 from .base import ImageEstimator
+from .network_params import SettableNetwork
 from .parameters import RegressionParameters
 from .solver import Solver
 from .training_rows import choose_rows
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @fill_docs
-class KernelRegression(RegressionParameters, ImageEstimator):
+class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
     """Images, rows, kernel and dual coefficients, for any task and any kernel of images."""
 
     if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from .._support.parameters import parameter, parameters
 
 if TYPE_CHECKING:
     from .._store.entries import Memory
+    from .._support.network import Network
     from .._support.typing import (
         Any,
         Cv,
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 class DepthParameters:
     """The architecture of one network, which searches vary."""
 
-    depth: int = parameter(
-        "int",
+    depth: int | None = parameter(
+        "int or None",
         """
         Layers of the network, counted as in Table 1 of [1]_: ``depth - 1`` convolutions with
-        ReLU, and a dense layer.  At least 2 (3 with ``trained_layers="hidden"``).
+        ReLU, and a dense layer.  At least 1, which is the linear kernel of the pixels (3 with
+        ``trained_layers="hidden"``).  None is 6.
         """,
-        default=11,
+        default=None,
     )
     gap: bool = parameter(
         "bool",
@@ -45,6 +47,45 @@ class DepthParameters:
         Costs height × width times as much.
         """,
         default=True,
+    )
+
+
+@parameters(kw_only=False)
+class PrefixParameters(DepthParameters):
+    """The architecture of one network, which may be more than a plain one."""
+
+    depth: int | None = parameter(
+        text="""
+        Layers of the network, counted as in Table 1 of [1]_: ``depth - 1`` convolutions with
+        ReLU, and a dense layer.  At least 1, which is the linear kernel of the pixels (3 with
+        ``trained_layers="hidden"``).  None is 6, and all layers of another `network`; of such a
+        network a number takes what comes before convolution number `depth`, pools included.
+        """,
+        default=None,
+    )
+
+
+@parameters(kw_only=True)
+class LayerParameters:
+    """The layers of networks, which those of finite width lack."""
+
+    network: str | Network = parameter(
+        '{"plain", "myrtle5", "myrtle7", "myrtle10"} or Network',
+        """
+        "plain" is the paper's: convolutions of `filter_size` with ReLU.  The Myrtle networks have
+        2×2 average pools between their convolutions: more accurate than plain ones with GAP, at a
+        fifth of the cost.  A :class:`~sklearn_cntk.networks.Network` has any layers: its parameters
+        are set as ``network__bias_variance`` and the like.
+        """,
+        default="plain",
+    )
+    frozen_layers: int = parameter(
+        "int",
+        """
+        The first so many convolutions are not trained, nor their biases; bodies of residual blocks
+        count before their shortcuts.  Only with ``trained_layers`` "all" or "hidden".
+        """,
+        default=0,
     )
 
 
@@ -159,9 +200,10 @@ class ProgressParameters:
 class KernelParameters(
     ProgressParameters,
     ComputationParameters,
+    LayerParameters,
     NetworkParameters,
     LocalPoolingParameters,
-    DepthParameters,
+    PrefixParameters,
 ):
     """The parameters of one kernel, those of the last base first."""
 
@@ -246,10 +288,11 @@ class RegressionParameters(
     ProgressParameters,
     SolverParameters,
     ComputationParameters,
+    LayerParameters,
     NetworkParameters,
     LocalPoolingParameters,
     RidgeParameters,
-    DepthParameters,
+    PrefixParameters,
 ):
     """The parameters of kernel regression."""
 
@@ -258,10 +301,13 @@ class RegressionParameters(
 class CandidateParameters:
     """The architectures that a search compares."""
 
-    depths: Sequence[int] = parameter(
-        "sequence of int",
-        "Candidate depths; all cost as much as the largest.",
-        default=(3, 4, 6, 11),
+    depths: Sequence[int] | None = parameter(
+        "sequence of int, or None",
+        """
+        Candidate depths; all cost as much as the largest.  None is (3, 4, 6, 11), and the depth of
+        another `network` than "plain".
+        """,
+        default=None,
     )
     gaps: Sequence[bool] = parameter(
         "sequence of bool",
@@ -306,6 +352,7 @@ class ScoringParameters:
 class SearchParameters(
     ProgressParameters,
     ComputationParameters,
+    LayerParameters,
     NetworkParameters,
     ScoringParameters,
     CandidateParameters,

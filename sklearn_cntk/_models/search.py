@@ -15,7 +15,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from .._support.architecture import path_readouts
+from .._support.architecture import check_depths, path_readouts
 from .._support.checks import check_alpha, check_sequence
 from .._support.docstrings import fill_docs
 from .._support.images import on_host
@@ -23,6 +23,7 @@ from .._support.parameters import declared
 from .._support.ram import check_memory
 from .base import ImageEstimator
 from .candidates import report_failures, score_candidates, search_results
+from .network_params import SettableNetwork
 from .parameters import KernelParameters, SearchParameters
 from .tasks import ClassificationTask, RegressionTask
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @fill_docs
-class KernelSearch(SearchParameters, ImageEstimator):
+class KernelSearch(SearchParameters, SettableNetwork, ImageEstimator):
     """Candidates, their scores, and the best of them, for any task."""
 
     if TYPE_CHECKING:
@@ -82,10 +83,12 @@ class KernelSearch(SearchParameters, ImageEstimator):
         if not alphas:
             raise ValueError(f"alphas={self.alphas!r} is empty: give at least one ridge.")
         readouts = path_readouts(
-            self.depths,
+            check_depths(self.network, self.depths),
             self.gaps,
             self.laps,
             (self.trained_layers,),
+            network=self.network,
+            frozen_layers=self.frozen_layers,
             names=("depths", "gaps", "laps"),
         )
         job = self._estimator(**self._fixed())._kernel()._job(images, readouts)

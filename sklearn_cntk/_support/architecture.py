@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from .network import NAMES, Network
 
 #: The depth that None means for a plain network.
 DEFAULT_DEPTH = 6
+
+#: The depths that searches compare where None is given.
+DEFAULT_DEPTHS = (3, 4, 6, 11)
 
 TRAINED_LAYERS = ("all", "hidden", "last")
 
@@ -63,8 +67,8 @@ class Architecture:
     @property
     def parameters(self):
         """The parameters by their names, without the shape of the images; as JSON takes them."""
-        values = {"filter_size": self.filter_size}
-        if not self.is_plain:
+        values: dict[str, Any] = {"filter_size": self.filter_size}
+        if isinstance(self.network, Network):
             values["network"] = f"{self.network!r} {self.network.digest}"
         return values | {
             name: value
@@ -76,7 +80,9 @@ class Architecture:
     def name(self):
         """What stores call it, such as "32x32x3-q3"."""
         shape = "x".join(map(str, self.image_shape))
-        layers = f"q{self.filter_size}" if self.is_plain else f"network{self.network.digest}"
+        layers = f"q{self.filter_size}"
+        if isinstance(self.network, Network):
+            layers = f"network{self.network.digest}"
         return "-".join([shape, layers, *_later(self, "image_shape", "filter_size", "network")])
 
     @property
@@ -86,16 +92,17 @@ class Architecture:
 
     def layers(self, depth):
         """The Network of a depth."""
-        if self.is_plain:
-            return Network.plain(depth, self.filter_size)
-        return self.network.prefix(depth)
+        if isinstance(self.network, Network):
+            return self.network.prefix(depth)
+        return Network.plain(depth, self.filter_size)
 
     def depths_up_to(self, readout):
         """Depths at which a pass for the readout yields the same one of a smaller network."""
         lowest = readout.lowest_depth
-        if self.is_plain:
-            return range(lowest, readout.depth + 1)
-        return [depth for depth in self.network.depths if lowest <= depth <= readout.depth]
+        depths = range(lowest, readout.depth + 1)
+        if isinstance(self.network, Network):
+            return [depth for depth in self.network.depths if depth in depths]
+        return depths
 
 
 @dataclass(frozen=True)
@@ -216,6 +223,13 @@ def check_depth(network, depth):
     if network != "plain":
         network.prefix(checks.check_integer("depth", depth, 1, f"use one of {network.depths}"))
     return depth
+
+
+def check_depths(network, depths):
+    """Return candidate `depths`; None is a choice of plain networks, and all of another one."""
+    if depths is None:
+        return DEFAULT_DEPTHS if check_network(network) == "plain" else (None,)
+    return depths
 
 
 def _later(description, *known):

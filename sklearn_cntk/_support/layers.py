@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
@@ -30,7 +30,7 @@ ACTIVATIONS: dict[str, dict[str, float]] = {
 class Layer:
     """What all layers share."""
 
-    _sizes: ClassVar = ()  # names of sizes, which are kept as pairs
+    _sizes: ClassVar[tuple[str, ...]] = ()  # names of sizes, which are kept as pairs
 
     def __repr__(self):
         """The constructor's call, without what is a default."""
@@ -110,7 +110,7 @@ class Conv(Layer):
     weight_variance: float | None = None
     bias_variance: float = 0.0
 
-    _sizes: ClassVar = ("filter_size", "strides")
+    _sizes: ClassVar[tuple[str, ...]] = ("filter_size", "strides")
 
     def __post_init__(self):
         sides = _pair("filter_size", self.filter_size, 1, "use an odd number such as 3")
@@ -130,16 +130,26 @@ class Conv(Layer):
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Rows and columns of the filters."""
+        return cast("tuple[int, int]", self.filter_size)
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Rows and columns from one filter to the next."""
+        return cast("tuple[int, int]", self.strides)
+
     def output_shape(self, shape):
         """One entry for each step."""
-        rows, columns = (-(-n // step) for n, step in zip(shape, self.strides, strict=True))
+        rows, columns = (-(-n // step) for n, step in zip(shape, self.steps, strict=True))
         return rows, columns
 
     def padding_before(self, shape):
         """Pixels that are added before the first row and column of an input."""
         return tuple(
             max((-(-n // step) - 1) * step + q - n, 0) // 2
-            for n, step, q in zip(shape, self.strides, self.filter_size, strict=True)
+            for n, step, q in zip(shape, self.steps, self.sides, strict=True)
         )
 
 
@@ -212,7 +222,7 @@ class Activation(Layer):
         if self.kind == "relu":
             return 2.0
         if self.kind == "leaky_relu":
-            return 2 / (1 + self.negative_slope**2)
+            return 2 / (1 + (self.negative_slope or 0.0) ** 2)
         if self.kind == "erf":
             return np.pi / 2 / math.asin(2 / 3)
         if self.kind == "gelu":  # E[z² Φ(z)²]
@@ -244,7 +254,7 @@ class AvgPool(Layer):
 
     pool_size: int | tuple[int, int] = 2
 
-    _sizes: ClassVar = ("pool_size",)
+    _sizes: ClassVar[tuple[str, ...]] = ("pool_size",)
 
     def __post_init__(self):
         sizes = _pair("pool_size", self.pool_size, 1, "use 1 or more pixels")
@@ -253,7 +263,8 @@ class AvgPool(Layer):
     def windows(self, shape):
         """Sides of the windows in an input of a shape."""
         rows, columns = (
-            1 if n == 1 else p for n, p in zip(shape, self.pool_size, strict=True)
+            1 if n == 1 else p
+            for n, p in zip(shape, cast("tuple[int, int]", self.pool_size), strict=True)
         )
         return rows, columns
 
@@ -302,7 +313,7 @@ class Residual(Layer):
     body: tuple[Layer, ...]
     shortcut: tuple[Layer, ...] | None = None
 
-    _inside: ClassVar = (Conv, Activation, LayerNorm)
+    _inside: ClassVar[tuple[type[Layer], ...]] = (Conv, Activation, LayerNorm)
 
     def __post_init__(self):
         object.__setattr__(self, "body", check_layers(self.body, "body"))
@@ -330,7 +341,7 @@ class Residual(Layer):
         return ("body", self.body), ("shortcut", self.shortcut or ())
 
     def _strides(self, branch):
-        strides = [layer.strides for layer in branch if isinstance(layer, Conv)]
+        strides = [layer.steps for layer in branch if isinstance(layer, Conv)]
         return tuple(math.prod(axis) for axis in zip((1, 1), *strides, strict=True))
 
     def output_shape(self, shape):

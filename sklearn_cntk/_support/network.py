@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import checks
 from .layers import Activation, AvgPool, Conv, Layer, LayerNorm, Residual, _variance, check_layers
@@ -258,9 +258,9 @@ class Network:
     def plain_filter_size(self) -> int | None:
         """The filters' side if this is a plain network of the paper, of any depth; else None."""
         first = self.layers[0] if self.layers else None
-        if not isinstance(first, Conv) or len(set(first.filter_size)) > 1:  # type: ignore[arg-type]
+        if not isinstance(first, Conv) or first.sides[0] != first.sides[1]:
             return None
-        (side,) = set(first.filter_size)  # type: ignore[arg-type]
+        side = first.sides[0]
         return side if self == Network.plain(self.depth, side) else None
 
     @cached_property
@@ -306,7 +306,7 @@ class Network:
                 inside = shape
                 for layer in branch:
                     if isinstance(layer, Conv):
-                        step, q = layer.strides[1], layer.filter_size[1]  # type: ignore[index]
+                        step, q = layer.steps[1], layer.sides[1]
                         added = (-(-inside[1] // step) - 1) * step + q - inside[1]
                         if added < 0 or added % 2:
                             self._refuse_flip(number, layer, inside)
@@ -408,7 +408,7 @@ class Network:
         deep : bool, default=True
             Whether those that all layers share are among them: `activation` of all activations,
             `bias_variance` of all convolutions and the dense layer, and `weight_variance` likewise;
-            None where the layers differ.
+            each only where the layers have the same.
 
         Returns
         -------
@@ -419,23 +419,24 @@ class Network:
         if deep:
             each = [layer for top in self.layers for layer in _within(top)]
             convolutions = [layer for layer in each if isinstance(layer, Conv)]
-            shared = {
+            shared: dict[str, list] = {
                 "activation": [layer for layer in each if isinstance(layer, Activation)],
                 "bias_variance": [c.bias_variance for c in convolutions]
                 + [self.dense_bias_variance],
                 "weight_variance": [c.weight_variance for c in convolutions]
                 + [self.dense_weight_variance],
             }
-            params |= {k: v[0] if len(set(v)) == 1 else None for k, v in shared.items()}
+            params |= {name: values[0] for name, values in shared.items() if len(set(values)) == 1}
         return params
 
-    def with_params(self, **params: object) -> Network:
+    def with_params(self, **params: Any) -> Network:
         """A copy with other parameters.
 
         Parameters
         ----------
         **params
-            Of `get_params`.
+            Those of the constructor, `activation`, `bias_variance` and `weight_variance`, of all
+            layers that have one.
 
         Returns
         -------
@@ -452,16 +453,13 @@ class Network:
         >>> Network.myrtle(5).with_params(activation="gelu").layers[:2]
         (Conv(), Activation('gelu'))
         """
-        known = self.get_params()
+        of_layers = ("activation", "bias_variance", "weight_variance")
+        known = (*self.get_params(deep=False), *of_layers)
         for name in params:
             if name not in known:
-                raise ValueError(f"{name!r} is no parameter of a Network: use {tuple(known)}.")
-        shared = {
-            name: params.pop(name)
-            for name in ("activation", "bias_variance", "weight_variance")
-            if name in params
-        }
-        changed = replace(self, **params)  # type: ignore[arg-type]
+                raise ValueError(f"{name!r} is no parameter of a Network: use one of {known}.")
+        shared: dict[str, Any] = {name: params.pop(name) for name in of_layers if name in params}
+        changed = replace(self, **params)
         activation = shared.pop("activation", None)
         if isinstance(activation, str):
             activation = Activation(activation)
@@ -474,12 +472,12 @@ class Network:
             if isinstance(layer, Residual):
                 shortcut = layer.shortcut
                 return Residual(
-                    [change(one) for one in layer.body],
-                    None if shortcut is None else [change(one) for one in shortcut],
+                    tuple(change(one) for one in layer.body),
+                    None if shortcut is None else tuple(change(one) for one in shortcut),
                 )
             return layer
 
-        dense = {f"dense_{name}": value for name, value in shared.items()}
+        dense: dict[str, Any] = {f"dense_{name}": value for name, value in shared.items()}
         return replace(changed, layers=tuple(map(change, changed.layers)), **dense)
 
     def __sklearn_clone__(self):

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .._support.architecture import Architecture, Readout
+from .._support.architecture import Architecture, Readout, check_depth
 from .._support.checks import check_device, check_dtype, check_integer, check_seed
 from .._support.docstrings import fill_docs_like
 from .._support.images import check_image_shape
@@ -82,7 +82,7 @@ class ConvolutionalNetwork(nn.Module):
     def __init__(
         self,
         image_shape: Sequence[int],
-        depth: int,
+        depth: int | None,
         gap: bool = True,
         *,
         trained_layers: TrainedLayers = "all",
@@ -93,7 +93,7 @@ class ConvolutionalNetwork(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        readout = Readout(depth, gap, trained_layers)
+        readout = Readout(check_depth("plain", depth), gap, trained_layers)
         shape = check_image_shape(image_shape)
         if shape is None:
             raise TypeError("image_shape must be (height, width, channels), got None.")

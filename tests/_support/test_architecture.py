@@ -6,6 +6,7 @@ import pytest
 
 from sklearn_cntk._models.parameters import (
     DepthParameters,
+    LayerParameters,
     LocalPoolingParameters,
     NetworkParameters,
 )
@@ -41,7 +42,7 @@ def test_parameters_of_the_network_reach_the_engines():
     """What kernels declare of it, but for the shape, is what an architecture or readout holds."""
     of_kernels = {
         name
-        for cls in (NetworkParameters, LocalPoolingParameters, DepthParameters)
+        for cls in (NetworkParameters, LayerParameters, LocalPoolingParameters, DepthParameters)
         for name in declared(cls)
     }
     of_engines = {
@@ -58,7 +59,7 @@ def test_readouts_have_names_of_their_own():
         share: float = 1.0
 
     several = [
-        Later(depth, gap, trained, lap, share)
+        Later(depth, gap, trained, lap, share=share)
         for depth in (3, 4)
         for gap, lap in ((True, 0), (False, 0), (False, 1))
         for trained in ("all", "hidden", "last")

@@ -9,11 +9,12 @@ from ..._support.architecture import lap_weights
 from ..dual_activations import arccos_coefficients
 from ..equal_pairs import ImageIds, self_values
 from ..host import HostEngine
+from ..network_plan import plan_of
 from ..plan import Plan, is_plain
 from ..scales import SMALLEST_SCALE, scale_images
 from .arrays import aligned_zeros
 from .lanes import lane_count
-from .network import NetworkImages, network_gram, network_pairs, network_plan
+from .network import NetworkImages, network_gram, network_pairs
 from .planes import SLOTS, START_FACTOR, START_R, compile_sweep
 
 # Images scaled at a time: a multiple of the lanes of any vector.
@@ -38,7 +39,7 @@ class CpuEngine(HostEngine):
             return values
 
         def general(readouts):
-            plan = network_plan(architecture, tuple(readouts))
+            plan = plan_of(architecture, tuple(readouts))
             x = NetworkImages(X, plan)
             values = network_gram(plan, x, x if Y is X else NetworkImages(Y, plan), dtype, triu)
             if len(i):  # whose correlation is 1 at the plane (0, 0)
@@ -65,7 +66,7 @@ class CpuEngine(HostEngine):
             return values
 
         def general(readouts):
-            plan = network_plan(architecture, tuple(readouts))
+            plan = plan_of(architecture, tuple(readouts))
             x, y = NetworkImages(X, plan), NetworkImages(Y, plan)
             return network_pairs(plan, x, y, equal)
 

@@ -5,18 +5,12 @@ from functools import lru_cache
 import numpy as np
 
 from ..dual_networks import operation_coefficients
-from ..network_plan import ADD, CONV, ERF, EXP, GELU, NORM, READ, RELU, TABLES, NetworkPlan
+from ..network_plan import ADD, CONV, ERF, EXP, GELU, NORM, READ, RELU, TABLES
 from ..network_tables import SMALLEST_SCALE, fill_tables
 from ..scales import scale_images
 from . import network_sweep as sweep
 from .arrays import aligned_zeros, in_lanes
 from .lanes import lane_count
-
-
-@lru_cache(maxsize=32)
-def network_plan(architecture, readouts):
-    """The plan of a tuple of readouts: the same of all tiles of a Gram matrix."""
-    return NetworkPlan(architecture, list(readouts))
 
 
 class NetworkImages:
@@ -51,17 +45,19 @@ class NetworkImages:
             self.pixels *= (scales / first)[:, None, None, None]
         diagonals = plan.diagonals
         recording = _pass(diagonals, "float64", zero_first=True, paired=True)
-        self.units = _units(diagonals, first, lambda operation, number: np.ones(n))
+        self.units = _units(diagonals, first, lambda operation: np.ones(n))
         self.variances, largest = recording.record(self)
 
-        def made(operation, number):
+        def made(operation):
             """The largest scale, which is not 0."""
             if operation.kind in (ERF, GELU, NORM) or operation.normalised:
                 return np.ones(n)
             if operation.kind == ADD:
                 unit = np.sqrt(largest[:, recording.linear[operation.units[-1]]])
             else:
-                unit = np.sqrt(self.variances[:, recording.pixels_of[number]].max(axis=1))
+                unit = np.sqrt(
+                    self.variances[:, recording.pixels_of[operation.units[-1]]].max(axis=1)
+                )
             return np.maximum(np.where(unit > 0, unit, 1.0), least)
 
         self.units = _units(plan, first, made)
@@ -71,20 +67,20 @@ class NetworkImages:
 
 
 def _units(plan, first, made):
-    """Units (images, units), the first one given; ``made(operation, number)`` are those of others.
+    """Units (images, units), the first one given; ``made(operation)`` are those of others.
 
     A convolution multiplies a unit by the root of what it multiplies box sums by, so that planes
     hold the sums themselves.
     """
     units = np.ones((len(first), plan.units))
     units[:, 0] = first
-    for number, operation in enumerate(plan.operations):
+    for operation in plan.operations:
         if operation.kind == CONV:
-            pixels = operation.layer.filter_size[0] * operation.layer.filter_size[1]
+            pixels = operation.layer.sides[0] * operation.layer.sides[1]
             factor = np.sqrt(plan.variances[operation.number] / pixels)
             units[:, operation.units[-1]] = factor * units[:, operation.units[0]]
         elif operation.kind != READ:
-            units[:, operation.units[-1]] = made(operation, number)
+            units[:, operation.units[-1]] = made(operation)
     return units
 
 
@@ -133,8 +129,8 @@ class _Pass:
         self.linear = {unit: number for number, unit in enumerate(made)}
         self.visits, self.visit_planes, n_slots = _visits(plan, zero_first)
         self.n_states = 1 + len(plan.thetas)
-        rows = [(o.layer.filter_size[0] - 1) // 2 for o in operations if o.kind == CONV]
-        columns = [(o.layer.filter_size[1] - 1) // 2 for o in operations if o.kind == CONV]
+        rows = [(o.layer.sides[0] - 1) // 2 for o in operations if o.kind == CONV]
+        columns = [(o.layer.sides[1] - 1) // 2 for o in operations if o.kind == CONV]
         self.radius = max(rows, default=0), max(columns, default=0)
         self.group = 4 if any(stage.grouped for stage in plan.stages) else 1
         n_rows, n_columns, self.channels = plan.architecture.image_shape
@@ -142,7 +138,7 @@ class _Pass:
         self.plane_size = (n_rows + 2 * self.radius[0]) * self.row_size
         self.stages, self.slots = self._stages(n_slots)
         self.variance_pixels = 0
-        #: Of an operation with tables, where its pixels lie among all variances.
+        #: Of the unit that an operation with tables makes, where its variances lie among all.
         self.pixels_of: dict[int, slice] = {}
         self.table = self._operations()
         coefs = [operation_coefficients(o, self.dtype.name) for o in operations]
@@ -163,17 +159,17 @@ class _Pass:
             if o.kind != READ:
                 row[[sweep.LINEAR, sweep.OTHER]] = self.linear[o.units[-1]], o.other
             if o.kind == CONV:
-                row[[sweep.FILTER_ROWS, sweep.FILTER_COLUMNS]] = o.layer.filter_size
-                row[[sweep.ROW_STEP, sweep.COLUMN_STEP]] = o.layer.strides
+                row[[sweep.FILTER_ROWS, sweep.FILTER_COLUMNS]] = o.layer.sides
+                row[[sweep.ROW_STEP, sweep.COLUMN_STEP]] = o.layer.steps
                 before = o.layer.padding_before(o.shape)
                 row[[sweep.ROWS_BEFORE, sweep.COLUMNS_BEFORE]] = before
                 row[sweep.CIRCULAR] = o.layer.padding == "circular"
                 row[[sweep.ROWS_AFTER, sweep.COLUMNS_AFTER]] = o.layer.output_shape(o.shape)
                 row[sweep.NUMBER] = o.number
-                simple = o.layer.filter_size == (3, 3) and o.layer.strides[1] == 1
+                simple = o.layer.sides == (3, 3) and o.layer.steps[1] == 1
                 row[sweep.SIMPLE] = simple
                 behind = self.operations[number + 1 : number + 2]
-                if simple and o.layer.strides[0] == 1 and behind:
+                if simple and o.layer.steps[0] == 1 and behind:
                     (act,) = behind
                     in_place = act.source == act.target == o.target
                     row[sweep.FUSABLE] = in_place and act.kind in (RELU, EXP, ERF)
@@ -182,7 +178,7 @@ class _Pass:
                 row[[sweep.TABLE, sweep.VARIANCES]] = o.table, self.variance_pixels
                 start = self.variance_pixels
                 self.variance_pixels += o.shape[0] * o.shape[1]
-                self.pixels_of[number] = slice(start, self.variance_pixels)
+                self.pixels_of[o.units[-1]] = slice(start, self.variance_pixels)
             if o.kind == READ:
                 row[[sweep.FIRST_READ, sweep.N_READS]] = o.reads[0], len(o.reads)
         return table
@@ -284,8 +280,10 @@ class _Pass:
     def _side(self, images, lanes):
         """Pixels, tables and numbers of the linear operations of images, in lanes."""
         tables = np.zeros((len(images), self.plan.table_pixels))
-        for number, pixels in self.pixels_of.items():
-            operation = self.operations[number]
+        for operation in self.operations:
+            if operation.kind not in TABLES:
+                continue
+            pixels = self.pixels_of[operation.units[-1]]
             end = operation.table + TABLES[operation.kind] * (pixels.stop - pixels.start)
             fill_tables(
                 operation.kind,
@@ -329,7 +327,8 @@ class _Pass:
 def _visits(plan, zero_first):
     """Visits, their planes, and the slots of each stage, as arrays."""
     visits, n_slots = plan.visits_zero_first if zero_first else plan.visits
-    table, planes = np.zeros((len(visits), 5), np.int64), []
+    table = np.zeros((len(visits), 5), np.int64)
+    planes: list[tuple] = []
     for row, visit in zip(table, visits, strict=True):
         row_group = len({di for di, _ in visit.displacements})
         column_group = len(visit.displacements) // row_group

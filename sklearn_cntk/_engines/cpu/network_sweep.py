@@ -307,8 +307,8 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         exact_lanes = load(exact, (2 * y + zero_plane) * lanes)
 
                         if kind == READ:
-                            for read in range(operation[FIRST_READ],
-                                              operation[FIRST_READ] + operation[N_READS]):  # fmt: skip
+                            first_read = operation[FIRST_READ]
+                            for read in range(first_read, first_read + operation[N_READS]):
                                 pooling = reads[read, 0]
                                 if pooling == 0 and not zero_plane:
                                     continue

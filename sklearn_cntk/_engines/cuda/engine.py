@@ -13,7 +13,7 @@ import numpy as np
 
 from ..._support.images import flipped
 from ..equal_pairs import ImageIds, self_values
-from ..plan import TRACE, Plan
+from ..plan import TRACE, Plan, cpu_only
 from ..protocol import TileLimits
 from ..scales import SMALLEST_SCALE
 from .images import PreparedImages, Work
@@ -71,6 +71,8 @@ class Call:
     """Tiles of the Gram matrices of images X and Y; several threads may ask for them at once."""
 
     def __init__(self, devices, X, Y, architecture, readouts, dtype):
+        if reason := cpu_only(architecture, readouts):
+            raise ValueError(f"{reason}: use device='cpu'.")
         self.devices = devices
         self.plan = _DevicePlan(Plan(architecture, readouts, dtype))
         self._X = X

@@ -1,0 +1,53 @@
+"""Parameters of a network that is a parameter: ``set_params(network__bias_variance=0.1)``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._support.network import NAMES, Network
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+
+class SettableNetwork:
+    """For kernels and estimators with a parameter `network`, before scikit-learn's base class."""
+
+    if TYPE_CHECKING:
+        network: str | Network
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of `network` as ``network__bias_variance`` and the like.
+
+        A :class:`~sklearn_cntk.networks.Network` never changes: a changed copy takes its place.
+
+        Parameters
+        ----------
+        **params
+            Names and values.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Unknown parameters.
+        """
+        prefix = "network__"
+        inner = {
+            name.removeprefix(prefix): params.pop(name)
+            for name in list(params)
+            if name.startswith(prefix)
+        }
+        super().set_params(**params)  # type: ignore[misc]
+        if inner:
+            if not isinstance(self.network, Network):
+                raise ValueError(
+                    f"{prefix}{next(iter(inner))} is a parameter of a Network, but "
+                    f"network={self.network!r}: set network=Network.plain(depth) or another one, "
+                    f"and not one of the names {NAMES}."
+                )
+            self.network = self.network.with_params(**inner)
+        return self
