@@ -89,6 +89,7 @@ class Read(NamedTuple):
     pooling: int  # -1: every plane; 0: plane (0, 0); c > 0: local average pooling of radius c
     shape: tuple[int, int]
     unit: int
+    homogeneous: bool  # whether the features there are as large as the images
 
 
 class Visit(NamedTuple):
@@ -253,7 +254,11 @@ class NetworkPlan:
                 pooling = -1 if readout.gap else readout.lap
                 poolings.setdefault(pooling, readout.depth)
             if poolings:
-                reads = [Read(depth, p, shape, unit) for p, depth in sorted(poolings.items())]
+                degree = self.architecture.layers(max(poolings.values())).channel_degree
+                reads = [
+                    Read(depth, pooling, shape, unit, degree == 1)
+                    for pooling, depth in sorted(poolings.items())
+                ]
                 numbers = list(range(len(self.reads), len(self.reads) + len(reads)))
                 self.reads += reads
                 operation = Operation(READ, register, register, shape, strides, reads=numbers)
@@ -280,7 +285,8 @@ class NetworkPlan:
             return target, strides, made
         kind = activation_kind(layer)
         last = stage.operations[-1] if stage.operations else None
-        if kind in (RELU, EXP) and last is not None and last.kind == NORM:
+        alone = register not in self._kept
+        if kind in (RELU, EXP) and last is not None and last.kind == NORM and alone:
             # λ is that of before the normalisation, so one pass does both.
             last.kind, last.layer, last.normalised = kind, layer, True
             self._table_pixels += (TABLES[kind] - TABLES[NORM]) * shape[0] * shape[1]

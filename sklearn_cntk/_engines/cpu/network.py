@@ -21,7 +21,7 @@ class NetworkImages:
     pixels : ndarray (n, P, Q, C)
         Scaled.
     scales : ndarray (n,)
-        What features are multiplied by, where the network is homogeneous; else 1.
+        What features are multiplied by, where they are homogeneous; else 1.
     units : ndarray (n, units)
         Units of what the operations make: what planes hold is over them.
     variances : ndarray (n, pixels)
@@ -34,10 +34,9 @@ class NetworkImages:
         scales /= np.sqrt(images.shape[3])
         self.scales = np.ones(n)
         first, least = np.ones(n), 0.0
-        degree = plan.network.channel_degree
-        if degree == 1:
+        if plan.network.channel_degree is not None:
             self.scales = scales
-        elif degree is None:
+        else:
             # Far below the biases nothing is left of an image, nor of the digits of its unit.
             biases = [o.layer.bias_variance for o in plan.operations if o.kind == CONV]
             least = 1e-12 * np.sqrt(max(biases, default=0.0))
@@ -103,7 +102,9 @@ def _values(plan, sums, scales, units):
     """Kernel values from sums (…, read, state) and the products of units (…, unit)."""
 
     def sum_of(number, state):
-        return sums[..., number, state] * units[..., plan.reads[number].unit] * scales
+        read = plan.reads[number]
+        values = sums[..., number, state] * units[..., read.unit]
+        return values * scales if read.homogeneous else values
 
     with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
         return plan.read(sum_of)

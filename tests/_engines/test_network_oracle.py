@@ -1,0 +1,40 @@
+"""Networks of any layers against the values of another system."""
+
+import network_oracle
+import numpy as np
+import pytest
+from engines import cpu, reference
+from scipy.special import erf
+
+from sklearn_cntk.networks import Network
+
+
+@pytest.mark.parametrize("file", network_oracle.FILES)
+@pytest.mark.parametrize(
+    ("engine", "dtype"), [(reference, "float64"), (cpu, "float64"), (cpu, "float32")]
+)
+def test_oracle(engine, dtype, file):
+    n_blocks = 0
+    for case in network_oracle.cases(file):
+        values = engine.gram(case.X, case.Y, case.architecture, case.readouts, dtype=dtype)
+        for entry, value, block in zip(case.entries, values, case.blocks, strict=True):
+            limit = network_oracle.tolerance(entry, dtype, case.X.shape[3])
+            np.testing.assert_allclose(
+                value, block, rtol=0, atol=limit * abs(block).max(), err_msg=str(entry)
+            )
+            n_blocks += 1
+    assert n_blocks == {"networks": 402, "layers": 168}[file]
+
+
+def test_default_weight_variances_keep_the_size_of_features():
+    """1/E[φ(z)²], here by Gauss-Hermite quadrature."""
+    z, weights = np.polynomial.hermite_e.hermegauss(80)
+    weights /= weights.sum()
+    for kind, phi in {
+        "relu": np.maximum(z, 0),
+        "erf": erf(z),
+        "gelu": z * (1 + erf(z / np.sqrt(2))) / 2,
+    }.items():
+        _, dense = Network.plain(2, activation=kind).weight_variances
+        expected = 1 / (weights @ phi**2)
+        np.testing.assert_allclose(dense, expected, rtol=1e-2 if kind == "relu" else 1e-6)
