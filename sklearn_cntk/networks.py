@@ -1,20 +1,12 @@
-"""Networks beyond the plain stack: layers, and what the kernels read from them.
+"""Networks beyond the plain stack, for the parameter `network` of kernels, estimators and searches.
 
-A :class:`Network` is the `network` parameter of :class:`~sklearn_cntk.CNTK`, the estimators and the
-searches.  :class:`Architecture` and :class:`Readout` are for engines, their tests and benchmarks.
+A :class:`Network` is a sequence of layers with a dense layer behind it.  All of them are immutable,
+hashable, and validated when they are made.
 """
 
-from ._support.architecture import Architecture, Readout
+# Architecture and Readout are for engines, their tests and benchmarks.
+from ._support.architecture import Architecture, Readout  # noqa: F401
 from ._support.layers import Activation, AvgPool, Conv, LayerNorm, Residual
 from ._support.network import Network
 
-__all__ = [
-    "Activation",
-    "Architecture",
-    "AvgPool",
-    "Conv",
-    "LayerNorm",
-    "Network",
-    "Readout",
-    "Residual",
-]
+__all__ = ["Activation", "AvgPool", "Conv", "LayerNorm", "Network", "Residual"]

@@ -10,6 +10,7 @@ import sklearn_cntk
 #: Public modules.
 MODULES = (
     "sklearn_cntk",
+    "sklearn_cntk.networks",
     "sklearn_cntk.preprocessing",
     "sklearn_cntk.datasets",
     "sklearn_cntk.plotting",
@@ -19,7 +20,20 @@ MODULES = (
 # Methods of scikit-learn that are shown with a class beside its own, and methods that only the
 # package itself calls.
 _INHERITED = {"score", "fit_transform"}
-_INTERNAL = {"KernelStore.of", "KernelStore.partition"}
+_INTERNAL = {
+    "KernelStore.of",
+    "KernelStore.partition",
+    "Layer.output_shape",
+    "Conv.output_shape",
+    "Conv.padding_before",
+    "AvgPool.output_shape",
+    "AvgPool.windows",
+    "Residual.output_shape",
+    "Network.check_mirror_symmetry",
+    "Network.named",
+    # Properties, which have no other name.
+    *("sides", "steps", "branches", "digest", "plain_filter_size", "channel_degree"),
+}
 
 
 def public_names(module_name):

@@ -7,7 +7,7 @@ says which sequences of layers make sense.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import ClassVar, cast
 
 import numpy as np
@@ -35,12 +35,12 @@ class Layer:
     def __repr__(self):
         """The constructor's call, without what is a default."""
         given = []
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if field.name in self._sizes and len(set(value)) == 1:
+        for one in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, one.name)
+            if one.name in self._sizes and len(set(value)) == 1:
                 value = value[0]
-            if value != field.default:
-                given.append(f"{field.name}={value!r}")
+            if value != one.default:
+                given.append(f"{one.name}={value!r}")
         return f"{type(self).__name__}({', '.join(given)})"
 
     def output_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
@@ -153,7 +153,7 @@ class Conv(Layer):
         )
 
 
-@dataclass(frozen=True, repr=False, init=False)
+@dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """A function applied to every entry.
 
@@ -164,10 +164,10 @@ class Activation(Layer):
         ``s * exp(sqrt(gamma) * z / s - gamma)``, where s is the root mean square over channels: its
         kernel is ``s * s' * exp(gamma * (lam - 1))`` at correlation ``lam``; "gaussian" is the same
         with ``gamma=1`` (the normalised Gaussian kernel of Shankar et al. [1]_).
-    negative_slope : float, default=0.3
-        Slope of "leaky_relu" below 0.
-    gamma : float, default=1.0
-        Of "exp_normalized", above 0.
+    negative_slope : float or None, default=None
+        Slope of "leaky_relu" below 0, 0.3 by default; None for the others.
+    gamma : float or None, default=None
+        Of "exp_normalized", above 0, 1.0 by default; None for the others.
 
     Raises
     ------
@@ -187,30 +187,28 @@ class Activation(Layer):
     """
 
     kind: str
-    negative_slope: float | None = None
-    gamma: float | None = None
+    negative_slope: float | None = field(default=None, kw_only=True)
+    gamma: float | None = field(default=None, kw_only=True)
 
-    def __init__(self, kind, **parameters):
-        checks.check_choice("kind", kind, tuple(ACTIVATIONS))
-        known = ACTIVATIONS[kind]
-        for name in parameters:
-            if name not in known:
+    def __post_init__(self):
+        known = ACTIVATIONS[checks.check_choice("kind", self.kind, tuple(ACTIVATIONS))]
+        for name in ("negative_slope", "gamma"):
+            value = getattr(self, name)
+            if value is not None and name not in known:
                 takes = f"it takes {', '.join(known)}" if known else "it takes none"
-                raise TypeError(f"Activation({kind!r}) has no parameter {name!r}: {takes}.")
-        values = {"negative_slope": None, "gamma": None, **known, **parameters}
-        if kind == "leaky_relu":
-            values["negative_slope"] = checks.check_number(
-                "negative_slope", values["negative_slope"], 0, 1, "use a number from 0 to below 1"
-            )
-        if kind == "exp_normalized":
-            values["gamma"] = checks.check_number(
-                "gamma", values["gamma"], 0, math.inf, "use a finite number above 0"
-            )
-            if values["gamma"] == 0:
+                raise TypeError(f"Activation({self.kind!r}) has no parameter {name!r}: {takes}.")
+            if value is None:
+                object.__setattr__(self, name, known.get(name))
+        if self.kind == "leaky_relu":
+            remedy = "use a number from 0 to below 1"
+            slope = checks.check_number("negative_slope", self.negative_slope, 0, 1, remedy)
+            object.__setattr__(self, "negative_slope", slope)
+        if self.kind == "exp_normalized":
+            remedy = "use a finite number above 0"
+            gamma = checks.check_number("gamma", self.gamma, 0, math.inf, remedy)
+            if gamma == 0:
                 raise ValueError("gamma=0 makes a constant of every input: use a number above 0.")
-        object.__setattr__(self, "kind", kind)
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, "gamma", gamma)
 
     def __repr__(self):
         known = (f"{name}={getattr(self, name)!r}" for name in ACTIVATIONS[self.kind])

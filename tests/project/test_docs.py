@@ -81,7 +81,7 @@ def test_every_display_is_on_its_page_and_in_the_gallery():
 def public_modules():
     """Modules that a user may import names from: those with an __all__, and without underscore."""
     # What these hold is the package's own.
-    inner = {"kernels", "estimators", "search", "networks", "zarr_grams"}
+    inner = {"kernels", "estimators", "search", "zarr_grams"}
     names = [module.name for module in pkgutil.iter_modules(sklearn_cntk.__path__)]
     return {"sklearn_cntk"} | {
         f"sklearn_cntk.{name}" for name in names if not name.startswith("_") and name not in inner
