@@ -1,16 +1,10 @@
-"""What engines compute of a network of any layers: operations, displacements and their order.
+"""What engines compute of a network of any layers: operations, and displacements.
 
 Convolutions of stride 1, activations, normalisation and sums keep every displacement plane apart, a
 stride of t leaves the plane D of what was the plane tD.  Pools alone mix planes: D is made of p·D +
 {-(p - 1), …, p - 1}.  So a network is a list of *stages*, between which planes are pooled, and the
 displacements that readouts need are mapped backward: planes that nothing needs are not computed.
-
-Within a stage an engine visits one plane after the other.  It goes through row displacements in
-ascending order: the planes of a coarse row displacement D are complete after the fine row p·D + p -
-1, run through the next stage, and give their place to D + 2.
-
-Where a convolution is circular, displacements count modulo the sides: d and d - side are halves of
-one torus, and are visited together.
+``network_schedule`` has the order in which they are.
 """
 
 from __future__ import annotations
@@ -23,6 +17,7 @@ import numpy as np
 
 from .._support.architecture import lap_weights
 from .._support.layers import Activation, AvgPool, Conv, Residual
+from .network_schedule import Schedule
 
 #: Kinds of operations.  `RELU` is the leaky one as well.
 CONV, RELU, EXP, ERF, GELU, NORM, ADD, READ = range(8)
@@ -90,31 +85,6 @@ class Read(NamedTuple):
     shape: tuple[int, int]
     unit: int
     homogeneous: bool  # whether the features there are as large as the images
-
-
-class Visit(NamedTuple):
-    """Planes that run through a stage together.
-
-    Attributes
-    ----------
-    stage : int
-    displacements : list of tuple (Δi, Δj)
-        At the beginning of the stage; several only where a convolution is circular, and then all
-        pairs of one or two Δi with one or two Δj.
-    n_operations : int
-        How many operations of the stage somebody needs.
-    sources : list of int
-        Slots in which the planes lie, or -1 of pixels.
-    targets : list of tuple (4 ints)
-        Slots that the planes are pooled into, -1 for none: those of the coarse displacements
-        (D, E), (D, E + 1), (D + 1, E), (D + 1, E + 1), where D and E are rounded down.
-    """
-
-    stage: int
-    displacements: list
-    n_operations: int
-    sources: list
-    targets: list
 
 
 class _Stage:
@@ -338,108 +308,15 @@ class NetworkPlan:
         used = {o.target for o in self.operations} | {o.source for o in self.operations}
         return max({0, *used, *(o.other for o in self.operations)}) + 1
 
-    # --- Visits ---------------------------------------------------------------------------------
+    @cached_property
+    def schedule(self):
+        """The order in which planes are visited."""
+        return Schedule(self.stages)
 
     @cached_property
-    def visits(self):
-        """The order in which planes are visited, and how many slots each stage reads from."""
-        return self._schedule(streaming=True)
-
-    @cached_property
-    def visits_zero_first(self):
+    def schedule_zero_first(self):
         """The same stage by stage, the plane (0, 0) of each before the others."""
-        return self._schedule(streaming=False)
-
-    def _schedule(self, streaming):
-        entries = [self._entries(number) for number in range(len(self.stages))]
-        rows, columns = zip(*entries, strict=True)
-        streams = [
-            streaming and not (before.grouped or after.grouped)
-            for before, after in zip(self.stages, self.stages[1:], strict=False)
-        ]
-        slots: list[dict] = [{}]
-        n_slots = [0]
-        for number, streamed in enumerate(streams, start=1):
-            row_list, column_list = self._needed_at_entry(number)
-            place = {}
-            for a, di in enumerate(row_list):
-                ring = a % 2 if streamed else a
-                for b, dj in enumerate(column_list):
-                    place[di, dj] = ring * len(column_list) + b
-            slots.append(place)
-            n_slots.append(len(column_list) * (2 if streamed else len(row_list)))
-        visits = []
-
-        def visit(number, row_group):
-            for column_group in columns[number]:
-                found = self._visit(number, row_group, column_group, slots)
-                if found is not None:
-                    visits.append(found)
-
-        def follow(number, row_group):
-            visit(number, row_group)
-            if number < len(streams) and streams[number]:
-                step, window = self.stages[number].output_strides[0], self.stages[number].windows[0]
-                side = self.stages[number].boundaries[-1].shape[0]
-                (di,) = row_group
-                if di % step:
-                    return
-                for coarse in rows[number + 1]:
-                    if min(window * coarse[0] + window - 1, side - 1) == di // step:
-                        follow(number + 1, coarse)
-
-        first = True
-        for number in range(len(self.stages)):
-            if not first and streams[number - 1]:
-                continue
-            first = False
-            for row_group in rows[number]:
-                follow(number, row_group)
-        if not streaming:
-            visits.sort(key=lambda v: (v.stage, v.displacements != [(0, 0)]))
-        return visits, n_slots
-
-    def _needed_at_entry(self, number):
-        return [sorted(axis) for axis in self.stages[number].boundaries[0].needed]
-
-    def _entries(self, number):
-        """Groups of row displacements, and of column displacements, at the entry of a stage."""
-        stage = self.stages[number]
-        groups = []
-        for needed, side in zip(self._needed_at_entry(number), stage.shape, strict=True):
-            if stage.grouped:
-                residues = sorted({d % side for d in needed})
-                groups.append([(r, r - side) if r else (0,) for r in residues])
-            else:
-                groups.append([(d,) for d in needed])
-        return groups
-
-    def _visit(self, number, row_group, column_group, slots):
-        stage = self.stages[number]
-        planes = [(di, dj) for di in row_group for dj in column_group]
-        n_operations, whole = 0, False
-        for boundary in stage.boundaries:
-            if not any(_is_needed(boundary, plane) for plane in planes):
-                break
-            n_operations, whole = boundary.n_operations, boundary is stage.boundaries[-1]
-        sources = [slots[number].get(plane, -1) for plane in planes]
-        targets = [(-1,) * 4] * len(planes)
-        if whole and number + 1 < len(self.stages):
-            targets = [self._targets(stage, plane, slots[number + 1]) for plane in planes]
-        if n_operations == 0 and all(max(four) < 0 for four in targets):
-            return None
-        return Visit(number, planes, n_operations, sources, targets)
-
-    def _targets(self, stage, plane, slots):
-        if any(d % step for d, step in zip(plane, stage.output_strides, strict=True)):
-            return (-1,) * 4
-        di, dj = (d // step for d, step in zip(plane, stage.output_strides, strict=True))
-        (p, q), coarse = stage.windows, []
-        for row in (di // p, di // p + 1):
-            for column in (dj // q, dj // q + 1):
-                beside = (row > di // p and di % p == 0) or (column > dj // q and dj % q == 0)
-                coarse.append(-1 if beside else slots.get((row, column), -1))
-        return tuple(coarse)
+        return Schedule(self.stages, zero_first=True)
 
     # --- Work -----------------------------------------------------------------------------------
 
@@ -447,7 +324,7 @@ class NetworkPlan:
     def work(self):
         """Element-layers of a pair: entries of the covariances that convolutions compute."""
         total = 0
-        for visit in self.visits[0]:
+        for visit in self.schedule.visits:
             for operation in self.stages[visit.stage].operations[: visit.n_operations]:
                 if operation.kind != CONV:
                     continue
@@ -544,13 +421,6 @@ def _closed(displacements, side):
     """With each displacement the one that is the same modulo the side."""
     residues = {d % side for d in displacements}
     return {d for r in residues for d in ((r, r - side) if r else (0,))}
-
-
-def _is_needed(boundary, plane):
-    return all(
-        d % step == 0 and d // step in needed
-        for d, step, needed in zip(plane, boundary.strides, boundary.needed, strict=True)
-    )
 
 
 def activation_kind(layer):

@@ -24,9 +24,9 @@ def plan(network, shape, *readouts):
 
 
 def planes_by_stage(plan, zero_first=False):
-    visits, _ = plan.visits_zero_first if zero_first else plan.visits
+    schedule = plan.schedule_zero_first if zero_first else plan.schedule
     counts = [0] * len(plan.stages)
-    for visit in visits:
+    for visit in schedule.visits:
         counts[visit.stage] += len(visit.displacements)
     return counts
 
@@ -46,7 +46,7 @@ def test_strides_leave_planes_out():
     network = Network([Conv(strides=2), RELU, Conv(strides=(2, 1)), RELU])
     gap = plan(network, (16, 16), Readout(3))
     assert planes_by_stage(gap) == [7 * 15]
-    displacements = {d for visit in gap.visits[0] for d in visit.displacements}
+    displacements = {d for visit in gap.schedule.visits for d in visit.displacements}
     assert all(di % 4 == 0 and dj % 2 == 0 for di, dj in displacements)
 
 
@@ -55,7 +55,7 @@ def test_a_shallow_readout_does_not_need_the_planes_of_a_deep_one():
     both = plan(Network.plain(5), (8, 8), Readout(2), Readout(5, False))
     convolutions = [
         sum(o.kind == CONV for o in both.stages[0].operations[: visit.n_operations])
-        for visit in both.visits[0]
+        for visit in both.schedule.visits
     ]
     assert len(convolutions) == 15**2
     assert sorted(convolutions)[-2:] == [1, 4]
@@ -65,13 +65,13 @@ def test_a_shallow_readout_does_not_need_the_planes_of_a_deep_one():
 def test_circular_planes_are_halves_of_a_torus():
     network = Network([Conv(padding="circular"), RELU])
     gap = plan(network, (8, 6), Readout(2))
-    groups = [visit.displacements for visit in gap.visits[0]]
+    groups = [visit.displacements for visit in gap.schedule.visits]
     assert len(groups) == 8 * 6  # displacements modulo the sides
     assert sum(map(len, groups)) == 15 * 11
     for group in groups:
         assert len({(di % 8, dj % 6) for di, dj in group}) == 1
     flat = plan(network, (8, 6), Readout(2, False))
-    assert [visit.displacements for visit in flat.visits[0]] == [[(0, 0)]]
+    assert [visit.displacements for visit in flat.schedule.visits] == [[(0, 0)]]
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (9, 7), (1, 20)])
@@ -88,15 +88,15 @@ def test_circular_planes_are_halves_of_a_torus():
 @pytest.mark.parametrize("gap", [True, False])
 def test_every_plane_waits_until_it_is_complete(network, shape, gap):
     """Played through: what a plane brings is taken once, by the plane it is meant for."""
-    for order in ("visits", "visits_zero_first"):
+    for order in ("schedule", "schedule_zero_first"):
         found = plan(network, shape, Readout(network.depth, gap))
-        visits, n_slots = getattr(found, order)
+        schedule = getattr(found, order)
         waiting = [{} for _ in found.stages]  # of each slot, (displacement, what was added)
-        for visit in visits:
+        for visit in schedule.visits:
             stage = found.stages[visit.stage]
             for displacement, slot in zip(visit.displacements, visit.sources, strict=True):
                 if visit.stage:
-                    assert 0 <= slot < n_slots[visit.stage]
+                    assert 0 <= slot < schedule.n_slots[visit.stage]
                     meant, added = waiting[visit.stage].pop(slot)
                     assert meant == displacement
                     before = found.stages[visit.stage - 1]

@@ -327,7 +327,8 @@ class _Pass:
 
 def _visits(plan, zero_first):
     """Visits, their planes, and the slots of each stage, as arrays."""
-    visits, n_slots = plan.visits_zero_first if zero_first else plan.visits
+    schedule = plan.schedule_zero_first if zero_first else plan.schedule
+    visits = schedule.visits
     table = np.zeros((len(visits), 5), np.int64)
     planes: list[tuple] = []
     for row, visit in zip(table, visits, strict=True):
@@ -340,4 +341,4 @@ def _visits(plan, zero_first):
                 visit.displacements, visit.sources, visit.targets, strict=True
             )
         ]
-    return table, np.array(planes, np.int64), n_slots
+    return table, np.array(planes, np.int64), schedule.n_slots

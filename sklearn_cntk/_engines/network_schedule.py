@@ -1,0 +1,166 @@
+"""The order in which the planes of a network are visited, and where they wait between stages.
+
+Within a stage an engine visits one plane after the other.  It goes through row displacements in
+ascending order: the planes of a coarse row displacement D are complete after the fine row p·D + p -
+1, run through the next stage, and give their place to D + 2.
+
+Where a convolution is circular, displacements count modulo the sides: d and d - side are halves of
+one torus, and are visited together.  There the order does not hold, and all coarse planes wait.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+_NOWHERE = (-1, -1, -1, -1)
+
+
+class Visit(NamedTuple):
+    """Planes that run through a stage together.
+
+    Attributes
+    ----------
+    stage : int
+    displacements : list of tuple (Δi, Δj)
+        At the beginning of the stage; several only where a convolution is circular, and then all
+        pairs of one or two Δi with one or two Δj.
+    n_operations : int
+        How many operations of the stage somebody needs.
+    sources : list of int
+        Slots in which the planes lie, or -1 of pixels.
+    targets : list of tuple (4 ints)
+        Slots that the planes are pooled into, -1 for none: those of the coarse displacements
+        (D, E), (D, E + 1), (D + 1, E), (D + 1, E + 1), where D and E are rounded down.
+    """
+
+    stage: int
+    displacements: list
+    n_operations: int
+    sources: list
+    targets: list
+
+
+class Schedule:
+    """Visits of the planes of a network's stages.
+
+    Parameters
+    ----------
+    stages : list
+        Those of a `NetworkPlan`.
+    zero_first : bool
+        Stage by stage, the plane (0, 0) of each before the others, and all coarse planes wait;
+        else row by row.
+
+    Attributes
+    ----------
+    visits : list of Visit
+    n_slots : list of int
+        How many slots each stage reads from.
+    """
+
+    def __init__(self, stages, zero_first=False):
+        self._stages = stages
+        self.visits: list[Visit] = []
+        #: Of each stage but the last, whether its coarse planes are taken on as soon as possible.
+        self._streams = [
+            not (zero_first or before.grouped or after.grouped)
+            for before, after in zip(stages, stages[1:], strict=False)
+        ]
+        self._axes = [[_Axis(stage, axis) for axis in (0, 1)] for stage in stages]
+        self._slots: list[dict] = [{}]
+        self.n_slots = [0]
+        for streams, (rows, columns) in zip(self._streams, self._axes[1:], strict=True):
+            width = len(columns.needed)
+            self._slots.append(
+                {
+                    (di, dj): (a % 2 if streams else a) * width + b
+                    for a, di in enumerate(rows.needed)
+                    for b, dj in enumerate(columns.needed)
+                }
+            )
+            self.n_slots.append(width * (2 if streams else len(rows.needed)))
+        for number in range(len(stages)):
+            if number == 0 or not self._streams[number - 1]:
+                for group in self._axes[number][0].groups:
+                    self._visit_row(number, group)
+        if zero_first:
+            self.visits.sort(key=lambda v: (v.stage, v.displacements != [(0, 0)]))
+
+    def _visit_row(self, number, row_group):
+        """Visit the planes of a row displacement, and of coarse ones that it makes complete."""
+        rows, columns = self._axes[number]
+        for column_group in columns.groups:
+            self._visit(number, row_group, column_group)
+        if number < len(self._streams) and self._streams[number]:
+            (di,) = row_group
+            for coarse in rows.completed_by(di):
+                if coarse in self._axes[number + 1][0].reach:
+                    self._visit_row(number + 1, (coarse,))
+
+    def _visit(self, number, row_group, column_group):
+        rows, columns = self._axes[number]
+        planes = [(di, dj) for di in row_group for dj in column_group]
+        reached = max(min(rows.reach.get(i, 0), columns.reach.get(j, 0)) for i, j in planes)
+        if reached == 0:
+            return
+        boundaries = self._stages[number].boundaries
+        n_operations = boundaries[reached - 1].n_operations
+        targets = [_NOWHERE] * len(planes)
+        if reached == len(boundaries) and number < len(self._streams):
+            slots = self._slots[number + 1]
+            targets = [
+                tuple(slots.get((i, j), -1) for i in rows.coarse(di) for j in columns.coarse(dj))
+                for di, dj in planes
+            ]
+        if n_operations == 0 and all(four == _NOWHERE for four in targets):
+            return
+        sources = [self._slots[number].get(plane, -1) for plane in planes]
+        self.visits.append(Visit(number, planes, n_operations, sources, targets))
+
+
+class _Axis:
+    """Displacements along an axis in a stage.
+
+    Attributes
+    ----------
+    needed : list of int
+        Those at the beginning of the stage.
+    groups : list of tuple
+        The same, together with those that are visited with them.
+    reach : dict
+        Of each one, how many boundaries of the stage in a row need it.
+    """
+
+    def __init__(self, stage, axis):
+        self.needed = sorted(stage.boundaries[0].needed[axis])
+        self.groups: list[tuple[int, ...]] = [(d,) for d in self.needed]
+        if stage.grouped:
+            side = stage.shape[axis]
+            residues = sorted({d % side for d in self.needed})
+            self.groups = [(r, r - side) if r else (0,) for r in residues]
+        self.reach = {}
+        for d in (one for group in self.groups for one in group):
+            count = 0
+            for boundary in stage.boundaries:
+                step = boundary.strides[axis]
+                if d % step or d // step not in boundary.needed[axis]:
+                    break
+                count += 1
+            self.reach[d] = count
+        self._step, self._window = stage.output_strides[axis], stage.windows[axis]
+
+    def coarse(self, d):
+        """Coarse displacements that d adds to: rounded down, and the next one; None for none."""
+        if d % self._step:
+            return None, None
+        fine = d // self._step
+        below = fine // self._window
+        return below, None if fine % self._window == 0 else below + 1
+
+    def completed_by(self, d):
+        """Coarse displacements of which d is the last part."""
+        if d % self._step:
+            return []
+        fine = d // self._step
+        last = self._window - 1
+        return [(fine - last) // self._window] if (fine - last) % self._window == 0 else []
