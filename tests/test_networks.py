@@ -20,7 +20,7 @@ from sklearn_cntk import (
     cntk_path,
 )
 from sklearn_cntk._engines.cuda import devices
-from sklearn_cntk.networks import Activation, AvgPool, Conv, Network, Residual
+from sklearn_cntk.networks import Activation, AvgPool, Conv, LayerNorm, Network, Residual
 
 RELU = Activation("relu")
 BLOCKS = Network([Conv(), Residual([RELU, Conv()]), RELU])
@@ -93,6 +93,15 @@ def test_bad_parameters(images, parameters, error, message):
             estimator(images) if isinstance(estimator, CNTK) else estimator.fit(images, range(6))
 
 
+def test_only_the_prefix_has_to_suit_the_images(images):
+    small = images[:, :3, :3]
+    assert CNTK(2, network="myrtle5")(small).shape == (6, 6)
+    with pytest.raises(ValueError, match=r"layer 8, AvgPool\(\), has nothing .* smaller depth"):
+        CNTK(network="myrtle5")(small)
+    with pytest.raises(ValueError, match="one pixel, unless image_shape says their shape"):
+        CNTK(network="myrtle5")(images.reshape(6, 64))
+
+
 # --- Frozen layers ------------------------------------------------------------------------------
 
 
@@ -124,6 +133,15 @@ def test_paths_equal_single_kernels_bit_for_bit(images, network):
     for K, readout in zip(grams, readouts, strict=True):
         assert readout["frozen_layers"] == 1
         assert np.array_equal(K, CNTK(network=network, **readout)(images))
+
+
+def test_prefixes_before_a_layer_normalisation_keep_the_size_of_pixels(images, tmp_path):
+    network = Network([Conv(), RELU, Conv(), LayerNorm(), RELU])
+    alone = CNTK(2, network=network)(images)
+    (K, *_), _ = cntk_path(images, depths=(2, 3), network=network)
+    assert np.array_equal(K, alone)
+    CNTK(network=network, memory=tmp_path)(images)
+    assert np.array_equal(CNTK(2, network=network, memory=tmp_path)(images), alone)
 
 
 def test_a_store_keeps_prefixes_and_knows_networks(images, tmp_path):

@@ -29,6 +29,7 @@ _INTERNAL = {
     "AvgPool.output_shape",
     "AvgPool.windows",
     "Residual.output_shape",
+    "Residual.steps_divide",
     "Network.check_mirror_symmetry",
     "Network.named",
     # Properties, which have no other name.

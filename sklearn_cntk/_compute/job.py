@@ -81,9 +81,11 @@ class Job:
             verbose=kernel.verbose,
         )
         architecture = job.architecture
-        if job.flip and not architecture.is_plain:
-            deepest = max(readout.depth for readout in job.readouts)
-            architecture.layers(deepest).check_mirror_symmetry(architecture.image_shape)
+        if not architecture.is_plain:
+            network = architecture.layers(max(readout.depth for readout in job.readouts))
+            network.shapes(architecture.image_shape)  # or says which layer has nothing left
+            if job.flip:
+                network.check_mirror_symmetry(architecture.image_shape)
         job.engine  # noqa: B018 - raises if there is none
         return job
 

@@ -199,16 +199,10 @@ class NetworkPlan:
                 register, strides, unit = self._add(stage, layer, register, strides, shape, unit)
                 # Where the halves of a torus would not stay halves of one, they part.
                 aligned = all(
-                    n == m * (s // t)
+                    n in (1, m * (s // t))
                     for n, m, s, t in zip(shape, after, strides, before, strict=True)
                 )
                 if any_circular and not aligned:
-                    if isinstance(layer, Residual):
-                        raise ValueError(
-                            f"layer {place + 1}, {layer!r}, has strides that do not divide a map "
-                            f"of {shape[0]}×{shape[1]}, in a network with circular convolutions: "
-                            "use images whose sides they divide, or padding='zeros'."
-                        )
                     self._end(stage, None, register, strides, after, unit, place + 1)
                     self.stages.append(stage)
                     stage, register, strides = _Stage(after), 0, (1, 1)
@@ -254,9 +248,8 @@ class NetworkPlan:
             strides = tuple(s * t for s, t in zip(strides, layer.steps, strict=True))
             return target, strides, made
         kind = activation_kind(layer)
-        last = stage.operations[-1] if stage.operations else None
-        alone = register not in self._kept
-        if kind in (RELU, EXP) and last is not None and last.kind == NORM and alone:
+        if kind in (RELU, EXP) and self._is_behind_norm(stage, register):
+            last = stage.operations[-1]
             # λ is that of before the normalisation, so one pass does both.
             last.kind, last.layer, last.normalised = kind, layer, True
             self._table_pixels += (TABLES[kind] - TABLES[NORM]) * shape[0] * shape[1]
@@ -269,6 +262,13 @@ class NetworkPlan:
         self._table_pixels += TABLES[kind] * shape[0] * shape[1]
         stage.operations.append(operation)
         return target, strides, made
+
+    def _is_behind_norm(self, stage, register):
+        """Whether the last operation normalises a register, and nothing else reads it."""
+        if not stage.operations or register in self._kept:
+            return False
+        last = stage.operations[-1]
+        return last.kind == NORM and last.target == register
 
     def _another_than(self, register):
         taken = {register, *self._kept}

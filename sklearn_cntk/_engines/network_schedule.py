@@ -112,8 +112,8 @@ class Schedule:
                 tuple(slots.get((i, j), -1) for i in rows.coarse(di) for j in columns.coarse(dj))
                 for di, dj in planes
             ]
-        if n_operations == 0 and all(four == _NOWHERE for four in targets):
-            return
+        if number == 0 and n_operations == 0 and all(four == _NOWHERE for four in targets):
+            return  # of later stages, a plane leaves its slot even if nothing is made of it
         sources = [self._slots[number].get(plane, -1) for plane in planes]
         self.visits.append(Visit(number, planes, n_operations, sources, targets))
 

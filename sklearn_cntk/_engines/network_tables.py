@@ -33,7 +33,7 @@ def fill_entry(kind, normalised, variance, unit, made, smallest, tables, at, ste
         tables[at + 2 * step] = 1.0 / t
         return
     s = np.sqrt(variance)
-    visible = s > smallest * (unit if normalised else made)
+    visible = s > smallest * (unit if normalised or kind == NORM else made)
     tables[at] = unit / s if visible else 0.0
     if kind != NORM:
         tables[at + step] = (1.0 if normalised else s) / made if visible else 0.0

@@ -114,10 +114,11 @@ def dual_activation(activation, sigma, a, b, same=False):
     if activation.kind == "erf":
         product = (1 + 2 * a) * (1 + 2 * b)
         k = 2 / np.pi * np.arcsin(np.clip(2 * sigma / np.sqrt(product), -1, 1))
-        return k, 4 / np.pi / np.sqrt(product - 4 * sigma**2)
+        determinant = np.maximum(a * b - sigma**2, 0)
+        return k, 4 / np.pi / np.sqrt(1 + 2 * a + 2 * b + 4 * determinant)
     # GELU, z Φ(z), by Stein's identity: docs/networks.md.
     product = (1 + a) * (1 + b)
-    rest = product - sigma**2
+    rest = 1 + a + b + np.maximum(a * b - sigma**2, 0)
     probability = 1 / 4 + np.arcsin(sigma / np.sqrt(product)) / (2 * np.pi)
     density = 1 / (2 * np.pi * np.sqrt(rest))
     inverse = 1 / (1 + a) + 1 / (1 + b)

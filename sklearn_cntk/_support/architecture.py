@@ -47,7 +47,6 @@ class Architecture:
                     f"filter_size={q} has no meaning for network={self.network!r}, whose layers "
                     "have filters of their own: leave filter_size=3, and give each Conv its size."
                 )
-            network.shapes(self.image_shape)  # or says which layer has nothing left
             plain_size = network.plain_filter_size
             if plain_size is not None:
                 network, q = "plain", plain_size

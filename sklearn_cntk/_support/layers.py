@@ -58,15 +58,22 @@ def _pair(name, value, minimum, remedy):
     return first, second
 
 
-def _variance(name, value, *, optional=False):
-    """A variance as a float, or None where it is optional."""
-    if optional and value is None:
-        return None
-    kind = "a number or None" if optional else "a number"
+def check_bias_variance(name, value):
+    """The variance of biases as a float."""
     remedy = "use a finite number of 0 or more"
-    return checks.check_number(
-        name, value, 0, math.inf, remedy, problem="is no variance", kind=kind
-    )
+    return checks.check_number(name, value, 0, math.inf, remedy, problem="is no variance")
+
+
+def check_weight_variance(name, value):
+    """The variance of weights as a float, or None."""
+    if value is None:
+        return None
+    options = {"problem": "is no variance of weights", "kind": "a number or None"}
+    remedy = "use a finite number above 0, or None"
+    number = checks.check_number(name, value, 0, math.inf, remedy, **options)
+    if number == 0:
+        raise ValueError(f"{name}={value} leaves nothing of the input: {remedy}.")
+    return number
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,9 +93,9 @@ class Conv(Layer):
     padding : {"zeros", "circular"}, default="zeros"
         What filters see beyond the edges: zeros, or the opposite edge.
     weight_variance : float or None, default=None
-        Variance of the weights.  None keeps the size of what the activation before it returns: 2
-        after a ReLU, see :class:`Activation`; 1 where no activation comes directly before, or with
-        a pool in between, as at the input.
+        Variance of the weights, above 0.  None keeps the size of what the activation before it
+        returns: 2 after a ReLU, see :class:`Activation`; 1 where no activation comes directly
+        before, or with a pool in between, as at the input.
     bias_variance : float, default=0.0
         Variance of the biases.
 
@@ -124,8 +131,8 @@ class Conv(Layer):
             "filter_size": sides,
             "strides": _pair("strides", self.strides, 1, "use 1 or more pixels"),
             "padding": checks.check_choice("padding", self.padding, PADDINGS),
-            "weight_variance": _variance("weight_variance", self.weight_variance, optional=True),
-            "bias_variance": _variance("bias_variance", self.bias_variance),
+            "weight_variance": check_weight_variance("weight_variance", self.weight_variance),
+            "bias_variance": check_bias_variance("bias_variance", self.bias_variance),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -337,6 +344,12 @@ class Residual(Layer):
     def branches(self):
         """Names and layers of the body and of the shortcut, in this order."""
         return ("body", self.body), ("shortcut", self.shortcut or ())
+
+    def steps_divide(self, shape):
+        """Whether the strides divide a map of a shape, axis by axis, or it is one pixel wide."""
+        return all(
+            n == 1 or n % step == 0 for n, step in zip(shape, self._strides(self.body), strict=True)
+        )
 
     def _strides(self, branch):
         strides = [layer.steps for layer in branch if isinstance(layer, Conv)]

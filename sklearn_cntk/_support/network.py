@@ -10,7 +10,17 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from . import checks
-from .layers import Activation, AvgPool, Conv, Layer, LayerNorm, Residual, _variance, check_layers
+from .layers import (
+    Activation,
+    AvgPool,
+    Conv,
+    Layer,
+    LayerNorm,
+    Residual,
+    check_bias_variance,
+    check_layers,
+    check_weight_variance,
+)
 
 #: Convolutions between the pools of the networks that have a name.
 MYRTLE = {5: (2, 1, 1), 7: (2, 2, 2), 10: (3, 3, 3)}
@@ -110,10 +120,12 @@ class Network:
     def __post_init__(self):
         values = {
             "layers": check_layers(self.layers, "layers"),
-            "dense_weight_variance": _variance(
-                "dense_weight_variance", self.dense_weight_variance, optional=True
+            "dense_weight_variance": check_weight_variance(
+                "dense_weight_variance", self.dense_weight_variance
             ),
-            "dense_bias_variance": _variance("dense_bias_variance", self.dense_bias_variance),
+            "dense_bias_variance": check_bias_variance(
+                "dense_bias_variance", self.dense_bias_variance
+            ),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -166,11 +178,10 @@ class Network:
                 f"pool_after={tuple(after)}, but depth={depth} has {depth - 1} convolutions: use "
                 f"numbers up to {depth - 1}."
             )
-        if isinstance(activation, str):
-            activation = Activation(activation)
+        behind = _activation(activation)
         layers: list[Layer] = []
         for number in range(1, depth):
-            layers += [Conv(filter_size, bias_variance=bias_variance), activation]
+            layers += [Conv(filter_size, bias_variance=bias_variance), behind]
             layers += [AvgPool()] * after.count(number)
         return cls(layers, dense_bias_variance=bias_variance)  # type: ignore[arg-type]
 
@@ -236,6 +247,7 @@ class Network:
         ValueError
             The depth is larger than the network's, or lies within a residual block.
         """
+        depth = checks.check_integer("depth", depth, 1, f"use one of {self.depths}")
         if depth not in self._ends:
             raise ValueError(
                 f"depth={depth} is not one of this network's: use one of {self.depths}"
@@ -265,7 +277,7 @@ class Network:
 
     @cached_property
     def digest(self) -> str:
-        """What stores call the network: 16 hexadecimal digits, equal for equal kernels."""
+        """What stores call the network: 16 hexadecimal digits, equal for equal layers."""
         text = f"{self.layers} {self.weight_variances} {self.dense_bias_variance!r}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -331,18 +343,35 @@ class Network:
         """
         shape = image_shape[0], image_shape[1]
         shapes = [shape]
+        circular = any(
+            isinstance(one, Conv) and one.padding == "circular"
+            for layer in self.layers
+            for one in _within(layer)
+        )
+        rows = ""
+        if shape == (1, 1):
+            rows = (
+                " Rows of 2-D input are images of one pixel, unless image_shape says their shape."
+            )
         for number, layer in enumerate(self.layers, start=1):
             name = f"layer {number}, {layer!r},"
             if isinstance(layer, AvgPool) and shape == (1, 1):
                 raise ValueError(
                     f"{name} has nothing to pool: images of shape {tuple(image_shape)} are one "
-                    "pixel there. Use fewer pools, or larger images."
+                    f"pixel there. Use fewer pools, a smaller depth, or larger images.{rows}"
                 )
             after = layer.output_shape(shape)
             if min(after) < 1:
                 raise ValueError(
                     f"{name} leaves nothing of images of shape {tuple(image_shape)}, which are "
-                    f"{shape[0]}×{shape[1]} before it. Use smaller pools, or larger images."
+                    f"{shape[0]}×{shape[1]} before it. Use smaller pools, a smaller depth, or "
+                    "larger images."
+                )
+            if circular and isinstance(layer, Residual) and not layer.steps_divide(shape):
+                raise ValueError(
+                    f"{name} has strides that do not divide a map of {shape[0]}×{shape[1]}, in a "
+                    "network with circular convolutions: use images whose sides they divide, or "
+                    "padding='zeros'."
                 )
             shape = after
             shapes.append(shape)
@@ -460,9 +489,7 @@ class Network:
                 raise ValueError(f"{name!r} is no parameter of a Network: use one of {known}.")
         shared: dict[str, Any] = {name: params.pop(name) for name in of_layers if name in params}
         changed = replace(self, **params)
-        activation = shared.pop("activation", None)
-        if isinstance(activation, str):
-            activation = Activation(activation)
+        activation = _activation(shared.pop("activation")) if "activation" in shared else None
 
         def change(layer):
             if isinstance(layer, Conv):
@@ -493,6 +520,17 @@ class Network:
         if self.dense_bias_variance:
             given.append(f"dense_bias_variance={self.dense_bias_variance!r}")
         return f"Network({', '.join(given)})"
+
+
+def _activation(value):
+    """An Activation from itself or its kind."""
+    if isinstance(value, str):
+        return Activation(value)
+    if not isinstance(value, Activation):
+        raise TypeError(
+            f"activation must be a kind such as 'relu', or an Activation, got {value!r}."
+        )
+    return value
 
 
 def _row(layer, text, shape):

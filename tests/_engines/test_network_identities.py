@@ -132,6 +132,51 @@ def test_a_prefix_is_a_network_of_its_own(problem):
         assert relative_error(values, alone) < 1e-8, readout
 
 
+@pytest.mark.parametrize(
+    ("shape", "layers"),
+    [
+        ((3, 3), [Conv(), LayerNorm(), Residual([RELU, Conv()])]),
+        ((4, 4), [Conv(), Residual([Conv(), LayerNorm()], [RELU, Conv()])]),
+        ((3, 3), [Conv(1, (1, 2)), AvgPool((2, 1)), Conv(1, padding="circular")]),
+        ((3, 3), [Conv(3, (1, 2), "circular"), AvgPool((1, 2)), AvgPool((2, 1))]),
+        ((6, 6), [Conv(), RELU, Conv(), LayerNorm(), RELU]),
+    ],
+)
+def test_layers_that_meet_in_unusual_ways(rng, shape, layers):
+    """Every depth of them at once."""
+    X, Y = rng.random((2, 3, *shape, 1))
+    network = Network(layers)
+    architecture = Architecture((*shape, 1), network=network)
+    readouts = [Readout(depth, gap) for depth in network.depths for gap in (True, False)]
+    expected = reference.gram(X, Y, architecture, readouts)
+    values = cpu.gram(X, Y, architecture, readouts, dtype="float64")
+    for readout, value, block in zip(readouts, values, expected, strict=True):
+        assert relative_error(value, block) < 1e-10, readout
+
+
+@pytest.mark.parametrize("kind", ["erf", "gelu"])
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e-3, 1.0, 10.0])
+def test_saturating_activations_of_images_of_any_size(rng, kind, scale):
+    X, Y = scale * rng.normal(size=(2, 3, 5, 4, 2))
+    architecture = Architecture((5, 4, 2), network=Network.plain(3, activation=kind))
+    readouts = [Readout(3), Readout(3, False), Readout(3, False, "last")]
+    expected = reference.gram(X, Y, architecture, readouts)
+    for dtype, limit in (("float32", 3e-5), ("float64", 1e-10)):
+        values = cpu.gram(X, Y, architecture, readouts, dtype=dtype)
+        for value, block in zip(values, expected, strict=True):
+            assert relative_error(value, block) < limit
+
+
+def test_layer_normalisation_of_faint_images_beside_a_branch_without(rng):
+    X, Y = 1e-16 * rng.normal(size=(2, 3, 5, 4, 2))
+    network = Network([Conv(), Residual([Conv(), LayerNorm()], [Conv()]), Conv()])
+    architecture, readouts = Architecture((5, 4, 2), network=network), [Readout(5)]
+    expected = reference.gram(X, Y, architecture, readouts)
+    for dtype, limit in (("float32", 3e-5), ("float64", 1e-10)):
+        values = cpu.gram(X, Y, architecture, readouts, dtype=dtype)
+        assert relative_error(values, expected) < limit
+
+
 SHAPE = (6, 8, 2)
 GAP = [Readout(3, True, trained) for trained in ("all", "last")]
 

@@ -24,7 +24,8 @@ DOWN = Residual([RELU, Conv(strides=2), RELU, Conv()], [RELU, Conv(1, strides=2)
         (lambda: Conv(3.0), TypeError, "filter_size must be an integer, got 3.0"),
         (lambda: Conv(strides=0), ValueError, "strides=0 is too small: use 1 or more pixels"),
         (lambda: Conv(padding="same"), ValueError, "padding='same' is unknown: use one of"),
-        (lambda: Conv(weight_variance=-1), ValueError, "weight_variance=-1 is no variance: use"),
+        (lambda: Conv(weight_variance=-1), ValueError, "weight_variance=-1 is no variance of wei"),
+        (lambda: Conv(weight_variance=0), ValueError, "weight_variance=0 leaves nothing of the"),
         (lambda: Conv(bias_variance=None), TypeError, "bias_variance must be a number, got None"),
         (lambda: Conv(bias_variance=float("nan")), ValueError, "bias_variance=nan is no variance"),
         (lambda: AvgPool(0), ValueError, "pool_size=0 is too small"),
@@ -145,6 +146,8 @@ def test_depths_do_not_cut_residual_blocks():
     for depth in (3, 4, 7):
         with pytest.raises(ValueError, match=rf"depth={depth} is not one.*\(1, 2, 5, 6\)"):
             network.prefix(depth)
+    with pytest.raises(TypeError, match="depth must be an integer, got '3'"):
+        network.prefix("3")
 
 
 def test_weight_variances():
@@ -178,6 +181,10 @@ def test_named_networks():
         Network.myrtle(6)
     with pytest.raises(ValueError, match=r"pool_after=\(3,\), but depth=3 has 2 convolutions"):
         Network.plain(3, pool_after=(3,))
+    with pytest.raises(TypeError, match=r"activation must be a kind .* got LayerNorm\(\)"):
+        Network.plain(3, activation=LayerNorm())
+    with pytest.raises(TypeError, match="activation must be a kind such as 'relu', .* got 3"):
+        Network.myrtle(5).with_params(activation=3)
 
 
 def test_digests_are_those_of_kernels():

@@ -108,12 +108,12 @@ def _arcsin(lam, p, q, numbers):
     u = distance_to_one(lam)
     u = where_negative(u - tiny, tiny, u)
     v = sqrt(u)
-    size = one - u
+    size = where_negative(lam, zero - lam, lam)
     square = lam * lam
     small = fma(size * square, polynomial(q, square), size)
     large = quarter_turn - v * polynomial(p, u)
     angle = where_negative(size - half, small, large)
-    return where_negative(lam, zero - angle, angle), v * sqrt(one + size)
+    return where_negative(lam, zero - angle, angle), v * sqrt(one + one - u)
 
 
 @compile_lazily
