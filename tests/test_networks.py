@@ -174,15 +174,56 @@ def test_searches_over_parameters_of_a_network(digits):
 
 def test_a_search_over_depths_of_a_network(digits):
     X, y = digits[0][:80], digits[1][:80]
-    search = CNTKClassifierCV(network="myrtle5").fit(X, y)
+    search = CNTKClassifierCV(networks=["myrtle5"]).fit(X, y)
     assert set(search.cv_results_["param_depth"]) == {5}
     assert search.best_estimator_.network == "myrtle5"
     search.set_params(depths=(2, 3, 5), frozen_layers=1).fit(X, y)
     assert set(search.cv_results_["param_depth"]) == {2, 3, 5}
-    single = CNTKClassifier(network="myrtle5", frozen_layers=1, **search.best_params_).fit(X, y)
+    single = CNTKClassifier(frozen_layers=1, **search.best_params_).fit(X, y)
     assert np.array_equal(single.dual_coef_, search.best_estimator_.dual_coef_)
     with pytest.raises(ValueError, match=r"depth=6 is not one"):
         search.set_params(depths=(3, 6)).fit(X, y)
+
+
+def test_a_search_over_networks(digits):
+    """Each with the depths that it has; equal to searches over one of them."""
+    X, y = digits[0][:80], digits[1][:80]
+    gaussian = Network.myrtle(5, activation="gaussian")
+    options = {"alphas": (1e-5, 1e-2), "gaps": (False,)}
+    networks = ["plain", "myrtle5", gaussian]
+    search = CNTKClassifierCV((3, 5, 8), networks=networks, **options).fit(X, y)
+    params = search.cv_results_["params"]
+    found = [(one["network"], one["depth"]) for one in params if one["alpha"] == 1e-5]
+    plain = [("plain", depth) for depth in (3, 5, 8)]
+    assert found == plain + [(network, depth) for network in networks[1:] for depth in (3, 5)]
+    assert list(search.cv_results_["param_network"]) == [one["network"] for one in params]
+    for network in networks:
+        depths = (3, 5, 8) if network == "plain" else (3, 5)
+        alone = CNTKClassifierCV(depths, networks=[network], **options).fit(X, y)
+        of_it = [one["network"] == network for one in params]
+        scores = search.cv_results_["mean_test_score"][of_it]
+        assert np.array_equal(scores, alone.cv_results_["mean_test_score"])
+    best = CNTKClassifier(**search.best_params_).fit(X, y)
+    assert np.array_equal(best.predict(X), search.predict(X))
+    assert clone(search).get_params() == search.get_params()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"networks": "myrtle5"}, TypeError, "networks='myrtle5' must be a sequence"),
+        ({"networks": []}, ValueError, r"networks=\[\] is empty"),
+        ({"networks": ["myrtle6"]}, ValueError, "network='myrtle6' is unknown"),
+        (
+            {"networks": ["plain", "myrtle5"], "depths": (6, 8)},
+            ValueError,
+            r"depths=\(6, 8\) has none of network=Network.myrtle\(5\), which has \(1, 2",
+        ),
+    ],
+)
+def test_bad_networks_of_a_search(digits, parameters, error, message):
+    with pytest.raises(error, match=message):
+        CNTKClassifierCV(**parameters).fit(digits[0][:30], digits[1][:30])
 
 
 # --- scikit-learn -------------------------------------------------------------------------------

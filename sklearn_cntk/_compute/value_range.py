@@ -23,8 +23,8 @@ def check_range(diagonals, images, readouts):
         raise ValueError(
             "Kernel values are beyond the range of float64, 1.8e+308, "
             f"{_where(bad, images, readouts)}: divide the pixels by a constant. Without "
-            "biases, pixels divided by a give kernel values divided by a², which relative ridges do "
-            "not see."
+            "biases, pixels divided by a give kernel values divided by a², which relative ridges "
+            "do not see."
         )
     low = diagonals < np.finfo(np.float64).tiny
     if low.any():

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -12,6 +12,26 @@ from sklearn.exceptions import FitFailedWarning
 
 from .._linalg.ridge import ridge_dual
 from .._linalg.threads import one_thread
+
+
+class Candidate(NamedTuple):
+    """What a search compares.
+
+    Attributes
+    ----------
+    params : dict
+        Parameters of the estimator but for the ridge.
+    alpha : float
+        The ridge.
+    """
+
+    params: dict[str, Any]
+    alpha: float
+
+    @property
+    def all_params(self):
+        """Parameters of the estimator."""
+        return {**self.params, "alpha": self.alpha}
 
 
 def leave_one_out(K, targets, alphas):
@@ -94,9 +114,9 @@ def report_failures(candidates, failed):
     """Warn of candidates that failed (readout, alpha, split), and raise if all did."""
     failed = failed.reshape(len(candidates), -1)
     named = [
-        f"depth={readout.depth}, gap={readout.gap}, lap={readout.lap}, alpha={alpha} "
+        f"{', '.join(f'{name}={value}' for name, value in candidate.all_params.items())} "
         f"({fails.sum()} of {len(fails)} fits)"
-        for (readout, alpha), fails in zip(candidates, failed, strict=True)
+        for candidate, fails in zip(candidates, failed, strict=True)
         if fails.any()
     ]
     if not named:
@@ -123,12 +143,13 @@ def search_results(candidates, scores, times):
     for name, seconds in zip(("fit", "score"), times, strict=True):
         results[f"mean_{name}_time"] = seconds.mean(axis=1)
         results[f"std_{name}_time"] = seconds.std(axis=1)
-    params = [
-        {"depth": readout.depth, "gap": readout.gap, "lap": readout.lap, "alpha": alpha}
-        for readout, alpha in candidates
-    ]
+    params = [candidate.all_params for candidate in candidates]
     for name in params[0]:
-        column: Any = np.ma.masked_array([param[name] for param in params])
+        values = [param[name] for param in params]
+        column: Any = np.ma.masked_array(values)
+        if name == "network":  # of objects, as GridSearchCV has them
+            column = np.ma.masked_all(len(values), dtype=object)
+            column[:] = values
         results[f"param_{name}"] = column
     results["params"] = params
     for split, column in enumerate(scores.T):

@@ -66,7 +66,21 @@ class PrefixParameters(DepthParameters):
 
 
 @parameters(kw_only=True)
-class LayerParameters:
+class FrozenParameters:
+    """Which convolutions are not trained."""
+
+    frozen_layers: int = parameter(
+        "int",
+        """
+        The first so many convolutions are not trained, nor their biases; bodies of residual blocks
+        count before their shortcuts.  Only with ``trained_layers`` "all" or "hidden".
+        """,
+        default=0,
+    )
+
+
+@parameters(kw_only=True)
+class LayerParameters(FrozenParameters):
     """The layers of networks, which those of finite width lack."""
 
     network: str | Network = parameter(
@@ -78,14 +92,6 @@ class LayerParameters:
         are set as ``network__bias_variance`` and the like.
         """,
         default="plain",
-    )
-    frozen_layers: int = parameter(
-        "int",
-        """
-        The first so many convolutions are not trained, nor their biases; bodies of residual blocks
-        count before their shortcuts.  Only with ``trained_layers`` "all" or "hidden".
-        """,
-        default=0,
     )
 
 
@@ -304,8 +310,8 @@ class CandidateParameters:
     depths: Sequence[int] | None = parameter(
         "sequence of int, or None",
         """
-        Candidate depths; all cost as much as the largest.  None is (3, 4, 6, 11), and the depth of
-        another `network` than "plain".
+        Candidate depths; all cost as much as the largest.  Of several `networks` each takes those
+        that it has.  None is (3, 4, 6, 11), and all layers of other networks than "plain".
         """,
         default=None,
     )
@@ -323,6 +329,14 @@ class CandidateParameters:
 class ScoringParameters:
     """The other candidates, and how a search scores them."""
 
+    networks: Sequence[str | Network] = parameter(
+        'sequence of {"plain", "myrtle5", "myrtle7", "myrtle10"} or Network',
+        """
+        Candidate networks, see `network` of :class:`CNTK`; each is a pass of its own.
+        `filter_size` is that of "plain".
+        """,
+        default=("plain",),
+    )
     laps: Sequence[int] = parameter(
         "sequence of int",
         "Candidate radii of local average pooling, in addition to `gaps`.",
@@ -352,7 +366,7 @@ class ScoringParameters:
 class SearchParameters(
     ProgressParameters,
     ComputationParameters,
-    LayerParameters,
+    FrozenParameters,
     NetworkParameters,
     ScoringParameters,
     CandidateParameters,

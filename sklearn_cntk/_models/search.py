@@ -15,15 +15,14 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from .._support.architecture import check_depths, path_readouts
+from .._support.architecture import depths_of, path_readouts
 from .._support.checks import check_alpha, check_sequence
 from .._support.docstrings import fill_docs
 from .._support.images import on_host
 from .._support.parameters import declared
 from .._support.ram import check_memory
 from .base import ImageEstimator
-from .candidates import report_failures, score_candidates, search_results
-from .network_params import SettableNetwork
+from .candidates import Candidate, report_failures, score_candidates, search_results
 from .parameters import KernelParameters, SearchParameters
 from .tasks import ClassificationTask, RegressionTask
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @fill_docs
-class KernelSearch(SearchParameters, SettableNetwork, ImageEstimator):
+class KernelSearch(SearchParameters, ImageEstimator):
     """Candidates, their scores, and the best of them, for any task."""
 
     if TYPE_CHECKING:
@@ -82,21 +81,13 @@ class KernelSearch(SearchParameters, SettableNetwork, ImageEstimator):
         alphas = [check_alpha(alpha) for alpha in self.alphas]
         if not alphas:
             raise ValueError(f"alphas={self.alphas!r} is empty: give at least one ridge.")
-        readouts = path_readouts(
-            check_depths(self.network, self.depths),
-            self.gaps,
-            self.laps,
-            (self.trained_layers,),
-            network=self.network,
-            frozen_layers=self.frozen_layers,
-            names=("depths", "gaps", "laps"),
-        )
-        job = self._estimator(**self._fixed())._kernel()._job(images, readouts)
+        jobs = self._jobs(images)
+        kernels = [self._params_of(network, one) for network, job in jobs for one in job.readouts]
         # The stack, and a workspace of an eigendecomposition for each thread.
         check_memory(
-            8 * (len(readouts) + 4 * effective_n_jobs(self.n_jobs)) * len(images) ** 2,
-            f"A search of {len(readouts)} Gram matrices",
-            "search fewer depths, gaps and laps at a time, or fewer images",
+            8 * (len(kernels) + 4 * effective_n_jobs(self.n_jobs)) * len(images) ** 2,
+            f"A search of {len(kernels)} Gram matrices",
+            "search fewer networks, depths, gaps and laps at a time, or fewer images",
         )
         splits = None
         if self.cv is not None:
@@ -108,11 +99,11 @@ class KernelSearch(SearchParameters, SettableNetwork, ImageEstimator):
         def score(predictions, y_true):
             return scorer(identity, predictions, y_true)
 
-        grams = job.gram(images)
+        grams = np.concatenate([job.gram(images) for _, job in jobs])
         scores, times, failed = score_candidates(
             grams, targets, np.asarray(y), alphas, splits, score, self.n_jobs
         )
-        candidates = list(product(readouts, alphas))
+        candidates = [Candidate(params, alpha) for params, alpha in product(kernels, alphas)]
         report_failures(candidates, failed)
 
         scores = scores.reshape(len(candidates), -1)
@@ -138,6 +129,34 @@ class KernelSearch(SearchParameters, SettableNetwork, ImageEstimator):
                 )
             else:
                 return self
+
+    def _jobs(self, images):
+        """Each network with the job of its Gram matrices."""
+        check_sequence("networks", self.networks, "('plain', 'myrtle5')")
+        networks = list(dict.fromkeys(self.networks))
+        if not networks:
+            raise ValueError(f"networks={self.networks!r} is empty: give at least one network.")
+        jobs = []
+        for network in networks:
+            fixed = self._fixed() | {"network": network}
+            if network != "plain":
+                del fixed["filter_size"]
+            readouts = path_readouts(
+                depths_of(network, self.depths, networks),
+                self.gaps,
+                self.laps,
+                (self.trained_layers,),
+                network=network,
+                frozen_layers=self.frozen_layers,
+                names=("depths", "gaps", "laps"),
+            )
+            jobs.append((network, self._estimator(**fixed)._kernel()._job(images, readouts)))
+        return jobs
+
+    def _params_of(self, network, readout):
+        """The estimator's parameters of a readout; its network, if others than plain are there."""
+        named = {} if tuple(self.networks) == ("plain",) else {"network": network}
+        return {**named, "depth": readout.depth, "gap": readout.gap, "lap": readout.lap}
 
     def _fixed(self):
         """The kernel's parameters that are not searched over."""

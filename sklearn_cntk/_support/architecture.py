@@ -224,11 +224,25 @@ def check_depth(network, depth):
     return depth
 
 
-def check_depths(network, depths):
-    """Return candidate `depths`; None is a choice of plain networks, and all of another one."""
+def depths_of(network, depths, networks):
+    """Those of candidate `depths` that one of several `networks` has.
+
+    None is a choice of plain networks, and all of another one.
+    """
+    network = check_network(network)
     if depths is None:
-        return DEFAULT_DEPTHS if check_network(network) == "plain" else (None,)
-    return depths
+        return DEFAULT_DEPTHS if network == "plain" else (None,)
+    checks.check_sequence("depths", depths, "(3, 6, 11)")
+    others = [one for one in map(check_network, networks) if one != network]
+    if network == "plain" or not others:
+        return depths
+    found = [depth for depth in depths if depth in network.depths]
+    if not found:
+        raise ValueError(
+            f"depths={depths!r} has none of network={network!r}, which has {network.depths}: add "
+            "one of these, or leave the network out."
+        )
+    return found
 
 
 def _later(description, *known):

@@ -94,8 +94,8 @@ class Conv(Layer):
         What filters see beyond the edges: zeros, or the opposite edge.
     weight_variance : float or None, default=None
         Variance of the weights, above 0.  None keeps the size of what the activation before it
-        returns: 2 after a ReLU, see :class:`Activation`; 1 where no activation comes directly
-        before, or with a pool in between, as at the input.
+        returns, with a pool in between or without: 2 after a ReLU.  Elsewhere, as at the input, it
+        is 1.
     bias_variance : float, default=0.0
         Variance of the biases.
 

@@ -109,7 +109,8 @@ PARAGRAPHS = {
             """,
         "best_params_": """
             best_params_ : dict
-                ``depth``, ``gap``, ``lap`` and ``alpha`` of the best candidate.
+                ``depth``, ``gap``, ``lap`` and ``alpha`` of the best candidate, and its ``network``
+                if others than "plain" are compared.
             """,
         "best_score_": """
             best_score_ : float
