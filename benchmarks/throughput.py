@@ -5,9 +5,10 @@ global average pooling, PQ (depth - 1) for the trace.  Kernels go through the pu
 bound is measured in turns with them, on the same cores and with the engine's own vector type.
 
     python benchmarks/throughput.py [--quick] [--memory] [--import-time] [--json FILE]
+    python benchmarks/throughput.py --networks [--quick] [--json FILE]
 
 With ``--device cuda`` the same of the CUDA engine: whole calls, transfers included, and their share
-of what the chip could issue.
+of what the chip could issue.  With ``--networks`` other networks, in turns with plain ones.
 """
 
 import argparse
@@ -23,6 +24,16 @@ from machine import describe_machine
 
 from sklearn_cntk import CNTK
 from sklearn_cntk._engines.cpu.roofline import arithmetic_bound, multiplications
+from sklearn_cntk._engines.plan import pair_work
+from sklearn_cntk.networks import (
+    Activation,
+    Architecture,
+    Conv,
+    LayerNorm,
+    Network,
+    Readout,
+    Residual,
+)
 
 DEPTH = 11
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3)]
@@ -35,9 +46,12 @@ DTYPES = ("float32", "float64")
 class Case:
     """A rectangular Gram matrix of random images that takes about `seconds`."""
 
-    def __init__(self, shape, gap, dtype, n_jobs, seconds):
+    def __init__(self, shape, gap, dtype, n_jobs, seconds, network="plain"):
         self.shape, self.gap, self.dtype = shape, gap, dtype
-        self.kernel = CNTK(DEPTH, gap, dtype=dtype, n_jobs=n_jobs)
+        depth = DEPTH if network == "plain" else None
+        self.kernel = CNTK(depth, gap, network=network, dtype=dtype, n_jobs=n_jobs)
+        architecture = Architecture.of(self.kernel, shape)
+        self.pair_work = pair_work(architecture, (Readout.of(self.kernel),))
         rng = np.random.default_rng(0)
         self.Y = rng.normal(size=(16 * n_jobs if gap else 512, *shape)).astype(np.float32)
         self.X = rng.normal(size=(2, *shape)).astype(np.float32)
@@ -55,8 +69,7 @@ class Case:
         """Element-layers a second, and how many cores this process got meanwhile."""
         start = time.process_time()
         seconds = self._seconds()
-        entries = (self.shape[0] * self.shape[1]) ** (2 if self.gap else 1)
-        work = len(self.X) * len(self.Y) * entries * (DEPTH - 1)
+        work = len(self.X) * len(self.Y) * self.pair_work
         return work / seconds, (time.process_time() - start) / seconds
 
 
@@ -102,6 +115,122 @@ def measure(n_jobs, seconds, repeats):
             by_dtype[dtype][name] = statistics.median(values)
             by_dtype[dtype][f"best_{name}"] = max(values)
     return by_dtype, rows
+
+
+# --- other networks -----------------------------------------------------------------------------
+
+NETWORK_SHAPE = (32, 32, 3)
+RELU = Activation("relu")
+# Name, network and pooling; the first of each pooling is the one that ratios refer to.
+NETWORKS = [
+    ("plain, depth 4", Network.plain(4), True),
+    ("Myrtle-5", Network.myrtle(5), True),
+    ("Myrtle-5, erf", Network.myrtle(5, "erf"), True),
+    ("Myrtle-5, Gaussian", Network.myrtle(5, "gaussian"), True),
+    ("Myrtle-5, biases", Network.plain(5, pool_after=(2, 3), bias_variance=0.1), True),
+    ("residual block", Network([Conv(), Residual([RELU, Conv(), RELU, Conv()]), RELU]), True),
+    ("layer normalisation", Network([Conv(), LayerNorm(), RELU] * 3), True),
+    ("plain, depth 11", Network.plain(11), False),
+    ("Myrtle-5", Network.myrtle(5), False),
+]
+# What a layer costs: the network that has it, and the one of as many element-layers without it.
+COSTS = {
+    "biases": ("Myrtle-5, biases", "Myrtle-5"),
+    "layer normalisation": ("layer normalisation", "plain, depth 4"),
+}
+
+
+def measure_networks(n_jobs, seconds, repeats):
+    """Rows of results, and per cent of time that layers cost.
+
+    What is compared is measured in pairs, one right after the other, so drift hits both.
+    """
+    cases = {
+        (name, gap): Case(NETWORK_SHAPE, gap, "float32", n_jobs, seconds, network)
+        for name, network, gap in NETWORKS
+    }
+    plain = {gap: (name, gap) for name, _, gap in reversed(NETWORKS)}
+    pairs = {key: (key, plain[key[1]]) for key in cases if key != plain[key[1]]}
+    compared = {layer: tuple((name, True) for name in names) for layer, names in COSTS.items()}
+    turns = {pair: [] for pair in [*pairs.values(), *compared.values()]}
+    samples = {key: [] for key in cases}
+    for _ in range(repeats):
+        for pair in turns:
+            turn = [cases[key].rate() for key in pair]
+            turns[pair].append(turn)
+            for key, sample in zip(pair, turn, strict=True):
+                samples[key].append(sample)
+    rows = [
+        network_row(key, case.pair_work, samples[key], turns.get(pairs.get(key)))
+        for key, case in cases.items()
+    ]
+    costs = {layer: network_cost(turns[pair]) for layer, pair in compared.items()}
+    return rows, costs
+
+
+def network_row(key, pair_work, samples, turns):
+    """A row of results from (rate, cores used) of a network, and from its turns beside plain."""
+    name, gap = key
+    rates, cores = zip(*samples, strict=True)
+    by_time, by_processor = ratios(turns) if turns else (1.0, 1.0)
+    return {
+        "network": name,
+        "readout": "gap" if gap else "trace",
+        "element_layers_a_pair": pair_work,
+        "element_layers_per_second": statistics.median(rates),
+        "best": max(rates),
+        "of_plain": by_time,
+        "of_plain_per_processor_second": by_processor,
+        "cores_used": statistics.median(cores),
+    }
+
+
+def network_cost(turns):
+    """Per cent of time and of processor time that the first of a pair takes more."""
+    by_time, by_processor = ratios(turns)
+    return {"time": 100 * (1 / by_time - 1), "processor_time": 100 * (1 / by_processor - 1)}
+
+
+def ratios(turns):
+    """Median ratios of two rates: a second, and a second of one processor.
+
+    The latter is the one to read where other processes take a part of the machine.
+    """
+    by_time = [rate / other for (rate, _), (other, _) in turns]
+    per_core = [(rate / cores) / (other / used) for (rate, cores), (other, used) in turns]
+    return statistics.median(by_time), statistics.median(per_core)
+
+
+def print_networks(rows, costs):
+    """The tables of `--networks`."""
+    print(
+        f"\n{'network':>20} {'readout':>8} {'a pair':>10} {'1e9/s':>6} {'best':>6} "
+        f"{'of plain':>9} {'per core':>9} {'cores used':>11}"
+    )
+    for row in rows:
+        print(
+            f"{row['network']:>20} {row['readout']:>8} {row['element_layers_a_pair']:10} "
+            f"{row['element_layers_per_second'] / 1e9:6.2f} {row['best'] / 1e9:6.2f} "
+            f"{row['of_plain']:9.2f} {row['of_plain_per_processor_second']:9.2f} "
+            f"{row['cores_used']:11.2f}"
+        )
+    for layer, cost in costs.items():
+        print(
+            f"{layer}: {cost['time']:+.0f} % time, {cost['processor_time']:+.0f} % processor time"
+        )
+
+
+def run_networks(options):
+    """All of `--networks`."""
+    results = {"machine": describe_machine(), "n_jobs": options.n_jobs}
+    shape = "×".join(map(str, NETWORK_SHAPE))
+    print(f"{results['machine']['cpu']}, {options.n_jobs} threads, {shape}, float32")
+    seconds, repeats = (0.3, 3) if options.quick else (1, 7)
+    rows, costs = measure_networks(options.n_jobs, seconds, repeats)
+    print_networks(rows, costs)
+    if options.json:
+        results |= {"image_shape": NETWORK_SHAPE, "networks": rows, "cost_in_per_cent": costs}
+        write_json(results, options.json)
 
 
 # --- on a GPU -----------------------------------------------------------------------------------
@@ -235,6 +364,7 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=cpu_count(), help="default: all cores")
     parser.add_argument("--memory", action="store_true", help="peak memory of a Gram as well")
     parser.add_argument("--import-time", action="store_true", help="import time as well")
+    parser.add_argument("--networks", action="store_true", help="other networks, nothing else")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()
@@ -249,6 +379,8 @@ def main():
         if options.json:
             write_json(results, options.json)
         return
+    if options.networks:
+        return run_networks(options)
     results = {"machine": describe_machine(), "depth": DEPTH, "n_jobs": options.n_jobs}
     print(f"{results['machine']['cpu']}, {options.n_jobs} threads, depth {DEPTH}")
     results["bound"], results["kernels"] = measure(options.n_jobs, 0.3 if options.quick else 1, 3)
