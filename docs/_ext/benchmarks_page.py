@@ -153,6 +153,30 @@ def throughput(result):
     return text + "\n" + table(header, rows)
 
 
+def networks(result):
+    rows = [
+        (
+            row["network"],
+            row["readout"],
+            row["element_layers_a_pair"],
+            row["element_layers_per_second"] / 1e9,
+            row["of_plain"],
+            row["of_plain_per_processor_second"],
+            row["cores_used"],
+        )
+        for row in result.data["networks"]
+    ]
+    header = ["network", "readout", "element-layers a pair", "median, 10⁹/s"]
+    header += ["of plain", "of plain, per core", "cores used"]
+    costs = [
+        (layer, cost["time"], cost["processor_time"])
+        for layer, cost in result.data["cost_in_per_cent"].items()
+    ]
+    text = f"Images of {shape_text(result.data['image_shape'])}, float32.\n\n"
+    costs_header = ["layer", "time, %", "processor time, %"]
+    return f"{text}{table(header, rows)}\n{table(costs_header, costs)}"
+
+
 def search(result):
     seconds, ratios = result.data["seconds"], result.data["ratios"]
     rows = [(name, value, ratios[name]) for name, value in seconds.items()]
@@ -245,6 +269,14 @@ SECTIONS = {
         "the kernel.",
         throughput,
     ),
+    "throughput_networks.json": Section(
+        "Other networks beside plain ones",
+        "throughput.py --networks",
+        "Ratios to the plain network of the same readout, one measured right after the other; per "
+        "core, for a machine that other processes use as well. Below, what layers add to the time "
+        "of the same network without them.",
+        networks,
+    ),
     "search_cpu.json": Section(
         "Architecture search",
         "search.py",
@@ -284,6 +316,12 @@ SECTIONS = {
     ),
     "pooling_cifar10.csv": Section(
         "Local pooling and flips", "pooling.py", "Per cent correct on CIFAR-10, normalised kernel."
+    ),
+    "myrtle_quick.csv": Section(
+        "Myrtle networks",
+        "myrtle.py --quick",
+        "A check that the script works: too few images to rank networks. Per cent correct, seconds "
+        "of the kernel matrices beside other work on the machine, and cores used.",
     ),
     "table2_quick.csv": Section(
         "Exact kernels and random features",
