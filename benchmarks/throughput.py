@@ -124,6 +124,7 @@ RELU = Activation("relu")
 # Name, network and pooling; the first of each pooling is the one that ratios refer to.
 NETWORKS = [
     ("plain, depth 4", Network.plain(4), True),
+    ("plain, biases", Network.plain(4, bias_variance=0.1), True),
     ("Myrtle-5", Network.myrtle(5), True),
     ("Myrtle-5, erf", Network.myrtle(5, "erf"), True),
     ("Myrtle-5, Gaussian", Network.myrtle(5, "gaussian"), True),
@@ -134,9 +135,10 @@ NETWORKS = [
     ("Myrtle-5", Network.myrtle(5), False),
 ]
 # What a layer costs: the network that has it, and the one of as many element-layers without it.
+# Biases, which cost nothing, take a plain network to the code that networks of any layers run.
 COSTS = {
     "biases": ("Myrtle-5, biases", "Myrtle-5"),
-    "layer normalisation": ("layer normalisation", "plain, depth 4"),
+    "layer normalisation": ("layer normalisation", "plain, biases"),
 }
 
 
