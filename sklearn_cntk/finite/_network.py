@@ -94,6 +94,10 @@ class ConvolutionalNetwork(nn.Module):
     ) -> None:
         super().__init__()
         readout = Readout(check_depth("plain", depth), gap, trained_layers)
+        if readout.convolutions == 0:
+            raise ValueError(
+                "depth=1 is too small: a finite network has a convolution, use 2 or more."
+            )
         shape = check_image_shape(image_shape)
         if shape is None:
             raise TypeError("image_shape must be (height, width, channels), got None.")

@@ -78,17 +78,21 @@ def test_vectors_of_avx2():
     """Machines without AVX-512 have shorter vectors; here as if this one were such a machine."""
     code = """
 import numpy as np
-from sklearn_cntk.networks import Architecture, Readout
-from sklearn_cntk._engines.cpu.engine import VECTOR_BYTES, CpuEngine
+from sklearn_cntk.networks import Architecture, Network, Readout
+from sklearn_cntk._engines.cpu.engine import CpuEngine
+from sklearn_cntk._engines.cpu.lanes import VECTOR_BYTES
 from sklearn_cntk._engines.reference import ReferenceEngine
 assert VECTOR_BYTES == 32
 cpu, reference = CpuEngine(), ReferenceEngine()
 images = np.random.default_rng(0).normal(size=(21, 5, 6, 2))
-architecture, readouts = Architecture((5, 6, 2)), [Readout(4), Readout(3, False, "hidden")]
-expected = reference.gram(images, images, architecture, readouts)
-for dtype, tolerance in (("float32", 1e-5), ("float64", 1e-12)):
-    values = cpu.gram(images, images, architecture, readouts, dtype=dtype)
-    np.testing.assert_allclose(values, expected, atol=tolerance * expected.max())
+pooled = Network.plain(4, pool_after=(1,), bias_variance=0.1)
+for network, images in (("plain", images), (pooled, images[:9])):
+    architecture = Architecture((5, 6, 2), network=network)
+    readouts = [Readout(4), Readout(3, False, "hidden")]
+    expected = reference.gram(images, images, architecture, readouts)
+    for dtype, tolerance in (("float32", 1e-5), ("float64", 1e-12)):
+        values = cpu.gram(images, images, architecture, readouts, dtype=dtype)
+        np.testing.assert_allclose(values, expected, atol=tolerance * expected.max())
 """
     environment = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+sse4.2,+avx,+avx2,+fma"}
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | environment)
