@@ -242,6 +242,15 @@ class Network:
     def prefix(self, depth: int) -> Network:
         """Everything before the next convolution, and the dense layer with that prefix's variance.
 
+        Parameters
+        ----------
+        depth : int
+            One of `depths`.
+
+        Returns
+        -------
+        Network
+
         Raises
         ------
         ValueError
@@ -336,10 +345,20 @@ class Network:
     def shapes(self, image_shape: Sequence[int]) -> list[tuple[int, int]]:
         """Rows and columns of the input, and of what each layer makes of it.
 
+        Parameters
+        ----------
+        image_shape : tuple (height, width) or (height, width, channels)
+
+        Returns
+        -------
+        list of tuple (height, width)
+            One more than there are layers.
+
         Raises
         ------
         ValueError
-            A layer that images of this shape leave nothing to: the message names it.
+            A layer that images of this shape leave nothing to, or a residual block whose strides do
+            not suit a circular convolution: the message names it.
         """
         shape = image_shape[0], image_shape[1]
         shapes = [shape]
