@@ -53,8 +53,8 @@ class CNTK(KernelParameters, SettableNetwork, ImageKernel):
     Notes
     -----
     Work grows as pairs of images × pixels × `depth`, with GAP as pairs × pixels² × `depth`, with
-    local average pooling as up to ``(4 * lap + 1) ** 2`` times that of flattening.  Multiplying an
-    image by a > 0 multiplies its kernel values by a.
+    local average pooling as up to ``(4 * lap + 1) ** 2`` times that of flattening.  Of a plain
+    network, multiplying an image by a > 0 multiplies its kernel values by a.
 
     Of feature vectors this is the kernel of the fully-connected network: eq. 9 of [1]_ exactly
     with ``filter_size=1``, and with a larger one the same times

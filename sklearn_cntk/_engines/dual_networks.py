@@ -25,8 +25,8 @@ SLOTS = 40
 START_R = 16
 START_NUMBERS = 32
 
-#: Terms of p, r, q and e in single and in double precision.
-P_TERMS, R_TERMS, Q_TERMS, E_TERMS = (7, 15), (6, 13), (7, 14), (9, 16)
+#: Terms of q and e in single and in double precision.
+Q_TERMS, E_TERMS = (7, 14), (9, 16)
 
 
 @lru_cache

@@ -54,7 +54,7 @@ class Operation:
     units : tuple of int
         Numbers of the units of what it reads and, last, of what it writes.
     number : int
-        Of a convolution, its number among all convolutions; of an `ADD`, that of its unit.
+        Of a convolution, its number among all convolutions.
     table : int
         Where its tables begin, in pixels.
     normalised : bool
@@ -87,26 +87,28 @@ class Read(NamedTuple):
     homogeneous: bool  # whether the features there are as large as the images
 
 
+class _Boundary(NamedTuple):
+    """A place between layers."""
+
+    n_operations: int  # of the stage, before it
+    strides: tuple[int, int]  # since the beginning of the stage
+    shape: tuple[int, int]
+    needed: tuple  # sets of row and of column displacements
+
+
 class _Stage:
     """Operations between two pools, and the displacements that are needed within."""
 
     def __init__(self, shape):
         self.shape = shape
         self.operations: list[Operation] = []
-        self.boundaries = []  # (operations before it, strides, shape, displacements by axis)
+        self.boundaries: list[_Boundary] = []
         self.windows = (1, 1)  # of the pool at its end
         self.grouped = False
 
     @property
     def output_strides(self):
         return self.boundaries[-1].strides
-
-
-class _Boundary(NamedTuple):
-    n_operations: int
-    strides: tuple[int, int]
-    shape: tuple[int, int]
-    needed: tuple  # sets of row and of column displacements
 
 
 class NetworkPlan:
@@ -116,7 +118,6 @@ class NetworkPlan:
     ----------
     architecture : Architecture
     readouts : list of Readout
-        None for the `diagonals`: what all images need before they meet others.
 
     Attributes
     ----------
@@ -129,6 +130,8 @@ class NetworkPlan:
         Of `operations`, the `shape` at the beginning, and `windows` of the pool at the end.
     units : int
         How many units there are, the first one that of the pixels.
+    table_pixels : int
+        Length of an image's tables.
     """
 
     def __init__(self, architecture, readouts):
@@ -139,9 +142,9 @@ class NetworkPlan:
         self.thetas = sorted({r.frozen for r in readouts if r.trained_layers != "last"})
         self.units = 1
         self.reads: list[Read] = []
-        self._convolutions = self._sums = 0
+        self._convolutions = 0
         self._kept: tuple[int, ...] = ()  # registers that something later reads
-        self._table_pixels = 0
+        self.table_pixels = 0
         self.stages: list[_Stage] = []
         self._build()
 
@@ -252,14 +255,14 @@ class NetworkPlan:
             last = stage.operations[-1]
             # λ is that of before the normalisation, so one pass does both.
             last.kind, last.layer, last.normalised = kind, layer, True
-            self._table_pixels += (TABLES[kind] - TABLES[NORM]) * shape[0] * shape[1]
+            self.table_pixels += (TABLES[kind] - TABLES[NORM]) * shape[0] * shape[1]
             return last.target, strides, last.units[-1]
         # In place, where nothing else reads what was there.
         target = self._another_than(register) if register in self._kept else register
         made = self._new_unit()
         operation = Operation(kind, register, target, shape, strides, layer)
-        operation.units, operation.table = (unit, made), self._table_pixels
-        self._table_pixels += TABLES[kind] * shape[0] * shape[1]
+        operation.units, operation.table = (unit, made), self.table_pixels
+        self.table_pixels += TABLES[kind] * shape[0] * shape[1]
         stage.operations.append(operation)
         return target, strides, made
 
@@ -287,8 +290,7 @@ class NetworkPlan:
         (first, strides, first_unit), (second, _, second_unit) = ends
         made = self._new_unit()
         operation = Operation(ADD, first, first, after, strides, other=second)
-        operation.units, operation.number = (first_unit, second_unit, made), self._sums
-        self._sums += 1
+        operation.units = first_unit, second_unit, made
         stage.operations.append(operation)
         return first, strides, made
 
@@ -296,11 +298,6 @@ class NetworkPlan:
     def operations(self):
         """All of them, stage by stage."""
         return [operation for stage in self.stages for operation in stage.operations]
-
-    @property
-    def table_pixels(self):
-        """Length of an image's tables."""
-        return self._table_pixels
 
     @property
     def registers(self):
@@ -356,12 +353,11 @@ class NetworkPlan:
         for readout in self.readouts:
             network = self.architecture.layers(readout.depth)
             pooling = -1 if readout.gap else readout.lap
-            depth_reads = [
+            (number,) = (
                 number
                 for number, read in enumerate(self.reads)
-                if read.depth == readout.depth and read.pooling == pooling
-            ]
-            (number,) = depth_reads
+                if (read.depth, read.pooling) == (readout.depth, pooling)
+            )
             rows, columns = self.reads[number].shape
             size = rows * columns
             dense = network.weight_variances[-1]

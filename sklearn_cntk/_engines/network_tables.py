@@ -5,9 +5,6 @@ import numpy as np
 from .compile import compile_lazily
 from .network_plan import ERF, GELU, NORM
 
-# Scales below this share of an image's largest count as 0, so that 1/(s s') stays finite.
-SMALLEST_SCALE = {"float32": 1e-15, "float64": 1e-140}
-
 
 @compile_lazily
 def fill_entry(kind, normalised, variance, unit, made, smallest, tables, at, step):

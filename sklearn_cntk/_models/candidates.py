@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -12,26 +12,6 @@ from sklearn.exceptions import FitFailedWarning
 
 from .._linalg.ridge import ridge_dual
 from .._linalg.threads import one_thread
-
-
-class Candidate(NamedTuple):
-    """What a search compares.
-
-    Attributes
-    ----------
-    params : dict
-        Parameters of the estimator but for the ridge.
-    alpha : float
-        The ridge.
-    """
-
-    params: dict[str, Any]
-    alpha: float
-
-    @property
-    def all_params(self):
-        """Parameters of the estimator."""
-        return {**self.params, "alpha": self.alpha}
 
 
 def leave_one_out(K, targets, alphas):
@@ -111,10 +91,10 @@ def _hold_out(K, targets, alphas, train, test):
 
 
 def report_failures(candidates, failed):
-    """Warn of candidates that failed (readout, alpha, split), and raise if all did."""
+    """Warn of candidates, dicts, that failed (readout, alpha, split), and raise if all did."""
     failed = failed.reshape(len(candidates), -1)
     named = [
-        f"{', '.join(f'{name}={value}' for name, value in candidate.all_params.items())} "
+        f"{', '.join(f'{name}={value}' for name, value in candidate.items())} "
         f"({fails.sum()} of {len(fails)} fits)"
         for candidate, fails in zip(candidates, failed, strict=True)
         if fails.any()
@@ -143,15 +123,10 @@ def search_results(candidates, scores, times):
     for name, seconds in zip(("fit", "score"), times, strict=True):
         results[f"mean_{name}_time"] = seconds.mean(axis=1)
         results[f"std_{name}_time"] = seconds.std(axis=1)
-    params = [candidate.all_params for candidate in candidates]
-    for name in params[0]:
-        values = [param[name] for param in params]
-        column: Any = np.ma.masked_array(values)
-        if name == "network":  # of objects, as GridSearchCV has them
-            column = np.ma.masked_all(len(values), dtype=object)
-            column[:] = values
+    for name in candidates[0]:
+        column: Any = np.ma.masked_array([candidate[name] for candidate in candidates])
         results[f"param_{name}"] = column
-    results["params"] = params
+    results["params"] = candidates
     for split, column in enumerate(scores.T):
         results[f"split{split}_test_score"] = column
     results["mean_test_score"] = scores.mean(axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._support.network import NAMES, Network
+from .._support.network import Network
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -46,8 +46,7 @@ class SettableNetwork:
             if not isinstance(self.network, Network):
                 raise ValueError(
                     f"{prefix}{next(iter(inner))} is a parameter of a Network, but "
-                    f"network={self.network!r}: set network=Network.plain(depth) or another one, "
-                    f"and not one of the names {NAMES}."
+                    f"network={self.network!r} is none: set network=Network.plain(depth), say."
                 )
             self.network = self.network.with_params(**inner)
         return self

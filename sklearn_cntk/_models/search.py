@@ -22,7 +22,7 @@ from .._support.images import on_host
 from .._support.parameters import declared
 from .._support.ram import check_memory
 from .base import ImageEstimator
-from .candidates import Candidate, report_failures, score_candidates, search_results
+from .candidates import report_failures, score_candidates, search_results
 from .parameters import KernelParameters, SearchParameters
 from .tasks import ClassificationTask, RegressionTask
 
@@ -103,7 +103,7 @@ class KernelSearch(SearchParameters, ImageEstimator):
         scores, times, failed = score_candidates(
             grams, targets, np.asarray(y), alphas, splits, score, self.n_jobs
         )
-        candidates = [Candidate(params, alpha) for params, alpha in product(kernels, alphas)]
+        candidates = [params | {"alpha": alpha} for params, alpha in product(kernels, alphas)]
         report_failures(candidates, failed)
 
         scores = scores.reshape(len(candidates), -1)

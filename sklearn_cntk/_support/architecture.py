@@ -220,7 +220,7 @@ def check_depth(network, depth):
     if depth is None:
         return DEFAULT_DEPTH if network == "plain" else network.depth
     if network != "plain":
-        network.prefix(checks.check_integer("depth", depth, 1, f"use one of {network.depths}"))
+        network.prefix(depth)
     return depth
 
 

@@ -7,6 +7,7 @@ says which sequences of layers make sense.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, cast
 
@@ -373,3 +374,12 @@ def check_layers(layers, name):
                 f"layer {number} of {name} is {layer!r}, no layer of sklearn_cntk.networks{made}."
             )
     return layers
+
+
+def within(layer: Layer) -> Iterator[Layer]:
+    """The layer, and those of its branches, bodies before shortcuts."""
+    yield layer
+    if isinstance(layer, Residual):
+        for _, branch in layer.branches:
+            for one in branch:
+                yield from within(one)

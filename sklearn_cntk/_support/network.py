@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from . import checks
+from . import checks, network_shapes
 from .layers import (
     Activation,
     AvgPool,
@@ -20,7 +19,9 @@ from .layers import (
     check_bias_variance,
     check_layers,
     check_weight_variance,
+    within,
 )
+from .network_shapes import Summary
 
 #: Convolutions between the pools of the networks that have a name.
 MYRTLE = {5: (2, 1, 1), 7: (2, 2, 2), 10: (3, 3, 3)}
@@ -28,48 +29,9 @@ MYRTLE = {5: (2, 1, 1), 7: (2, 2, 2), 10: (3, 3, 3)}
 NAMES = ("plain", *(f"myrtle{depth}" for depth in MYRTLE))
 
 
-class LayerRow(NamedTuple):
-    """A row of the table that `Network.summary` prints.
-
-    Attributes
-    ----------
-    layer : str
-        The layer; those of a residual block are indented.
-    output_shape : tuple (height, width)
-    element_layers : int
-        Work of a pair of images: covariance entries of a convolution's output.
-    """
-
-    layer: str
-    output_shape: tuple[int, int]
-    element_layers: int
-
-
-class Summary(tuple[LayerRow, ...]):
-    """The layers of a network for images of a shape; `print` shows them as a table."""
-
-    @property
-    def element_layers(self) -> int:
-        """Work of a pair of images, with GAP."""
-        return sum(row.element_layers for row in self)
-
-    def __repr__(self):
-        rows = [("layer", "output", "element-layers")]
-        rows += [
-            (row.layer, "×".join(map(str, row.output_shape)), f"{row.element_layers:,}")
-            for row in self
-        ]
-        rows.append(("in all", "", f"{self.element_layers:,}"))
-        first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
-        return "\n".join(f"{a:<{first}}  {b:>{second}}  {c:>{third}}" for a, b, c in rows)
-
-    __str__ = __repr__
-
-
 class _State(NamedTuple):
     """What is known of an input while one walks through layers."""
 
-    strides: int  # rows and columns are those of images divided by this, or less
     gaussian: bool  # whether its channels are Gaussian in the limit, as activations need
     variance: float  # the weight variance that None means
 
@@ -233,7 +195,7 @@ class Network:
         """Of each depth, how many layers its prefix has."""
         ends, depth = {}, 1
         for number, layer in enumerate(self.layers):
-            convolutions = sum(isinstance(one, Conv) for one in _within(layer))
+            convolutions = sum(isinstance(one, Conv) for one in within(layer))
             if convolutions:
                 ends[depth] = number
                 depth += convolutions
@@ -271,7 +233,7 @@ class Network:
         Bodies of residual blocks come before their shortcuts.
         """
         variances: list[float] = []
-        state = _walk(self.layers, _State(1, False, 1.0), variances, "layer")
+        state = _walk(self.layers, _State(False, 1.0), variances, "layer")
         dense = self.dense_weight_variance
         return (*variances, state.variance if dense is None else dense)
 
@@ -298,10 +260,10 @@ class Network:
         """
         degree = 1
         for top in self.layers:
-            within = list(_within(top))
-            for layer in within:
+            several = list(within(top))
+            for layer in several:
                 if isinstance(layer, LayerNorm):
-                    if len(within) > 1:  # a sum of features of different degrees
+                    if len(several) > 1:  # a sum of features of different degrees
                         return None
                     degree = 0
                 bent = isinstance(layer, Activation) and layer.kind in ("erf", "gelu")
@@ -317,28 +279,7 @@ class Network:
         ValueError
             A layer treats the two sides differently: the message names it.
         """
-        shapes = self.shapes(image_shape)
-        for number, (top, shape) in enumerate(zip(self.layers, shapes, strict=False), start=1):
-            if isinstance(top, AvgPool) and shape[1] % top.windows(shape)[1]:
-                self._refuse_flip(number, top, shape)
-            for branch in (
-                [branch for _, branch in top.branches] if isinstance(top, Residual) else [(top,)]
-            ):
-                inside = shape
-                for layer in branch:
-                    if isinstance(layer, Conv):
-                        step, q = layer.steps[1], layer.sides[1]
-                        added = (-(-inside[1] // step) - 1) * step + q - inside[1]
-                        if added < 0 or added % 2:
-                            self._refuse_flip(number, layer, inside)
-                    inside = layer.output_shape(inside)
-
-    def _refuse_flip(self, number, layer, shape):
-        raise ValueError(
-            f"flip=True needs a network that treats left and right alike, and layer {number}, "
-            f"{layer!r}, does not with {shape[1]} columns before it. Use flip=False and add the "
-            "mirror images to the training set, or change the width of the images."
-        )
+        network_shapes.check_mirror_symmetry(self, image_shape)
 
     # --- Shapes ---------------------------------------------------------------------------------
 
@@ -360,41 +301,7 @@ class Network:
             A layer that images of this shape leave nothing to, or a residual block whose strides do
             not suit a circular convolution: the message names it.
         """
-        shape = image_shape[0], image_shape[1]
-        shapes = [shape]
-        circular = any(
-            isinstance(one, Conv) and one.padding == "circular"
-            for layer in self.layers
-            for one in _within(layer)
-        )
-        rows = ""
-        if shape == (1, 1):
-            rows = (
-                " Rows of 2-D input are images of one pixel, unless image_shape says their shape."
-            )
-        for number, layer in enumerate(self.layers, start=1):
-            name = f"layer {number}, {layer!r},"
-            if isinstance(layer, AvgPool) and shape == (1, 1):
-                raise ValueError(
-                    f"{name} has nothing to pool: images of shape {tuple(image_shape)} are one "
-                    f"pixel there. Use fewer pools, a smaller depth, or larger images.{rows}"
-                )
-            after = layer.output_shape(shape)
-            if min(after) < 1:
-                raise ValueError(
-                    f"{name} leaves nothing of images of shape {tuple(image_shape)}, which are "
-                    f"{shape[0]}×{shape[1]} before it. Use smaller pools, a smaller depth, or "
-                    "larger images."
-                )
-            if circular and isinstance(layer, Residual) and not layer.steps_divide(shape):
-                raise ValueError(
-                    f"{name} has strides that do not divide a map of {shape[0]}×{shape[1]}, in a "
-                    "network with circular convolutions: use images whose sides they divide, or "
-                    "padding='zeros'."
-                )
-            shape = after
-            shapes.append(shape)
-        return shapes
+        return network_shapes.shapes(self, image_shape)
 
     def summary(self, image_shape: Sequence[int]) -> Summary:
         """The layers with their output's shape and their work, for images of a shape.
@@ -427,24 +334,7 @@ class Network:
         Activation('relu')     4×4               0
         in all                               4,352
         """
-        from .images import check_image_shape
-
-        shape = check_image_shape(image_shape)
-        if shape is None:
-            raise ValueError("image_shape=None: give the shape of the images, such as (32, 32).")
-        shapes = self.shapes(shape)
-        rows: list[LayerRow] = []
-        for layer, before, after in zip(self.layers, shapes, shapes[1:], strict=False):
-            rows.append(_row(layer, repr(layer), after))
-            if not isinstance(layer, Residual):
-                continue
-            rows[-1] = rows[-1]._replace(layer="Residual")
-            for name, branch in layer.branches:
-                inside = before
-                for one in branch:
-                    inside = one.output_shape(inside)
-                    rows.append(_row(one, f"  {name}: {one!r}", inside))
-        return Summary(rows)
+        return network_shapes.summary(self, image_shape)
 
     # --- Parameters -----------------------------------------------------------------------------
 
@@ -465,7 +355,7 @@ class Network:
         own = ("layers", "dense_weight_variance", "dense_bias_variance")
         params: dict[str, object] = {name: getattr(self, name) for name in own}
         if deep:
-            each = [layer for top in self.layers for layer in _within(top)]
+            each = [layer for top in self.layers for layer in within(top)]
             convolutions = [layer for layer in each if isinstance(layer, Conv)]
             shared: dict[str, list] = {
                 "activation": [layer for layer in each if isinstance(layer, Activation)],
@@ -531,7 +421,7 @@ class Network:
 
     def __repr__(self):
         for depth in MYRTLE:
-            if self.layers and self == _MYRTLES.get(depth):
+            if self == Network.myrtle(depth):
                 return f"Network.myrtle({depth})"
         given = [repr(list(self.layers))]
         if self.dense_weight_variance is not None:
@@ -550,20 +440,6 @@ def _activation(value):
             f"activation must be a kind such as 'relu', or an Activation, got {value!r}."
         )
     return value
-
-
-def _row(layer, text, shape):
-    work = math.prod(shape) ** 2 if isinstance(layer, Conv) else 0
-    return LayerRow(text, shape, work)
-
-
-def _within(layer: Layer) -> Iterator[Layer]:
-    """The layer, and those of its branches, bodies before shortcuts."""
-    yield layer
-    if isinstance(layer, Residual):
-        for _, branch in layer.branches:
-            for one in branch:
-                yield from _within(one)
 
 
 def _walk(layers, state, variances, where):
@@ -599,9 +475,12 @@ def _walk(layers, state, variances, where):
                         "Conv, since the sum has a kernel only where its terms are uncorrelated."
                     )
                 ends.append(end.gaussian)
+            if (layer.body or layer.shortcut) and not any(
+                isinstance(one, Conv) for one in within(layer)
+            ):
+                raise ValueError(
+                    f"{name} has no convolution: put a Conv into its body, since the sum has a "
+                    "kernel only where its terms are uncorrelated."
+                )
             state = state._replace(gaussian=all(ends), variance=1.0)
     return state
-
-
-_MYRTLES: dict[int, Network] = {}
-_MYRTLES |= {depth: Network.myrtle(depth) for depth in MYRTLE}

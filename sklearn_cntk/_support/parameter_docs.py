@@ -175,7 +175,7 @@ PARAGRAPHS = {
             """,
         # Notes.
         "no_intercept": """
-            The network has no bias, and the regression no intercept: targets whose mean is much
+            A plain network has no bias, and the regression no intercept: targets whose mean is much
             larger than their spread are predicted badly.  Centre them:
             ``TransformedTargetRegressor({cls}(), transformer=StandardScaler())`` of scikit-learn.
             """,

@@ -97,6 +97,10 @@ def test_networks_are_values():
             r"layer 2, Residual, body layer 2, Activation\('relu'\), ends a branch",
         ),
         (
+            [Conv(), Residual([LayerNorm()])],
+            r"layer 2, Residual\(body=\(LayerNorm\(\),\)\), has no convolution: put a Conv into",
+        ),
+        (
             [Conv(), RELU, Residual([Conv()]), RELU],
             r"layer 4, Activation\('relu'\), needs Gaussian inputs",
         ),

@@ -67,7 +67,8 @@ class CpuEngine(HostEngine):
 
         def general(readouts):
             plan = plan_of(architecture, tuple(readouts))
-            x, y = NetworkImages(X, plan), NetworkImages(Y, plan)
+            x = NetworkImages(X, plan)
+            y = x if equal.all() else NetworkImages(Y, plan)
             return network_pairs(plan, x, y, equal)
 
         return _by_kind(architecture, readouts, plain, general)

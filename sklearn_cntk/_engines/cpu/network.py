@@ -4,10 +4,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..dual_networks import operation_coefficients
+from ..dual_networks import SLOTS, operation_coefficients
 from ..network_plan import ADD, CONV, ERF, EXP, GELU, NORM, READ, RELU, TABLES
-from ..network_tables import SMALLEST_SCALE, fill_tables
-from ..scales import scale_images
+from ..network_tables import fill_tables
+from ..scales import SMALLEST_SCALE, scale_images
 from . import network_sweep as sweep
 from .arrays import aligned_zeros, in_lanes
 from .lanes import lane_count
@@ -85,8 +85,8 @@ def _units(plan, first, made):
 
 def network_gram(plan, X, Y, dtype, triu):
     """Kernel values (readouts, n, m) of NetworkImages, equal ones not told from others."""
-    sums, x, y = _pass(plan, dtype).sums(X, Y, triu)
-    return _values(plan, sums, X.scales[:, None] * Y.scales, x[:, None, :] * y)
+    sums = _pass(plan, dtype).sums(X, Y, triu)
+    return _values(plan, sums, X, Y, np.multiply.outer)
 
 
 def network_pairs(plan, X, Y, equal):
@@ -94,17 +94,18 @@ def network_pairs(plan, X, Y, equal):
 
     `equal` tells which of them are equal images.
     """
-    sums, x, y = _pass(plan, "float64", paired=True).sums(X, Y, 0, equal)
-    return _values(plan, sums[0], X.scales * Y.scales, x * y)
+    sums = _pass(plan, "float64", paired=True).sums(X, Y, 0, equal)
+    return _values(plan, sums[0], X, Y, np.multiply)
 
 
-def _values(plan, sums, scales, units):
-    """Kernel values from sums (…, read, state) and the products of units (…, unit)."""
+def _values(plan, sums, X, Y, product):
+    """Kernel values from sums (…, read, state); `product` combines numbers of X and of Y."""
 
     def sum_of(number, state):
         read = plan.reads[number]
-        values = sums[..., number, state] * units[..., read.unit]
-        return values * scales if read.homogeneous else values
+        unit = product(X.units[:, read.unit], Y.units[:, read.unit])
+        values = sums[..., number, state] * unit
+        return values * product(X.scales, Y.scales) if read.homogeneous else values
 
     with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
         return plan.read(sum_of)
@@ -142,8 +143,10 @@ class _Pass:
         #: Of the unit that an operation with tables makes, where its variances lie among all.
         self.pixels_of: dict[int, slice] = {}
         self.table = self._operations()
-        coefs = [operation_coefficients(o, self.dtype.name) for o in operations]
-        self.coefs = np.array(coefs or [np.zeros(sweep.SLOTS)]).astype(dtype).ravel()
+        coefs = np.zeros((max(1, len(operations)), SLOTS))
+        for row, operation in zip(coefs, operations, strict=False):
+            row[:] = operation_coefficients(operation, self.dtype.name)
+        self.coefs = coefs.astype(dtype).ravel()
         convolutions = [o for o in operations if o.kind == CONV]
         trained = [[o.number >= frozen for frozen in plan.thetas] for o in convolutions]
         self.trained = np.array([*np.ravel(trained), 1.0], dtype=dtype)
@@ -238,7 +241,7 @@ class _Pass:
         return by_image.reshape(vectors * lanes, -1)[:n, : self.variance_pixels], largest[:n]
 
     def sums(self, X, Y, triu, equal=None):
-        """Sums (x, y, read, state), or (1, pair, …), and the units of X and Y."""
+        """Sums (x, y, read, state), or (1, pair, read, state)."""
         x_pixels, x_tables, x_linear = self._side(X, self.x_lanes)
         y_pixels, y_tables, y_linear = self._side(Y, self.lanes)
         vectors = len(y_pixels)
@@ -253,8 +256,7 @@ class _Pass:
                    exact, triu, False, sums, *nothing)  # fmt: skip
         shape = n_x, vectors, len(self.plan.reads), self.n_states, self.lanes
         sums = np.moveaxis(sums.reshape(shape), 4, 2)
-        sums = sums.reshape(n_x, vectors * self.lanes, *shape[2:4])[:, : len(Y)]
-        return sums, X.units, Y.units
+        return sums.reshape(n_x, vectors * self.lanes, *shape[2:4])[:, : len(Y)]
 
     def _sums_size(self, n_x, vectors):
         return n_x * vectors * len(self.plan.reads) * self.n_states * self.lanes
@@ -265,11 +267,11 @@ class _Pass:
             self.plan.registers * self.group * self.n_states * self.plane_size + self.row_size,
             self.dtype,
         )
-        shares = [1.0]
-        shares += [1 / (stage.windows[0] * stage.windows[1]) ** 2 for stage in self.plan.stages]
+        windows = [(1, 1), *(stage.windows for stage in self.plan.stages[:-1])]
+        shares = np.array([1 / (p * q) ** 2 for p, q in windows], self.dtype)
         sweep.network_sweep(
             self.table, self.stages, self.visits, self.visit_planes, self.coefs, self.trained,
-            self.reads, self.weights, np.array(shares[: len(self.plan.stages)], self.dtype),
+            self.reads, self.weights, shares,
             x_side, y_side, x_linear, y_linear, exact.astype(self.dtype).ravel(), triu,
             self.paired, record, self.radius,
             (self.n_states, self.plane_size, self.group, self.plan.table_pixels, self.channels,

@@ -1,13 +1,15 @@
 """Planes through the layers of networks: box sums, activations, normalisation, sums.
 
 A plane of a state is rows of vectors, a pitch apart; the planes of the states, K first and then
-Θ + K of each Θ, lie `step` elements apart.  Tables are those of ``network_tables``, their rows and
-those of `numbers` in `at_x` and `at_y` those of the plane's first entry.
+Θ + K of each Θ, lie `step` elements apart.  Tables are those of ``network_tables``, coefficients
+those of ``dual_networks``; `at_x` and `at_y` are the tables' entries of a plane's first entry.
 """
 
 from numba import literally
 
 from ..compile import compile_lazily
+from ..dual_activations import DEGREES
+from ..dual_networks import E_TERMS, Q_TERMS, START_NUMBERS, START_R
 from ..network_plan import ERF, EXP, GELU, NORM, RELU
 from .lanes import (
     broadcast,
@@ -29,9 +31,11 @@ from .lanes import (
 )
 from .states import accumulate_last
 
-# Of `dual_networks`, where parts start.
-_START_R = 16
-_START_NUMBERS = 32
+# Terms of p, r, q and e, single and double, which are constants to the compiler.
+_P_SINGLE, _P_DOUBLE = (DEGREES[dtype][0] + 1 for dtype in ("float32", "float64"))
+_R_SINGLE, _R_DOUBLE = (DEGREES[dtype][1] + 1 for dtype in ("float32", "float64"))
+_Q_SINGLE, _Q_DOUBLE = Q_TERMS
+_E_SINGLE, _E_DOUBLE = E_TERMS
 
 
 @compile_lazily
@@ -131,17 +135,18 @@ def activate(kind, conv, planes, source, pitch, target, size, step, n_thetas, x,
     normalised : whether a layer normalisation comes in between
     """
     kind, conv = literally(kind), literally(conv)
-    first = coefficients_of_precision(coefs, at_coefs, 7, 15)
-    second = coefficients_of_precision(coefs, at_coefs + _START_R, 7, 14)
-    exponential = coefficients_of_precision(coefs, at_coefs, 9, 16)
-    numbers = coefficients(coefs, at_coefs + _START_NUMBERS, 6)
-    doublings = int(coefs[at_coefs + _START_NUMBERS + 1])
+    p = coefficients_of_precision(coefs, at_coefs, _P_SINGLE, _P_DOUBLE)
+    r = coefficients_of_precision(coefs, at_coefs + START_R, _R_SINGLE, _R_DOUBLE)
+    q = coefficients_of_precision(coefs, at_coefs + START_R, _Q_SINGLE, _Q_DOUBLE)
+    e = coefficients_of_precision(coefs, at_coefs, _E_SINGLE, _E_DOUBLE)
+    numbers = coefficients(coefs, at_coefs + START_NUMBERS, 6)
+    doublings = int(coefs[at_coefs + START_NUMBERS + 1])
     one = numbers[2]
     # What differs from 1 by rounding is 1: with biases, pixels that see zeros alone are parallel in
     # all images, and the root of a rounding error would be half of the digits.
     limit = where_negative(exact, exact, one - numbers[5])
     if kind == RELU:
-        first = times_each(unit, first)  # and K̇ with it
+        p = times_each(unit, p)  # and K̇ with it
     below, above = numbers[0], numbers[1]
     of_relu = (one - one - below, above, below * unit, above * unit, one)
     dot_unit = unit * numbers[0]
@@ -177,22 +182,22 @@ def activate(kind, conv, planes, source, pitch, target, size, step, n_thetas, x,
                 else:
                     scale = x_table(x, x_at + x_step, x_lanes) * load(y, y_at + y_step)
             if kind == RELU:
-                kappa, dot = _relu(lam, first, second, limit, of_relu)
+                kappa, dot = _relu(lam, p, r, limit, of_relu)
                 k = kappa * scale
             elif kind == EXP:
-                kappa = polynomial(exponential, where_negative(exact, one, lam))
+                kappa = polynomial(e, where_negative(exact, one, lam))
                 for _ in range(doublings):
                     kappa = kappa * kappa
                 k = kappa * scale
                 dot = kappa * dot_unit
             elif kind == ERF:
-                angle, root = _arcsin(lam, first, second, numbers)
+                angle, root = _arcsin(lam, p, q, numbers)
                 k = numbers[0] * angle
                 dot = numbers[0] * inverse / root
             else:
                 a, b = x_table(x, x_at + x_step, x_lanes), load(y, y_at + y_step)
                 scale = x_table(x, x_at + 2 * x_step, x_lanes) * load(y, y_at + 2 * y_step)
-                angle, root = _arcsin(lam, first, second, numbers)
+                angle, root = _arcsin(lam, p, q, numbers)
                 quarter = numbers[3] * numbers[3]
                 over_two_pi = numbers[0] * quarter
                 density = over_two_pi / root

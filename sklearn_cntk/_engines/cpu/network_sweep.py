@@ -2,13 +2,14 @@
 
 Lanes are samples: one vector holds the same entry for as many images of Y (or pairs) as fit.  A
 register holds a plane of every state, framed by what filters see beyond its edges; a convolution
-writes a row of another register, and the activation behind it works on that row while it is in the
-cache.  What pools make of planes waits in slots for the next stage.
+writes to another register, other operations in place.  What pools make of planes waits in slots for
+the next stage.
 """
 
 import numpy as np
 
 from ..compile import compile_lazily
+from ..dual_networks import SLOTS
 from ..network_plan import ADD, CONV, READ
 from ..network_tables import fill_entry
 from .lanes import broadcast, fma, load, store, zeros
@@ -38,8 +39,6 @@ N_COLUMNS = 26
     SLOT_SIZE,
 ) = range(14)  # fmt: skip
 N_STAGE_COLUMNS = 14
-
-SLOTS = 40  # numbers of an operation, see `dual_networks`
 
 
 @compile_lazily
@@ -181,6 +180,46 @@ def _largest(planes, at, width, lanes, largest, number):
 
 
 @compile_lazily
+def _read(planes, source, pitch, step, n_states, operation, displacement, size, reads, weights,
+          sums, sums_at, lanes):  # fmt: skip
+    """Add the sums of a plane of all states to those of a `READ`."""
+    di, dj = displacement
+    rows, columns = operation[ROWS], operation[COLUMNS]
+    for read in range(operation[FIRST_READ], operation[FIRST_READ] + operation[N_READS]):
+        pooling = reads[read, 0]
+        if pooling >= 0 and (abs(di) > 2 * pooling or abs(dj) > 2 * pooling):
+            continue
+        row_weight = reads[read, 1] + max(0, -di) * rows + max(0, di)
+        column_weight = reads[read, 2] + max(0, -dj) * columns + max(0, dj)
+        for state in range(n_states):
+            at = sums_at + (read * n_states + state) * lanes
+            if pooling <= 0:
+                plain_sum(planes, source + state * step, pitch, size, lanes, sums, at)
+            else:
+                value = weighted_sum(
+                    planes, source + state * step, pitch, size, lanes, weights, row_weight,
+                    column_weight, (rows + 1, columns + 1),
+                )  # fmt: skip
+                accumulate_last(sums, at, (value,), 1)
+
+
+@compile_lazily
+def _record(planes, source, pitch, size, lanes, operation, smallest, units, variances, tables):
+    """Note the variances Σ(x, x) before an operation, and fill its tables, in units of 1."""
+    pixels = size[0] * size[1]
+    for i in range(size[0]):
+        for j in range(size[1]):
+            for lane in range(lanes):
+                unit = np.float64(units[lane])
+                variance = planes[source + i * pitch + j * lanes + lane] * unit * unit
+                pixel = i * size[1] + j
+                variances[(operation[VARIANCES] + pixel) * lanes + lane] = variance
+                at = (operation[TABLE] + pixel) * lanes + lane
+                fill_entry(operation[KIND], operation[NORMALISED], variance, unit, 1.0, smallest,
+                           tables, at, pixels * lanes)  # fmt: skip
+
+
+@compile_lazily
 def network_sweep(operations, stages, visits, visit_planes, coefs, trained, reads, weights, shares,
                   x_side, y_side, x_units, y_units, exact, triu, paired, record, radius, sizes,
                   planes, slots, sums, variances, largest, smallest):  # fmt: skip
@@ -307,28 +346,9 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         exact_lanes = load(exact, (2 * y + zero_plane) * lanes)
 
                         if kind == READ:
-                            first_read = operation[FIRST_READ]
-                            for read in range(first_read, first_read + operation[N_READS]):
-                                pooling = reads[read, 0]
-                                if pooling == 0 and not zero_plane:
-                                    continue
-                                if pooling > 0 and (abs(di) > 2 * pooling or abs(dj) > 2 * pooling):
-                                    continue
-                                at = ((x * n_y + y) * n_reads + read) * n_states * lanes
-                                for state in range(n_states):
-                                    if pooling <= 0:
-                                        plain_sum(planes, source + state * step, pitch, size, lanes,
-                                                  sums, at + state * lanes)  # fmt: skip
-                                        continue
-                                    row_weight = reads[read, 1]
-                                    row_weight += max(0, -di) * rows + max(0, di)
-                                    column_weight = reads[read, 2]
-                                    column_weight += max(0, -dj) * columns + max(0, dj)
-                                    value = weighted_sum(
-                                        planes, source + state * step, pitch, size, lanes, weights,
-                                        row_weight, column_weight, (rows + 1, columns + 1),
-                                    )  # fmt: skip
-                                    accumulate_last(sums, at + state * lanes, (value,), 1)
+                            sums_at = (x * n_y + y) * n_reads * n_states * lanes
+                            _read(planes, source, pitch, step, n_states, operation, (di, dj), size,
+                                  reads, weights, sums, sums_at, lanes)  # fmt: skip
                             continue
 
                         at_x = 2 * (x_image * n_linear + operation[LINEAR]) * x_lanes
@@ -392,20 +412,9 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         at_x = max(0, -di) * map_columns + max(0, -dj)
                         at_y = max(0, di) * map_columns + max(0, dj)
                         if record and zero_plane:
-                            for i in range(size[0]):
-                                for j in range(size[1]):
-                                    for lane in range(lanes):
-                                        value = planes[source + i * pitch + j * lanes + lane]
-                                        own = 2 * (y * n_linear + behind[LINEAR]) * lanes
-                                        m = np.float64(x_units[own + lane])
-                                        value *= m * m
-                                        pixel = i * map_columns + j
-                                        at = (behind[VARIANCES] + pixel) * lanes + lane
-                                        variances[y, at] = value
-                                        at = (behind[TABLE] + pixel) * lanes + lane
-                                        fill_entry(behind[KIND], behind[NORMALISED], value, m, 1.0,
-                                                   smallest, x_tables, x_tables_at + at,
-                                                   n_map * lanes)  # fmt: skip
+                            _record(planes, source, pitch, size, lanes, behind, smallest,
+                                    x_units[2 * (y * n_linear + behind[LINEAR]) * lanes :],
+                                    variances[y], x_tables[x_tables_at:])  # fmt: skip
                         run_elementwise(
                             behind[KIND], fused, planes, source, pitch, target, size,
                             step, n_thetas, x_tables,
