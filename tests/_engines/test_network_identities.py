@@ -167,6 +167,18 @@ def test_saturating_activations_of_images_of_any_size(rng, kind, scale):
             assert relative_error(value, block) < limit
 
 
+def test_equal_images_are_exact_in_single_precision(rng):
+    """Where float32 is not, behind an erf of saturated pixels: they are computed in float64."""
+    X = np.zeros((3, 6, 6, 1), dtype=np.uint8)
+    X[:, 1:4, 2:5] = rng.choice([0, 255], size=(3, 3, 3, 1))
+    architecture = Architecture((6, 6, 1), network=Network.plain(3, activation="erf"))
+    readouts = [Readout(3), Readout(3, False)]
+    expected = reference.gram(X, X, architecture, readouts)
+    values = cpu.gram(X[:2], X, architecture, readouts)
+    for i in range(2):
+        np.testing.assert_allclose(values[:, i, i], expected[:, i, i], rtol=1e-9)
+
+
 def test_layer_normalisation_of_faint_images_beside_a_branch_without(rng):
     X, Y = 1e-16 * rng.normal(size=(2, 3, 5, 4, 2))
     network = Network([Conv(), Residual([Conv(), LayerNorm()], [Conv()]), Conv()])
