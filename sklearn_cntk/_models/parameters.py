@@ -36,7 +36,8 @@ class DepthParameters:
         """
         Layers of the network, counted as in Table 1 of [1]_: ``depth - 1`` convolutions with
         ReLU, and a dense layer.  At least 1, which is the linear kernel of the pixels (3 with
-        ``trained_layers="hidden"``).  None is 6.
+        ``trained_layers="hidden"``).  None is 6, and all layers of another `network`; of such a
+        network a number takes what comes before convolution number `depth`, pools included.
         """,
         default=None,
     )
@@ -47,21 +48,6 @@ class DepthParameters:
         Costs height × width times as much.
         """,
         default=True,
-    )
-
-
-@parameters(kw_only=False)
-class PrefixParameters(DepthParameters):
-    """The architecture of one network, which may be more than a plain one."""
-
-    depth: int | None = parameter(
-        text="""
-        Layers of the network, counted as in Table 1 of [1]_: ``depth - 1`` convolutions with
-        ReLU, and a dense layer.  At least 1, which is the linear kernel of the pixels (3 with
-        ``trained_layers="hidden"``).  None is 6, and all layers of another `network`; of such a
-        network a number takes what comes before convolution number `depth`, pools included.
-        """,
-        default=None,
     )
 
 
@@ -81,7 +67,7 @@ class FrozenParameters:
 
 @parameters(kw_only=True)
 class LayerParameters(FrozenParameters):
-    """The layers of networks, which those of finite width lack."""
+    """The layers of one network, which searches vary."""
 
     network: str | Network = parameter(
         '{"plain", "myrtle5", "myrtle7", "myrtle10"} or Network',
@@ -209,7 +195,7 @@ class KernelParameters(
     LayerParameters,
     NetworkParameters,
     LocalPoolingParameters,
-    PrefixParameters,
+    DepthParameters,
 ):
     """The parameters of one kernel, those of the last base first."""
 
@@ -298,7 +284,7 @@ class RegressionParameters(
     NetworkParameters,
     LocalPoolingParameters,
     RidgeParameters,
-    PrefixParameters,
+    DepthParameters,
 ):
     """The parameters of kernel regression."""
 

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._models.base import ImageEstimator
+from .._models.network_params import SettableNetwork
 from .._models.tasks import ClassificationTask, RegressionTask
 from .._support.checks import check_integer, check_number
 from .._support.docstrings import fill_docs
@@ -36,7 +37,7 @@ _ATTEMPTS = 5
 
 
 @fill_docs
-class _CNNEstimator(TrainedNetworkParameters, ImageEstimator):
+class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
     """What regression and classification share: the network and its training."""
 
     if TYPE_CHECKING:
@@ -201,11 +202,11 @@ def _below(tol, targets):
 
 @fill_docs
 class CNNRegressor(TrainedRegressorParameters, RegressionTask, _CNNEstimator):
-    """Regression by a convolutional ReLU network of finite width.
+    """Regression by a convolutional network of finite width.
 
     The network whose limit of infinite width is :class:`~sklearn_cntk.CNTKRegressor` with the
-    same `depth`, `gap`, `trained_layers` and `filter_size`: NTK parametrisation, weights N(0, 1),
-    squared loss, stochastic gradient descent ([1]_, sections 4 and 5).
+    same parameters: NTK parametrisation, weights N(0, 1), squared loss, stochastic gradient descent
+    ([1]_, sections 4 and 5).
 
     Parameters
     ----------
@@ -255,12 +256,11 @@ class CNNRegressor(TrainedRegressorParameters, RegressionTask, _CNNEstimator):
 
 @fill_docs
 class CNNClassifier(TrainedClassifierParameters, ClassificationTask, _CNNEstimator):
-    """Classification by a convolutional ReLU network of finite width.
+    """Classification by a convolutional network of finite width.
 
     The network whose limit of infinite width is :class:`~sklearn_cntk.CNTKClassifier` with the
-    same `depth`, `gap`, `trained_layers` and `filter_size`: NTK parametrisation, weights N(0, 1),
-    squared loss on one-hot labels minus 1/k for k classes, stochastic gradient descent ([1]_,
-    sections 4 and 5).
+    same parameters: NTK parametrisation, weights N(0, 1), squared loss on one-hot labels minus 1/k
+    for k classes, stochastic gradient descent ([1]_, sections 4 and 5).
 
     Parameters
     ----------

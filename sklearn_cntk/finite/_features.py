@@ -10,12 +10,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._models.base import ImageEstimator
+from .._models.network_params import SettableNetwork
 from .._support.checks import check_integer, check_seed
 from .._support.docstrings import fill_docs
 from .._support.ram import check_memory
 from ._gradients import explicit_gradients, number_of_weights
 from ._kernel import _BUDGET, draw_seeds
-from ._network import network_of, restore_scale, split_scale
+from ._network import degree_of, network_of, restore_scale, split_scale
 from ._parameters import FeatureParameters
 
 if TYPE_CHECKING:
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
 
 @fill_docs
 class RandomCNTKFeatures(
-    FeatureParameters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator
+    FeatureParameters,
+    SettableNetwork,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ImageEstimator,
 ):
     """Gradients of finite networks at random weights, as features for linear models.
 
     The inner products of the features are :class:`EmpiricalCNTK` with the same parameters.
     ``trained_layers="last"`` gives the last hidden layer's activations, the random features of
     the paper's section 5 [1]_; "all" and "hidden" the gradients by all trained weights, which
-    are many: about ``(depth - 2) * (width * filter_size) ** 2`` a network.
+    are many: about ``(depth - 2) * (width * filter_size) ** 2`` of a plain network.
 
     Parameters
     ----------
@@ -132,7 +137,8 @@ class RandomCNTKFeatures(
             f"{self._n_features_out} features of {len(images)} images",
             "use a smaller width or fewer images, or EmpiricalCNTK, which needs no features",
         )
-        images, exponents = split_scale(images, self.networks_[0].readout.dtype)
+        first = self.networks_[0]
+        images, exponents = split_scale(images, first.readout.dtype, degree_of(first.network))
         features = np.hstack(
             [
                 explicit_gradients(network, images, _BUDGET).cpu().numpy()
@@ -140,10 +146,7 @@ class RandomCNTKFeatures(
             ]
         )
         features /= np.sqrt(len(self.networks_))
-        remedy = "divide the images by a number" + ", or use dtype='float64'" * (
-            features.dtype == np.float32
-        )
-        return restore_scale(features, exponents[:, None], "Features", remedy)
+        return restore_scale(features, exponents[:, None], "Features", features.dtype.name)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

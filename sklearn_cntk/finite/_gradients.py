@@ -1,23 +1,27 @@
 """Gradients of a network's output with respect to its weights, and their inner products.
 
-A layer's gradient for one image is Σ_p g_p ⊗ z_p over the pixels p, with g the derivative by the
-layer's pre-activations and z the patch that its filters saw.  So a single backward pass over a
-batch, which yields g for every image, holds all gradients, and their inner products can be taken
-in two ways: from the gradients themselves, or, without forming them, as
-Σ_pp' (g_p · g'_p') (z_p · z'_p').  The second is cheaper where images are small and layers wide.
+A convolution's gradient for one image is Σ_p g_p ⊗ z_p over the pixels p of its output, with g the
+derivative by the pre-activations and z the patch that its filters saw, and that of its biases is
+Σ_p g_p.  So a single backward pass over a batch, which yields g for every image, holds all
+gradients, and their inner products can be taken in two ways: from the gradients themselves, or,
+without forming them, as Σ_pp' (g_p · g'_p') (z_p · z'_p').  The second is cheaper where images are
+small and layers wide.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
+from .._support.layers import Conv
+from ._layers import pad
 from ._network import to_tensor
 
 
 @dataclass(frozen=True)
-class DenseGradients:
-    """Gradients (n, inputs) of the dense layer, which are its inputs times the factor."""
+class PlainGradients:
+    """Gradients (n, numbers) that cost little: those of the dense layer, and of biases."""
 
     values: torch.Tensor
 
@@ -37,28 +41,25 @@ class ConvolutionGradients:
 
     Parameters
     ----------
-    derivatives : Tensor (n, C', P, Q)
+    derivatives : Tensor (n, C', P', Q')
         Derivatives of the output by the pre-activations, times the layer's factor.
     inputs : Tensor (n, C, P, Q)
-    radius : int
-        Of the filters.
+    layer : Conv
     """
 
     derivatives: torch.Tensor
     inputs: torch.Tensor
-    radius: int
+    layer: Conv
 
     def explicit(self):
-        """Gradients (n, C' · C q²)."""
-        q = 2 * self.radius + 1
-        patches = functional.unfold(self.inputs, q, padding=self.radius)
+        """Gradients (n, C' · C q), with filters of q pixels."""
+        padded, layer = pad(self.inputs, self.layer), self.layer
+        patches = functional.unfold(padded, layer.sides, stride=layer.steps)
         return torch.bmm(self.derivatives.flatten(2), patches.transpose(1, 2)).flatten(1)
 
     def inner(self, other):
         """Inner products (n, m) with the gradients of other images."""
-        _, _, rows, columns = self.derivatives.shape
-        outputs, channels = self.derivatives.shape[1], self.inputs.shape[1]
-        if pixelwise_is_cheaper(rows * columns, outputs, channels, self.radius):
+        if pixelwise_is_cheaper(self.derivatives.shape[1:], self.inputs.shape[1:], self.layer):
             return self._pixelwise(other)
         return self.explicit() @ other.explicit().T
 
@@ -67,15 +68,24 @@ class ConvolutionGradients:
         return self.explicit().square().sum(dim=1)
 
     def _pixelwise(self, other):
-        sums = _box(_all_pixels(self.inputs, other.inputs), self.radius)
+        sums = _box(_all_pixels(self.inputs, other.inputs), self.layer)
         sums *= _all_pixels(self.derivatives, other.derivatives)
         return sums.sum(dim=(1, 2, 4, 5))
 
 
-def pixelwise_is_cheaper(pixels, outputs, channels, radius):
-    """Whether inner products of a convolution's gradients cost less without forming them."""
-    q = 2 * radius + 1
-    return pixels**2 * (outputs + channels + q**2) < outputs * channels * q**2
+def pixelwise_is_cheaper(after, before, layer):
+    """Whether inner products of a convolution's gradients cost less without forming them.
+
+    Parameters
+    ----------
+    after, before : tuple (channels, rows, columns)
+        Shapes of its output and input.
+    layer : Conv
+    """
+    q = math.prod(layer.sides)
+    (outputs, *pixels_after), (channels, *pixels_before) = after, before
+    pairs_after, pairs_before = math.prod(pixels_after) ** 2, math.prod(pixels_before) ** 2
+    return pairs_after * (outputs + q) + pairs_before * channels < outputs * channels * q
 
 
 def _all_pixels(a, b):
@@ -86,62 +96,74 @@ def _all_pixels(a, b):
     return (left @ right.T).reshape(n, rows, columns, m, rows, columns)
 
 
-def _box(sums, radius):
-    """Σ over |a|, |b| <= radius of T[:, i+a, j+b, :, i'+a, j'+b], zeros outside."""
-    rows, columns = sums.shape[1:3]
-    padding = (radius, radius, radius, radius, 0, 0) * 2
-    padded = functional.pad(sums, padding)
-    result = torch.zeros_like(sums)
-    for a in range(2 * radius + 1):
-        for b in range(2 * radius + 1):
-            i, j = slice(a, a + rows), slice(b, b + columns)
+def _box(sums, layer):
+    """Σ over the pixels (a, b) of a filter of T[:, i+a, j+b, :, i'+a, j'+b], padded."""
+    rows, columns = layer.output_shape(sums.shape[1:3])
+    padded = pad(sums, layer, axes=((1, 2), (4, 5)))
+    result = sums.new_zeros((len(sums), rows, columns, sums.shape[3], rows, columns))
+    (down, right), (height, width) = layer.steps, layer.sides
+    for a in range(height):
+        for b in range(width):
+            i = slice(a, a + (rows - 1) * down + 1, down)
+            j = slice(b, b + (columns - 1) * right + 1, right)
             result += padded[:, i, j, :, i, j]
     return result
 
 
 def gradients(network, images):
-    """Gradients of a one-output network by its trained weights, a list with an item a layer."""
-    weights = [*network.filters, network.readout]
-    trained = [layer for layer, weight in enumerate(weights) if weight.requires_grad]
-    convolutions = [layer for layer in trained if layer < len(network.filters)]
-    derivatives = {}
-    with torch.set_grad_enabled(bool(convolutions)):
+    """Gradients of a one-output network by what is trained, a list with items for each layer."""
+    trained = [layer for layer, weight in enumerate(network.filters) if weight.requires_grad]
+    with torch.set_grad_enabled(bool(trained)):
         # Derivatives by the images make sure of a graph where the first layer is frozen.
-        outputs, layers = network.layers(images.detach().requires_grad_(bool(convolutions)))
-        if convolutions:
-            wanted = [layers[layer][2] for layer in convolutions]
-            values = torch.autograd.grad(outputs.sum(), wanted)
-            derivatives = dict(zip(convolutions, values, strict=True))
-    result: list[ConvolutionGradients | DenseGradients] = []
-    for layer in trained:
-        factor, inputs, _ = layers[layer]
-        if layer in derivatives:
-            result.append(
-                ConvolutionGradients(factor * derivatives[layer], inputs.detach(), network.radius)
-            )
-        else:
-            result.append(DenseGradients(factor * inputs.detach()))
+        outputs, layers = network.layers(images.detach().requires_grad_(bool(trained)))
+        values = (
+            torch.autograd.grad(outputs.sum(), [layers[n][2] for n in trained]) if trained else ()
+        )
+    result: list[ConvolutionGradients | PlainGradients] = []
+    for number, derivatives in zip(trained, values, strict=True):
+        factor, inputs, _ = layers[number]
+        layer = network.places[number].layer
+        result.append(ConvolutionGradients(factor * derivatives, inputs.detach(), layer))
+        if layer.bias_variance:
+            sums = derivatives.sum(dim=(2, 3))
+            result.append(PlainGradients(math.sqrt(layer.bias_variance) * sums))
+    if network.readout.requires_grad:
+        factor, inputs, _ = layers[-1]
+        result.append(PlainGradients(factor * inputs.detach()))
+        if network.readout_bias is not None:
+            result.append(PlainGradients(inputs.new_full((len(inputs), 1), network.bias_factor)))
     return result
 
 
-def is_pixelwise(network, pixels):
+def _trained_places(network):
+    """Trained convolutions with the shapes of their outputs and inputs."""
+    for place, weights in zip(network.places, network.filters, strict=True):
+        if weights.requires_grad:
+            yield place.layer, (len(weights), *place.after), (place.channels, *place.before)
+
+
+def is_pixelwise(network):
     """Whether any layer's inner products are taken pixel by pixel."""
     return any(
-        pixelwise_is_cheaper(pixels, weights.shape[0], weights.shape[1], network.radius)
-        for weights in network.filters
-        if weights.requires_grad
+        pixelwise_is_cheaper(after, before, layer)
+        for layer, after, before in _trained_places(network)
     )
 
 
-def rows_at_a_time(network, image_shape, budget):
+def rows_at_a_time(network, budget):
     """How many images' gradients, with what is needed to form them, take `budget` bytes."""
-    pixels = image_shape[0] * image_shape[1]
-    width, q = network.filters[0].shape[0], 2 * network.radius + 1
-    numbers = number_of_weights(network) + width * pixels * (3 * len(network.filters) + 2 * q**2)
+    numbers = number_of_weights(network)
+    patches = [0]
+    for place, weights in zip(network.places, network.filters, strict=True):
+        # Activations, and derivatives by them.
+        numbers += 3 * len(weights) * max(math.prod(place.before), math.prod(place.after))
+        patches.append(len(weights) * math.prod(place.layer.sides) * math.prod(place.after))
+    numbers += 2 * max(patches)
     itemsize = network.readout.element_size()
     images = budget / (numbers * itemsize)
-    if is_pixelwise(network, pixels):
+    if is_pixelwise(network):
         # Three arrays with the products of all pixels of two blocks.
+        pixels = max(math.prod(before[1:]) for _, _, before in _trained_places(network))
         images = min(images, (budget / (3 * itemsize)) ** 0.5 / pixels)
     return max(1, int(images))
 
@@ -152,7 +174,7 @@ def explicit_gradients(network, images, budget):
     What is needed to form them takes `budget` bytes at a time.
     """
     weights = network.readout
-    size = rows_at_a_time(network, images.shape[1:], budget)
+    size = rows_at_a_time(network, budget)
     blocks = []
     for start in range(0, len(images), size):
         block = to_tensor(images[start : start + size], weights.dtype, weights.device)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .._models.image_kernel import ImageKernel
+from .._models.network_params import SettableNetwork
 from .._support.checks import check_integer, check_seed
 from .._support.docstrings import fill_docs
 from .._support.images import check_same_shape
@@ -18,6 +19,8 @@ from ._gradients import (
     rows_at_a_time,
 )
 from ._network import (
+    degree_of,
+    described,
     device_label,
     network_of,
     restore_scale,
@@ -34,8 +37,6 @@ _BUDGET = 2**28
 # Bytes of all images' gradients up to which they are formed once and kept.
 _HELD = 2**30
 
-_EXCEEDED = "Kernel values", "divide the images by a number"
-
 
 def draw_seeds(seed, n_draws):
     """Seeds of `n_draws` networks; the first ones do not depend on how many follow."""
@@ -44,7 +45,7 @@ def draw_seeds(seed, n_draws):
 
 
 @fill_docs
-class EmpiricalCNTK(EmpiricalParameters, ImageKernel):
+class EmpiricalCNTK(EmpiricalParameters, SettableNetwork, ImageKernel):
     """Neural tangent kernel of finite networks at random weights.
 
     The mean over `n_draws` networks of ``⟨∂f(θ, x)/∂θ, ∂f(θ, x')/∂θ⟩`` (eq. 2 of [1]_): what
@@ -83,10 +84,9 @@ class EmpiricalCNTK(EmpiricalParameters, ImageKernel):
         Y = X if symmetric else Y
         check_same_shape(X, Y)
         seeds = self._seeds()
-        dtype = select_dtype(self.dtype)
-        rows_of, row_exponents = split_scale(X, dtype)
+        rows_of, row_exponents = self._split_scale(X)
         columns_of, column_exponents = (
-            (rows_of, row_exponents) if symmetric else split_scale(Y, dtype)
+            (rows_of, row_exponents) if symmetric else self._split_scale(Y)
         )
         K = np.zeros((len(rows_of), len(columns_of)))
         label = f"{type(self).__name__} on {device_label(select_device(self.device))}"
@@ -102,18 +102,23 @@ class EmpiricalCNTK(EmpiricalParameters, ImageKernel):
         K /= len(seeds)
         if symmetric:  # products of a block with itself are symmetric up to rounding only
             K = (K + K.T) / 2
-        return restore_scale(K, row_exponents[:, None] + column_exponents, *_EXCEEDED)
+        exponents = row_exponents[:, None] + column_exponents
+        return restore_scale(K, exponents, "Kernel values", self.dtype)
 
     def _diagonal(self, images):
         seeds = self._seeds()
-        images, exponents = split_scale(images, select_dtype(self.dtype))
+        images, exponents = self._split_scale(images)
         values = np.zeros(len(images))
         for seed in seeds:
             network = network_of(self, images.shape[1:], seed)
-            for rows in _slices(len(images), rows_at_a_time(network, images.shape[1:], _BUDGET)):
+            for rows in _slices(len(images), rows_at_a_time(network, _BUDGET)):
                 for layer in self._gradients(network, images[rows]):
                     values[rows] += layer.squares().double().cpu().numpy()
-        return restore_scale(values / len(seeds), 2 * exponents, *_EXCEEDED)
+        return restore_scale(values / len(seeds), 2 * exponents, "Kernel values", self.dtype)
+
+    def _split_scale(self, images):
+        network = described(self, images.shape[1:])
+        return split_scale(images, select_dtype(self.dtype), degree_of(network))
 
     def _seeds(self):
         """Seeds of the networks."""
@@ -134,14 +139,14 @@ class EmpiricalCNTK(EmpiricalParameters, ImageKernel):
         """Yield slices and values of the kernel's blocks, of the upper ones if symmetric."""
         n_gradients = len(X) if symmetric else len(X) + len(Y)
         held = n_gradients * number_of_weights(network) * network.readout.element_size()
-        if held <= _HELD and not is_pixelwise(network, X.shape[1] * X.shape[2]):
+        if held <= _HELD and not is_pixelwise(network):
             # Every gradient is formed once.
             left = explicit_gradients(network, X, _BUDGET)
             right = left if symmetric else explicit_gradients(network, Y, _BUDGET)
             values = (left @ right.T).to(torch.float64).cpu().numpy()
             yield slice(0, len(X)), slice(0, len(Y)), values
             return
-        size = rows_at_a_time(network, X.shape[1:], _BUDGET)
+        size = rows_at_a_time(network, _BUDGET)
         for rows in _slices(len(X), size):
             left = self._gradients(network, X[rows])
             for columns in _slices(len(Y), size):

@@ -1,14 +1,19 @@
 """The networks whose infinitely wide limit is the CNTK, in NTK parametrisation.
 
-With weights N(0, 1), no bias, filters of side q, "same" zero padding and `width` channels C
+With weights and biases N(0, 1), `width` channels C, and filters of q pixels that see c channels
 (Arora et al. 2019, section 4)::
 
-    u¹ = W¹ * x                              u^h = sqrt(2 / (C q²)) W^h * relu(u^(h-1))
-    f  = sqrt(2 / (C q²)) Σ_ijc w_ijc relu(u^L)_ijc                      flattening, "CNN-V"
-    f  = sqrt(2 / (C q²)) Σ_c w_c mean_ij relu(u^L)_ijc                  pooling, "CNN-GAP"
+    u = sqrt(weight_variance / (c q)) W * x + sqrt(bias_variance) b
+    f = sqrt(S) (sqrt(dense_weight_variance / n) Σ w z + sqrt(dense_bias_variance) b)
 
-The first layer has no factor, so that E[u¹ u¹'] is the kernel's Σ⁰ = box(x · x'); each later
-factor is 1/q² times c_σ = 2 of eqs. 11 and 12, averaged over the channels.
+for the n numbers z of the last layer, averaged over the pixels first where they are pooled.  S is
+the channels of the images, times the pixels of the last layer where it is flattened: these are the
+paper's units, and the kernel's.  Plain networks of the paper have the same outputs in another way,
+without a factor before their first layer, so that E[u¹ u¹'] is its Σ⁰ = box(x · x')::
+
+    u¹ = W¹ * x                              u^h = sqrt(2 / (C q)) W^h * relu(u^(h-1))
+    f  = sqrt(2 / (C q)) Σ_ijc w_ijc relu(u^L)_ijc                      flattening, "CNN-V"
+    f  = sqrt(2 / (C q)) Σ_c w_c mean_ij relu(u^L)_ijc                  pooling, "CNN-GAP"
 """
 
 from __future__ import annotations
@@ -19,25 +24,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from .._support.architecture import Architecture, Readout, check_depth
 from .._support.checks import check_device, check_dtype, check_integer, check_seed
 from .._support.docstrings import fill_docs_like
 from .._support.images import check_image_shape
+from .._support.layers import Conv, Residual
 from .._support.parameters import declared
 from .._support.ram import check_memory
+from . import _layers
 from ._parameters import FiniteNetworkParameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .._support.network import Network
     from .._support.typing import TrainedLayers
 
 
 @fill_docs_like(FiniteNetworkParameters)
 class ConvolutionalNetwork(nn.Module):
-    """A convolutional ReLU network at random weights, in NTK parametrisation.
+    """A convolutional network at random weights, in NTK parametrisation.
 
     Parameters
     ----------
@@ -55,9 +62,12 @@ class ConvolutionalNetwork(nn.Module):
     Attributes
     ----------
     filters : ParameterList
-        Weights of the ``depth - 1`` convolutions, (width, channels, q, q).
+        Weights of the ``depth - 1`` convolutions, (width, channels, rows, columns).
+    biases : ParameterDict
+        Those of the convolutions that have some, (width,), by "0" for the first convolution etc.
     readout : Parameter (n_outputs, width) or (n_outputs, width * height * width)
-        Weights of the dense layer.
+        Weights of the dense layer, with the height and width of the last layer's output.
+    readout_bias : Parameter (n_outputs,) or None
 
     Raises
     ------
@@ -82,40 +92,39 @@ class ConvolutionalNetwork(nn.Module):
     def __init__(
         self,
         image_shape: Sequence[int],
-        depth: int | None,
+        depth: int | None = None,
         gap: bool = True,
         *,
         trained_layers: TrainedLayers = "all",
         filter_size: int = 3,
+        network: str | Network = "plain",
+        frozen_layers: int = 0,
         width: int = 128,
         n_outputs: int = 1,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        readout = Readout(check_depth("plain", depth), gap, trained_layers)
-        if readout.convolutions == 0:
-            raise ValueError(
-                "depth=1 is too small: a finite network has a convolution, use 2 or more."
-            )
+        readout = Readout(
+            check_depth(network, depth), gap, trained_layers, frozen_layers=frozen_layers
+        )
         shape = check_image_shape(image_shape)
         if shape is None:
             raise TypeError("image_shape must be (height, width, channels), got None.")
-        architecture = Architecture(shape, filter_size)
+        architecture = Architecture(shape, filter_size, network)
         width = check_integer("width", width, 1, "use 1 or more channels")
         n_outputs = check_integer("n_outputs", n_outputs, 1, "use 1 or more outputs")
         seed = check_seed("seed", seed, bits=64)
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype={dtype!r} is unknown: use torch.float32 or torch.float64.")
+        self.network = architecture.layers(readout.depth)
         self.gap = readout.gap
-        self.radius = architecture.radius
-        rows, columns, channels = architecture.image_shape
-        q = architecture.filter_size
+        self.places, channels, last = _layers.places(self.network, shape, width)
+        self._set_factors(architecture, channels, last)
 
-        layers = [
-            (width, width if layer else channels, q, q) for layer in range(readout.convolutions)
-        ]
-        dense = (n_outputs, width if self.gap else width * rows * columns)
+        layers = [(width, place.channels, *place.layer.sides) for place in self.places]
+        biased = [n for n, place in enumerate(self.places) if place.layer.bias_variance]
+        dense = (n_outputs, channels if self.gap else channels * math.prod(last))
         sizes = [math.prod(layer) for layer in (*layers, dense)]
         drawn = 0 if dtype == torch.float64 else 8 * max(sizes)  # in float64, before it is cast
         check_memory(
@@ -129,12 +138,36 @@ class ConvolutionalNetwork(nn.Module):
             values = torch.randn(shape, generator=generator, dtype=torch.float64)
             return nn.Parameter(values.to(dtype), requires_grad=trained)
 
-        self.filters = nn.ParameterList()
-        for layer, shape in enumerate(layers):
-            trained = trained_layers == "all" or (trained_layers == "hidden" and layer > 0)
-            self.filters.append(normal(*shape, trained=trained))
-        self.readout = normal(*dense, trained=trained_layers != "hidden")
-        self.factor = math.sqrt(2 / (width * q**2))
+        trains_dense = trained_layers != "hidden"
+        self.filters = nn.ParameterList(
+            normal(*layer, trained=n >= readout.frozen) for n, layer in enumerate(layers)
+        )
+        self.readout = normal(*dense, trained=trains_dense)
+        # After all weights, which do not depend on whether there are biases.
+        self.biases = nn.ParameterDict(
+            {str(n): normal(width, trained=n >= readout.frozen) for n in biased}
+        )
+        self.readout_bias = (
+            normal(n_outputs, trained=trains_dense) if self.network.dense_bias_variance else None
+        )
+
+    def _set_factors(self, architecture, channels, last):
+        """Factors of the weights of each layer, the dense one last, and of the dense bias."""
+        *variances, dense = self.network.weight_variances
+        scale = architecture.image_shape[-1]
+        self.bias_factor = math.sqrt(
+            self.network.dense_bias_variance * scale * (1 if self.gap else math.prod(last))
+        )
+        if architecture.is_plain and self.places:
+            later = math.sqrt(2 / (channels * architecture.filter_size**2))
+            self.factors = [1.0] + [later] * len(variances)
+            return
+        self.factors = [
+            math.sqrt(variance / place.patch)
+            for variance, place in zip(variances, self.places, strict=True)
+        ]
+        # Flattened, both the numbers that the dense layer adds and the scale grow by the pixels.
+        self.factors.append(math.sqrt(dense * scale / channels))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Outputs of the network.
@@ -166,17 +199,35 @@ class ConvolutionalNetwork(nn.Module):
         layers : list of (float, Tensor, Tensor)
             For each layer its weights' factor, inputs and pre-activations.
         """
-        layers, activations = [], images
-        for layer, weights in enumerate(self.filters):
-            factor = self.factor if layer else 1.0
-            inputs = activations
-            u = factor * functional.conv2d(inputs, weights, padding=self.radius)
-            layers.append((factor, inputs, u))
-            activations = functional.relu(u)
+        layers: list[tuple[float, torch.Tensor, torch.Tensor]] = []
+        activations = self._run(self.network.layers, images, layers)
         inputs = activations.mean(dim=(2, 3)) if self.gap else activations.flatten(1)
-        outputs = self.factor * inputs @ self.readout.T
-        layers.append((self.factor, inputs, outputs))
+        factor = self.factors[-1]
+        outputs = factor * inputs @ self.readout.T
+        if self.readout_bias is not None:
+            outputs = outputs + self.bias_factor * self.readout_bias
+        layers.append((factor, inputs, outputs))
         return outputs, layers
+
+    def _run(self, layers, activations, seen):
+        """What layers make of their input; convolutions add to what is `seen`."""
+        for layer in layers:
+            if isinstance(layer, Residual):
+                body, shortcut = (
+                    self._run(branch, activations, seen) for _, branch in layer.branches
+                )
+                activations = body + shortcut
+            elif isinstance(layer, Conv):
+                number, inputs = len(seen), activations
+                factor = self.factors[number]
+                activations = factor * _layers.convolve(inputs, self.filters[number], layer)
+                if layer.bias_variance:
+                    bias = math.sqrt(layer.bias_variance) * self.biases[str(number)]
+                    activations = activations + bias[:, None, None]
+                seen.append((factor, inputs, activations))
+            else:
+                activations = _layers.apply(layer, activations)
+        return activations
 
     @property
     def trained(self) -> dict[str, nn.Parameter]:
@@ -197,13 +248,27 @@ def network_of(model, image_shape, seed, n_outputs=1):
     return network.to(select_device(model.device))
 
 
-def split_scale(images, dtype):
-    """Images (n, P, Q, C) over 2**exponents, whose largest values are from 1 to 2, and exponents.
+def described(model, image_shape):
+    """The Network that an estimator's or kernel's parameters describe."""
+    readout = Readout(check_depth(model.network, model.depth), model.gap, model.trained_layers)
+    return Architecture.of(model, image_shape).layers(readout.depth)
 
-    There is no bias, so gradients by the weights are homogeneous of degree 1 in an image: those of
-    images of any scale are 2**exponents times those of these, which overflow in no torch `dtype`.
-    Dividing by powers of two does not round.
+
+def degree_of(network):
+    """The power of an image's scale that gradients of a Network have, or None if they have none."""
+    degree = network.channel_degree
+    return None if degree and network.dense_bias_variance else degree
+
+
+def split_scale(images, dtype, degree):
+    """Images (n, P, Q, C) over powers of two, and the exponents that gradients have left of them.
+
+    Where gradients by the weights are homogeneous, of a `degree` in an image, those of images of
+    any scale are 2**exponents times those of images whose largest values are from 1 to 2, which
+    overflow in no torch `dtype`.  Dividing by powers of two does not round.
     """
+    if degree is None:
+        return images, np.zeros(len(images), dtype=int)
     axes = (1, 2, 3)
     largest = images.max(axis=axes).astype(np.float64)
     largest = np.maximum(largest, -images.min(axis=axes).astype(np.float64))
@@ -211,15 +276,24 @@ def split_scale(images, dtype):
     scaled = np.empty(images.shape, _name(dtype))
     scales = np.ldexp(1.0, exponents)[:, None, None, None]
     np.divide(images, scales, out=scaled, casting="same_kind")
-    return scaled, exponents
+    return scaled, degree * exponents
 
 
-def restore_scale(values, exponents, what, remedy):
-    """Multiply `values` by 2**exponents, in place, or say that `what` exceed their dtype."""
+def restore_scale(values, exponents, what, dtype):
+    """Multiply `values` by 2**exponents, in place, or say that `what` exceed their dtype.
+
+    `dtype` is that of the network, which values may exceed before.
+    """
+    finite = np.isfinite(values).all()
     with np.errstate(over="ignore"):
         np.ldexp(values, exponents, out=values)
     if not np.isfinite(values).all():
-        raise ValueError(f"{what} of these images exceed dtype={values.dtype.name!r}: {remedy}.")
+        exceeded = values.dtype.name if finite else dtype
+        remedy = ", or use dtype='float64'" * (exceeded == "float32")
+        raise ValueError(
+            f"{what} of these images exceed dtype={exceeded!r}: divide the images by a number"
+            f"{remedy}."
+        )
     return values
 
 

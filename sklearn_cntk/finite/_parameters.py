@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._models.parameters import DepthParameters, NetworkParameters
+from .._models.parameters import DepthParameters, LayerParameters, NetworkParameters
 from .._support.parameters import parameter, parameters
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ class FiniteDepthParameters(DepthParameters):
 
 
 @parameters(kw_only=True)
-class FiniteNetworkParameters(NetworkParameters, FiniteDepthParameters):
+class FiniteNetworkParameters(LayerParameters, NetworkParameters, FiniteDepthParameters):
     """What `ConvolutionalNetwork` takes."""
 
     trained_layers: TrainedLayers = parameter(
         text="""
-        Layers that are trained; the others keep their random weights.  "hidden" is all but the
-        first and the last layer (appendix H of [1]_), "last" the dense layer alone.
+        Layers that are trained; the others keep their random weights, and biases.  "hidden" is all
+        but the first and the last layer (appendix H of [1]_), "last" the dense layer alone.
         """,
         default="all",
     )

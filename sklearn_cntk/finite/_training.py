@@ -54,7 +54,7 @@ def largest_stable_rate(network, images, kappa):
 def initial_scale(network, images):
     """Root mean square of the outputs of networks with these filters and any dense layer.
 
-    That is of the outputs' standard deviation under the dense layer's N(0, 1) weights, given the
+    That is of the outputs' standard deviation under the dense layer's N(0, 1) parameters, given the
     filters: hardly random, other than the few outputs of one network.
 
     Parameters
@@ -66,12 +66,13 @@ def initial_scale(network, images):
     Returns
     -------
     float
-        0 if every image is 0.
+        0 if every image is 0, and there are no biases.
     """
     with torch.no_grad():
         _, layers = network.layers(images[:_IMAGES])
     factor, inputs, _ = layers[-1]
-    return factor * math.sqrt(float(inputs.double().square().sum(dim=1).mean()))
+    of_weights = factor * math.sqrt(float(inputs.double().square().sum(dim=1).mean()))
+    return math.hypot(of_weights, network.bias_factor)
 
 
 def train(

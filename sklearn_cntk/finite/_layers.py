@@ -1,0 +1,152 @@
+"""What layers do to tensors of finite width, and the convolutions of a network in their order.
+
+Nothing here has weights: `ConvolutionalNetwork` draws them, and runs the layers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+from .._support.layers import AvgPool, Conv, LayerNorm, Residual
+
+
+class Place(NamedTuple):
+    """A convolution where it stands in a network.
+
+    Attributes
+    ----------
+    layer : Conv
+    channels : int
+        Of its input.
+    before, after : tuple (rows, columns)
+        Shapes of its input and output.
+    """
+
+    layer: Conv
+    channels: int
+    before: tuple[int, int]
+    after: tuple[int, int]
+
+    @property
+    def patch(self):
+        """Numbers that a filter sees."""
+        return self.channels * math.prod(self.layer.sides)
+
+
+def places(network, image_shape, width):
+    """Convolutions of a network, and channels and shape of the last layer's output.
+
+    Raises
+    ------
+    ValueError
+        A residual block that finite networks cannot have: the message names it.
+    """
+    found: list[Place] = []
+
+    def walk(layers, channels, shape):
+        for layer in layers:
+            if isinstance(layer, Conv):
+                after = layer.output_shape(shape)
+                found.append(Place(layer, channels, shape, after))
+                channels = width
+            shape = layer.output_shape(shape)
+        return channels
+
+    *shape, channels = image_shape
+    shape = tuple(shape)
+    for number, layer in enumerate(network.layers, start=1):
+        if isinstance(layer, Residual):
+            counted = len(found)
+            ends = [walk(branch, channels, shape) for _, branch in layer.branches]
+            name = f"layer {number}, {layer!r},"
+            if len(found) == counted:
+                raise ValueError(
+                    f"{name} has no convolution: a finite network adds what depends on the input "
+                    "alone, and the kernel the covariances of independent terms. Give the body a "
+                    "Conv, or leave the block out."
+                )
+            if ends[0] != ends[1]:
+                raise ValueError(
+                    f"{name} adds {ends[0]} channels to {ends[1]}: a finite network needs a Conv "
+                    "before the block, or in both of its branches, such as shortcut=[Conv(1)]."
+                )
+            channels = ends[0]
+        else:
+            channels = walk([layer], channels, shape)
+        shape = layer.output_shape(shape)
+    return found, channels, shape
+
+
+def margins(layer, shape):
+    """Pixels that a convolution adds before and after the rows and the columns of an input."""
+    sizes = zip(
+        layer.padding_before(shape),
+        layer.output_shape(shape),
+        layer.steps,
+        layer.sides,
+        shape,
+        strict=True,
+    )
+    return [(first, max((m - 1) * step + q - n - first, 0)) for first, m, step, q, n in sizes]
+
+
+def pad(tensor, layer, axes=((2, 3),)):
+    """Pad pairs of axes, the rows and columns of images, as a convolution does."""
+    amounts = [0] * (2 * tensor.ndim)  # from the last axis to the first, as PyTorch wants them
+    for pair in axes:
+        shape = tuple(tensor.shape[axis] for axis in pair)
+        for axis, n, (first, last) in zip(pair, shape, margins(layer, shape), strict=True):
+            if layer.padding == "circular":
+                # PyTorch's own circular padding goes round once at most.
+                index = torch.arange(-first, n + last, device=tensor.device) % n
+                tensor = tensor.index_select(axis, index)
+            else:
+                place = 2 * (tensor.ndim - 1 - axis)
+                amounts[place : place + 2] = first, last
+    return functional.pad(tensor, amounts) if any(amounts) else tensor
+
+
+def convolve(inputs, weights, layer):
+    """What the filters make of images (n, C, P, Q)."""
+    both = margins(layer, inputs.shape[2:])
+    if layer.padding == "zeros" and all(first == last for first, last in both):
+        padding = tuple(first for first, _ in both)
+        return functional.conv2d(inputs, weights, stride=layer.steps, padding=padding)
+    return functional.conv2d(pad(inputs, layer), weights, stride=layer.steps)
+
+
+def apply(layer, inputs):
+    """What a layer without weights makes of images (n, C, P, Q)."""
+    if isinstance(layer, AvgPool):
+        return functional.avg_pool2d(inputs, layer.windows(tuple(inputs.shape[2:])))
+    if isinstance(layer, LayerNorm):
+        return _normalised(inputs)[0]
+    if layer.kind == "relu":
+        return functional.relu(inputs)
+    if layer.kind == "leaky_relu":
+        return functional.leaky_relu(inputs, layer.negative_slope)
+    if layer.kind == "erf":
+        return torch.erf(inputs)
+    if layer.kind == "gelu":
+        return functional.gelu(inputs)
+    gamma = layer.gamma or 1.0  # "gaussian" is "exp_normalized" with 1
+    unit, scale = _normalised(inputs)
+    return scale * torch.exp(math.sqrt(gamma) * unit - gamma)
+
+
+def _normalised(inputs):
+    """Inputs over their root mean square over channels, and it; 0 where all channels are 0."""
+    # Over the largest channel first, so that no square overflows, or underflows to 0.  Both results
+    # are homogeneous in the inputs, so it may be a constant of their derivatives.
+    largest = inputs.detach().abs().amax(dim=1, keepdim=True)
+    some = largest > 0
+    largest = torch.where(some, largest, 1)
+    scaled = inputs / largest
+    square = scaled.square().mean(dim=1, keepdim=True)
+    # The root's derivative at 0 is infinite.
+    size = torch.sqrt(torch.where(some, square, 1))
+    return scaled / size, largest * torch.where(some, size, 0)
