@@ -90,7 +90,7 @@ def test_progress_in_a_notebook_without_widgets(notebook_without_widgets, capsys
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"depth": 1}, ValueError, "depth=1 is too small"),
+        ({"depth": 0}, ValueError, "depth=0 is too small"),
         ({"depth": 2, "trained_layers": "hidden"}, ValueError, "depth=2 .* at least 3"),
         ({"gap": 1}, TypeError, "gap must be True or False"),
         ({"trained_layers": "some"}, ValueError, "trained_layers='some' is unknown"),

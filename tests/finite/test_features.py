@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from sklearn_cntk.networks import Network
+
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
 
 from sklearn_cntk.finite import EmpiricalCNTK, RandomCNTKFeatures  # noqa: E402
@@ -13,8 +15,14 @@ IMAGES = DIGITS.images / 16
 
 
 @pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])
-def test_features_have_the_kernel_as_inner_products(trained_layers, rng):
-    parameters = {"depth": 3, "trained_layers": trained_layers, "width": 16, "n_draws": 3}
+@pytest.mark.parametrize(
+    "network",
+    ["plain", Network.plain(3, pool_after=(1,)), Network.plain(3, bias_variance=0.1)],
+    ids=["plain", "pool", "bias"],
+)
+def test_features_have_the_kernel_as_inner_products(network, trained_layers, rng):
+    parameters = {"depth": 3, "network": network, "width": 16, "n_draws": 3}
+    parameters["trained_layers"] = trained_layers
     images, others = rng.normal(size=(6, 4, 4)), rng.normal(size=(3, 4, 4))
     kernel = EmpiricalCNTK(**parameters, random_state=7)
     features = RandomCNTKFeatures(**parameters, random_state=7).fit(images)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from sklearn_cntk.networks import Activation, AvgPool, Conv, LayerNorm, Network, Residual
+
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
 
 from sklearn_cntk.finite import (  # noqa: E402
@@ -12,13 +14,32 @@ from sklearn_cntk.finite import (  # noqa: E402
     _network,
 )
 
+RELU = Activation("relu")
+#: Every kind of layer, biases, and what is not symmetric.
+EVERYTHING = Network(
+    [
+        Conv((3, 5), strides=(1, 2), padding="circular", bias_variance=0.1),
+        LayerNorm(),
+        Activation("gaussian"),
+        AvgPool((1, 2)),
+        Conv(strides=2, bias_variance=0.2),
+        Residual([Activation("gelu"), Conv(), LayerNorm()], [RELU, Conv(1, bias_variance=0.3)]),
+        Residual([Activation("erf"), Conv(padding="circular")]),
+        Activation("leaky_relu"),
+    ],
+    dense_bias_variance=0.4,
+)
+NETWORKS = [{"depth": 3}, {"network": EVERYTHING}, {"network": EVERYTHING, "depth": 3}]
 
-@pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])
+
+@pytest.mark.parametrize("trained", ["all", "hidden", "last", 1, 2])
 @pytest.mark.parametrize("gap", [True, False])
-def test_gradients_are_those_of_autograd(gap, trained_layers, rng):
+@pytest.mark.parametrize("network", NETWORKS, ids=["plain", "everything", "prefix"])
+def test_gradients_are_those_of_autograd(network, gap, trained, rng):
     """Image by image, by the whole network's own backward pass."""
-    parameters = {"depth": 3, "gap": gap, "trained_layers": trained_layers, "width": 5}
-    images = rng.normal(size=(3, 4, 5, 2))
+    name = "frozen_layers" if isinstance(trained, int) else "trained_layers"
+    parameters = {**network, "gap": gap, "width": 5, "trained_layers": "all", name: trained}
+    images = rng.normal(size=(3, 4, 9, 2))
     kernel = EmpiricalCNTK(**parameters, dtype="float64", random_state=3)
     network = _network.network_of(kernel, images.shape[1:], kernel._seeds()[0])
     rows = []
@@ -36,10 +57,17 @@ def test_gradients_are_those_of_autograd(gap, trained_layers, rng):
     )
 
 
-@pytest.mark.parametrize("filter_size", [1, 3, 5])
-def test_both_ways_to_contract_agree(filter_size, rng, monkeypatch):
-    images = rng.normal(size=(5, 4, 3, 2))
-    kernel = EmpiricalCNTK(4, width=6, filter_size=filter_size, dtype="float64")
+@pytest.mark.parametrize(
+    "network",
+    [
+        *({"depth": 4, "filter_size": q} for q in (1, 3, 5)),
+        {"network": EVERYTHING},
+        {"network": Network([Conv(1, strides=3), RELU, Conv((1, 3), strides=(2, 1))])},
+    ],
+)
+def test_both_ways_to_contract_agree(network, rng, monkeypatch):
+    images = rng.normal(size=(5, 4, 8, 2))
+    kernel = EmpiricalCNTK(**network, width=6, dtype="float64")
     grams = []
     for cheaper in (True, False):
         monkeypatch.setattr(_gradients, "pixelwise_is_cheaper", lambda *sizes, c=cheaper: c)
