@@ -13,6 +13,7 @@ from sklearn_cntk.finite import (
     EmpiricalCNTK,
     RandomCNTKFeatures,
 )
+from sklearn_cntk.networks import Network
 
 images: NDArray[np.float64] = np.zeros((10, 8, 8))
 labels = ["a", "b"] * 5
@@ -25,6 +26,8 @@ def networks() -> None:
     assert_type(model.loss_curve_, list[float])
     assert_type(CNNRegressor().fit(images, labels).predict(images), NDArray[np.float64])
     network = ConvolutionalNetwork((8, 8, 1), depth=3, n_outputs=10)
+    CNNRegressor(network=Network.myrtle(5), frozen_layers=1).set_params(network__bias_variance=1)
+    CNNRegressor(network=5)  # type: ignore[arg-type]
     assert_type(network.forward(torch.zeros(2, 1, 8, 8)), torch.Tensor)
     CNNClassifier(lr="fast")  # type: ignore[arg-type]
 
