@@ -20,6 +20,7 @@ def twice(activation):
 
 NETWORKS = {
     "strides": ((7, 6, 2), Network([Conv(strides=(2, 1)), RELU, Conv((3, 5), strides=3), RELU])),
+    "uneven padding": ((6, 4, 2), Network([Conv(strides=2), RELU, Conv(), RELU])),
     "long strides": ((8, 5, 2), Network([Conv(1, strides=(4, 2)), RELU, Conv(), RELU])),
     "circular": (
         (4, 3, 2),
@@ -59,14 +60,17 @@ def test_mean_over_networks_is_the_exact_kernel(kind, gap, rng):
     """Without a formula in common: within four standard errors everywhere."""
     shape, network = NETWORKS[kind]
     images = rng.normal(size=(3, *shape))
-    images[0] *= 3
+    # Pixels so different that no filter may see another one instead, of the size of biases.
+    images *= rng.lognormal(sigma=1.5, size=(*shape[:2], 1))
+    images /= np.sqrt(np.mean(images**2))
     # Biases are of order 1 / width: largest with the heavy tails of "gaussian", and well below one
     # standard error elsewhere.
     width = 512 if kind == "gaussian" else 128
-    readouts = [{}, {"trained_layers": "last"}, {"frozen_layers": 1}]
-    if network.depth > 2:
-        readouts.append({"trained_layers": "hidden"})
-    for readout in readouts:
+    # Half of the readouts for either pooling: `test_gradients.py` has all of them.
+    readouts = [{}, {"trained_layers": "hidden"}]
+    if not gap:
+        readouts = [{"trained_layers": "last"}, {"frozen_layers": 1}]
+    for readout in readouts[: network.depth - 1]:  # "hidden" needs two convolutions
         parameters = {"network": network, "gap": gap, **readout}
         grams = [
             EmpiricalCNTK(**parameters, width=width, random_state=seed)(images)
