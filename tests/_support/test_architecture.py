@@ -6,6 +6,7 @@ import pytest
 
 from sklearn_cntk._models.parameters import (
     DepthParameters,
+    LayerParameters,
     LocalPoolingParameters,
     NetworkParameters,
 )
@@ -41,7 +42,7 @@ def test_parameters_of_the_network_reach_the_engines():
     """What kernels declare of it, but for the shape, is what an architecture or readout holds."""
     of_kernels = {
         name
-        for cls in (NetworkParameters, LocalPoolingParameters, DepthParameters)
+        for cls in (NetworkParameters, LayerParameters, LocalPoolingParameters, DepthParameters)
         for name in declared(cls)
     }
     of_engines = {
