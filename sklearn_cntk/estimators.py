@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._models.kernel_regression import KernelRegression
+from ._models.parameters import KernelParameters
 from ._models.posterior import Posterior
 from ._models.staged import StagedClassification, StagedRegression
 from ._models.tasks import ClassificationTask, RegressionTask
@@ -20,7 +21,7 @@ class _CNTKRegression(KernelRegression):
         kernel_: CNTK
 
     def _kernel(self):
-        return CNTK(**{name: getattr(self, name) for name in declared(CNTK)})
+        return CNTK(**{name: getattr(self, name) for name in declared(KernelParameters)})
 
 
 @fill_docs

@@ -8,6 +8,7 @@ import numpy as np
 
 from ._compute.cost import Estimate, estimate
 from ._compute.job import Job
+from ._models.hyperparameters import VarianceBounds, gram_and_gradient
 from ._models.image_kernel import ImageKernel
 from ._models.network_params import SettableNetwork
 from ._models.parameters import KernelParameters
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @fill_docs
-class CNTK(KernelParameters, SettableNetwork, ImageKernel):
+class CNTK(VarianceBounds, KernelParameters, SettableNetwork, ImageKernel):
     """Convolutional neural tangent kernel of an infinitely wide network.
 
     The kernel of kernel regression that equals training the network by gradient descent from
@@ -56,9 +57,12 @@ class CNTK(KernelParameters, SettableNetwork, ImageKernel):
     local average pooling as up to ``(4 * lap + 1) ** 2`` times that of flattening.  Of a plain
     network, multiplying an image by a > 0 multiplies its kernel values by a.
 
-    Of feature vectors this is the kernel of the fully-connected network: eq. 9 of [1]_ exactly
-    with ``filter_size=1``, and with a larger one the same times
-    ``filter_size ** (-2 * (depth - 1))``, since the rest of each filter sees padding alone.
+    Of feature vectors this is the kernel of the fully-connected network, eq. 9 of [1]_.  Without
+    biases that is a poor prior of functions of one variable, which are then two straight lines
+    that meet at 0: give a `bias_variance`, which Gaussian processes optimise with the
+    `weight_variance` where the bounds are not "fixed".  Gradients are central differences of two
+    kernels a hyperparameter; they and the kernel beside them are of float64 whatever `dtype` says,
+    since optimisers stumble over the rounding of float32.
 
     References
     ----------
@@ -80,11 +84,25 @@ class CNTK(KernelParameters, SettableNetwork, ImageKernel):
     >>> ridge = KernelRidge(kernel=CNTK(depth=4, image_shape=(8, 8)), alpha=1e-3)
     >>> ridge.fit(images.reshape(5, 64), np.arange(5)).predict(images.reshape(5, 64)).shape
     (5,)
+
+    Gaussian processes find the variances that suit the data best:
+
+    >>> from sklearn.gaussian_process import GaussianProcessRegressor
+    >>> kernel = CNTK(3, bias_variance=1.0, bias_variance_bounds=(1e-3, 1e3))
+    >>> X = np.linspace(-2, 2, 8)[:, np.newaxis]
+    >>> process = GaussianProcessRegressor(kernel, alpha=1e-6).fit(X, np.cos(3 * X[:, 0]))
+    >>> 1e-3 <= process.kernel_.bias_variance <= 1e3
+    True
     """
 
     def _gram(self, X, Y=None):
         (K,) = self._job(X).gram(X, Y)
         return K
+
+    def _gram_and_gradient(self, images):
+        return (
+            gram_and_gradient(self, images) if self.n_dims else super()._gram_and_gradient(images)
+        )
 
     def _diagonal(self, images):
         (values,) = self._job(images).diagonals(images)
@@ -103,8 +121,8 @@ class CNTK(KernelParameters, SettableNetwork, ImageKernel):
             Number of images.
         n_y : int or None, default=None
             Number of other images; None is the symmetric Gram matrix of the `n_x` ones.
-        image_shape : tuple (height, width, channels) or (height, width), default=None
-            None takes the kernel's.
+        image_shape : tuple, default=None
+            Shape of an image, as the kernel's `image_shape`, which None takes.
 
         Returns
         -------
@@ -146,6 +164,8 @@ def cntk_path(
     lap: Sequence[int] = (),
     trained_layers: Sequence[TrainedLayers] = ("all",),
     filter_size: int = 3,
+    bias_variance: float = 0.0,
+    weight_variance: float | None = None,
     image_shape: ImageShape = None,
     network: str | Network = "plain",
     frozen_layers: int = 0,
@@ -222,6 +242,8 @@ def cntk_path(
     Y = None if symmetric else as_images(Y, image_shape, name="Y")
     kernel = CNTK(
         filter_size=filter_size,
+        bias_variance=bias_variance,
+        weight_variance=weight_variance,
         network=network,
         frozen_layers=frozen_layers,
         flip=flip,

@@ -65,7 +65,7 @@ class ImageStandardizer(_ImageTransformer):
 
     Parameters
     ----------
-    image_shape : tuple (height, width, channels) or (height, width), default=None
+    image_shape : tuple (height, width, channels), (height, width) or (length,), default=None
         Shape of the images that rows of 2-D input hold.  None takes every feature of such rows
         as a channel.
 
@@ -121,7 +121,7 @@ class ZCAWhitening(_ImageTransformer):
         Share of the mean eigenvalue that is added to all of them: larger values leave noise in
         the directions of little variance smaller.  More than 0 if there are fewer training
         images than features.
-    image_shape : tuple (height, width, channels) or (height, width), default=None
+    image_shape : tuple (height, width, channels), (height, width) or (length,), default=None
         Shape of the images that rows of 2-D input hold.  It is only recorded: the whitening is
         the same without it.
 

@@ -38,7 +38,7 @@ REFUSING = RefusingEngine()
         ({"filter_size": 0}, ValueError, "filter_size=0 is too small"),
         ({"filter_size": -1}, ValueError, "filter_size=-1 is too small"),
         ({"filter_size": 1.5}, TypeError, "filter_size must be an integer"),
-        ({"image_shape": (4,)}, ValueError, r"image_shape=\(4,\) is not a shape"),
+        ({"image_shape": (4, 0)}, ValueError, r"image_shape=\(4, 0\) is not a shape"),
         ({"image_shape": 16}, ValueError, "image_shape=16 is not a shape"),
         ({"image_shape": (4, 4.0)}, ValueError, "image_shape=.* is not a shape"),
         ({"image_shape": (5, 4)}, ValueError, r"shape \(4, 4, 1\), but image_shape=\(5, 4, 1\)"),

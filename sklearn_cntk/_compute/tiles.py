@@ -19,6 +19,9 @@ from .parallel import run, runs_here
 # Rows and columns of a tile are multiples of every engine's vector.
 _VECTOR = 16
 
+# Element-layers that take about as long as a call costs: smaller tiles are not worth sharing.
+_LEAST_WORK = 1e6
+
 
 class Block(NamedTuple):
     """A block of a Gram matrix that is to be computed.
@@ -239,10 +242,9 @@ def _tile_shape(n, m, job):
     image_bytes = 2 * rows * columns * layers * np.dtype(job.dtype).itemsize
     largest = min(limits.side, limits.table_bytes // image_bytes // _VECTOR * _VECTOR)
     largest = max(_VECTOR, largest)
-    pairs = min(
-        limits.work / pair_work(job.architecture, job.readouts),
-        n * m / (limits.calls_a_job * effective_n_jobs(_n_calls(job))),
-    )
+    work = pair_work(job.architecture, job.readouts)
+    share = n * m / (limits.calls_a_job * effective_n_jobs(_n_calls(job)))
+    pairs = min(limits.work / work, max(share, _LEAST_WORK / work))
     width = min(largest, -(-m // _VECTOR) * _VECTOR)
     height = min(largest, n)
     while height * width > pairs and (height > 1 or width > _VECTOR):

@@ -33,9 +33,9 @@ def check_range(diagonals, images, readouts):
         warnings.warn(
             "Kernel values of images that are not 0 are below the range of float64, 2.2e-308, "
             f"{_where(low, images, readouts)}: they are 0, or inaccurate, and so are predictions. "
-            "Every convolution divides by filter_size², of which images of few pixels get little "
-            "back from zero padding: use a smaller depth or filter_size (1 for feature vectors); "
-            "or multiply the pixels by a constant.",
+            "Every convolution divides by the pixels of a filter, of which images of few pixels "
+            "get little back from zero padding: use a smaller depth or filter_size, or multiply "
+            "the pixels by a constant.",
             RuntimeWarning,
             stacklevel=2,
         )

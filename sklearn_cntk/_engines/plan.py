@@ -35,11 +35,11 @@ def cpu_only(architecture, readouts):
         return (
             f"the CUDA engine has no depth={one.depth} with frozen_layers={one.frozen_layers} yet"
         )
-    layers = architecture.network.layers
-    for number, layer in enumerate(layers, start=1):
+    network = architecture.layers(max(readout.depth for readout in readouts))
+    for number, layer in enumerate(network.layers, start=1):
         if layer not in (Conv(), Activation("relu")):
             return f"the CUDA engine does not compute layer {number}, {layer!r}, yet"
-    return f"the CUDA engine does not compute network={architecture.network!r} yet"
+    return f"the CUDA engine does not compute {network!r} yet"
 
 
 def pooling_of(readout, architecture):

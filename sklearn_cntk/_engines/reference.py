@@ -6,6 +6,8 @@ formulas restrict.  Equation numbers are those of Arora et al., "On Exact Comput
 Infinitely Wide Neural Net", NeurIPS 2019.
 """
 
+import math
+
 import numpy as np
 
 from .._support.architecture import lap_weights
@@ -19,13 +21,13 @@ def kernel_values(x, y, architecture, readouts):
     if not all(is_plain(architecture, readout) for readout in readouts):
         return network_values(x, y, architecture, readouts)
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    q, radius = architecture.filter_size, architecture.radius
+    size, radius = math.prod(architecture.filter_sides), architecture.radius  # size is q²
     only_traces = all(not readout.gap and readout.lap == 0 for readout in readouts)
     outer = np.multiply if only_traces else np.multiply.outer
     covariance = np.sum(x * y, axis=-1) if only_traces else np.tensordot(x, y, axes=(-1, -1))
 
     values = {}
-    scales = zip(_scales(x, q, radius), _scales(y, q, radius), strict=False)
+    scales = zip(_scales(x, size, radius), _scales(y, size, radius), strict=False)
     sigma = box(covariance, radius)  # Σ⁰: the covariance of the first pre-activations
     theta = {"all": sigma, "hidden": np.zeros_like(sigma)}  # Θ⁰; 0 if the layer is frozen
     for depth in range(2, max(readout.depth for readout in readouts) + 1):
@@ -34,8 +36,8 @@ def kernel_values(x, y, architecture, readouts):
         lam = np.clip(lam, -1, 1)
         if np.array_equal(x, y):
             _set_diagonal(lam, scale > 0)  # an image has correlation 1 with itself, exactly
-        k = scale * kappa1(lam) / q**2  # eq. 11
-        k_dot = kappa0(lam) / q**2  # eq. 12
+        k = scale * kappa1(lam) / size  # eq. 11
+        k_dot = kappa0(lam) / size  # eq. 12
         u = {name: k_dot * theta[name] + k for name in theta}
         outputs = {
             "all": u["all"],
@@ -84,12 +86,12 @@ def read(tensor, readout):
     return np.einsum("ijkl,ik,jl->", tensor, row_weights, column_weights)
 
 
-def _scales(image, q, radius):
+def _scales(image, size, radius):
     """Yield s = sqrt(Σ^h(x, x)[i, j, i, j]) for h = 0, 1, …: there λ = 1 and κ₁ = 1."""
     diagonal = box(np.sum(image**2, axis=-1), radius)
     while True:
         yield np.sqrt(diagonal)
-        diagonal = box(diagonal / q**2, radius)
+        diagonal = box(diagonal / size, radius)
 
 
 def _set_diagonal(tensor, values):

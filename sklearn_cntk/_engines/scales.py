@@ -54,7 +54,7 @@ class Gauge:
             box_sum(ones, (rows, columns), radius, 1, scratch)
             factors[layer] = before / ones.max()
             ones *= factors[layer]
-        return cls(factors, np.cumprod(architecture.filter_size**-2.0 / factors))
+        return cls(factors, np.cumprod(1.0 / np.prod(architecture.filter_sides) / factors))
 
 
 def scale_images(images, filter_size, out=None):

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @fill_docs
 class ImageKernel(Kernel):
-    """A kernel whose parameters are no hyperparameters that Gaussian processes could optimise."""
+    """A kernel without hyperparameters that Gaussian processes could optimise, unless it has some.
+
+    Classes implement `_gram` and `_diagonal`, and those with hyperparameters `_gram_and_gradient`.
+    """
 
     if TYPE_CHECKING:
         image_shape: ImageShape
@@ -43,15 +46,15 @@ class ImageKernel(Kernel):
             None, or the same object as `X`, computes the symmetric Gram matrix of `X` from its
             upper triangle.
         eval_gradient : bool, default=False
-            Whether to return the gradient with respect to the hyperparameters that Gaussian
-            processes optimise as well.  This kernel has none.
+            Whether to return the gradient as well, with respect to the logarithms of the
+            hyperparameters that Gaussian processes optimise.
 
         Returns
         -------
         K : ndarray of float64, shape (n, m)
             A new array.
-        K_gradient : ndarray, shape (n, n, 0)
-            Only with ``eval_gradient=True``.
+        K_gradient : ndarray of float64, shape (n, n, n_dims)
+            Only with ``eval_gradient=True``; ``n_dims`` is 0 where all hyperparameters are fixed.
 
         Raises
         ------
@@ -63,8 +66,12 @@ class ImageKernel(Kernel):
         symmetric = Y is None or Y is X
         X = as_images(X, self.image_shape)
         Y = None if symmetric else as_images(Y, self.image_shape, name="Y")
-        K = self._gram(X, Y)
-        return (K, np.empty((*K.shape, 0))) if eval_gradient else K
+        return self._gram_and_gradient(X) if eval_gradient else self._gram(X, Y)
+
+    def _gram_and_gradient(self, images):
+        """The Gram matrix of images, and its derivatives (n, n, n_dims) by ``theta``."""
+        K = self._gram(images)
+        return K, np.empty((*K.shape, 0))
 
     def diag(self, X: ArrayLike) -> FloatArray:
         """Kernel value of each image with itself, at the cost of n pairs.
@@ -97,5 +104,8 @@ class ImageKernel(Kernel):
 
     def __repr__(self) -> str:
         defaults = type(self)().get_params()
-        changed = {k: v for k, v in self.get_params().items() if repr(v) != repr(defaults[k])}
+        params = {
+            k: v.item() if isinstance(v, np.generic) else v for k, v in self.get_params().items()
+        }
+        changed = {k: v for k, v in params.items() if repr(v) != repr(defaults[k])}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"

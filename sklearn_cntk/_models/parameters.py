@@ -109,14 +109,37 @@ class NetworkParameters:
         default="all",
     )
     filter_size: int = parameter(
-        "int", "Side of the square filters, odd.  Stride 1, zero padding.", default=3
+        "int",
+        """
+        Side of the square filters of a plain network, odd.  Stride 1, zero padding.  Along an axis
+        of one pixel, as of signals and feature vectors, filters have one pixel.
+        """,
+        default=3,
+    )
+    bias_variance: float = parameter(
+        "float",
+        """
+        Variance of the biases of all layers of a plain network.  The paper has none; feature
+        vectors and regression often want some, such as 0.1 with standardized inputs.
+        """,
+        default=0.0,
+    )
+    weight_variance: float | None = parameter(
+        "float or None",
+        """
+        Variance of the weights of all layers of a plain network, above 0, before they are divided
+        by the number of their inputs.  None is the paper's: 1 in the first layer, and 2 behind a
+        ReLU, which keeps the size of activations.
+        """,
+        default=None,
     )
     image_shape: ImageShape = parameter(
-        "tuple (height, width, channels) or (height, width)",
+        "tuple (height, width, channels), (height, width) or (length,)",
         """
         Shape of the images that rows of 2-D input hold, in C order.  3-D (n, height, width) and
-        4-D (n, height, width, channels) arrays carry their own.  None takes rows as feature
-        vectors, that is images of one pixel.
+        4-D (n, height, width, channels) arrays carry their own.  (length,) and
+        (1, length, channels) are signals, which 3-D arrays (n, length, channels) hold too.  None
+        takes rows as feature vectors, that is images of one pixel.
         """,
         default=None,
     )
@@ -319,7 +342,7 @@ class ScoringParameters:
         'sequence of {"plain", "myrtle5", "myrtle7", "myrtle10"} or Network',
         """
         Candidate networks, see `network` of :class:`CNTK`; each is a pass of its own.
-        `filter_size` is that of "plain".
+        `filter_size`, `bias_variance` and `weight_variance` are those of "plain".
         """,
         default=("plain",),
     )

@@ -140,7 +140,8 @@ class KernelSearch(SearchParameters, ImageEstimator):
         for network in networks:
             fixed = self._fixed() | {"network": network}
             if network != "plain":
-                del fixed["filter_size"]
+                for name in ("filter_size", "bias_variance", "weight_variance"):
+                    del fixed[name]
             readouts = path_readouts(
                 depths_of(network, self.depths, networks),
                 self.gaps,

@@ -7,12 +7,14 @@ so the code behind them needs no checks of its own.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from . import checks
+from .layers import check_bias_variance, check_weight_variance
 from .network import NAMES, Network
 
 #: The depth that None means for a plain network.
@@ -29,29 +31,50 @@ class Architecture:
     """Input shape and layers of the network, common to all of its readouts.
 
     The parameters of :class:`~sklearn_cntk.CNTK` that say what the layers are.  A `network` that is
-    a plain one, by name or by its layers, is "plain" here, of any depth.
+    the paper's, by name or by its layers, is "plain" here, of any depth.
     """
 
     image_shape: tuple[int, int, int]  # rows P, columns Q and channels C
     filter_size: int = 3  # odd, so that "same" zero padding is symmetric
     network: str | Network = "plain"
+    bias_variance: float = 0.0
+    weight_variance: float | None = None
 
     def __post_init__(self):
         q = checks.check_integer("filter_size", self.filter_size, 1, "use an odd number such as 3")
         if q % 2 == 0:
             raise ValueError(f"filter_size={q} is even: use an odd number such as {q + 1}.")
         network = check_network(self.network)
+        values = {
+            "filter_size": q,
+            "network": network,
+            "bias_variance": check_bias_variance("bias_variance", self.bias_variance),
+            "weight_variance": check_weight_variance("weight_variance", self.weight_variance),
+        }
+        several = min(self.image_shape[:2]) > 1
         if isinstance(network, Network):
-            if q != 3:
-                raise ValueError(
-                    f"filter_size={q} has no meaning for network={self.network!r}, whose layers "
-                    "have filters of their own: leave filter_size=3, and give each Conv its size."
-                )
+            self._check_alone(network, values)
             plain_size = network.plain_filter_size
-            if plain_size is not None:
-                network, q = "plain", plain_size
-        object.__setattr__(self, "network", network)
-        object.__setattr__(self, "filter_size", q)
+            if plain_size == 1 or (plain_size is not None and several):
+                values |= {"network": "plain", "filter_size": plain_size}
+        elif max(self.image_shape[:2]) == 1:
+            values["filter_size"] = 1
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _check_alone(self, network, values):
+        """Raise if there are parameters of a plain network beside a Network."""
+        for name in ("filter_size", "bias_variance", "weight_variance"):
+            default = getattr(type(self), name)
+            if values[name] == default:
+                continue
+            remedy = "give each Conv its size"
+            if name != "filter_size":
+                remedy = f"set network={network!r}.with_params({name}={values[name]!r})"
+            raise ValueError(
+                f"{name}={values[name]!r} has no meaning for network={self.network!r}, whose "
+                f"layers have their own: leave {name}={default!r}, and {remedy}."
+            )
 
     @classmethod
     def of(cls, kernel, image_shape):
@@ -60,29 +83,37 @@ class Architecture:
 
     @property
     def is_plain(self):
-        """Whether it is the paper's: convolutions of one size, a ReLU after each."""
-        return self.network == "plain"
+        """Whether it is the paper's: convolutions of one size without biases, ReLU after each."""
+        return self.network == "plain" and not self.bias_variance and self.weight_variance is None
 
     @property
     def parameters(self):
         """The parameters by their names, without the shape of the images; as JSON takes them."""
-        values: dict[str, Any] = {"filter_size": self.filter_size}
+        sides = self.filter_sides
+        values: dict[str, Any] = {"filter_size": sides[0] if len(set(sides)) == 1 else list(sides)}
         if isinstance(self.network, Network):
             values["network"] = f"{self.network!r} {self.network.digest}"
         return values | {
             name: value
             for name, value in asdict(self).items()
             if name not in ("image_shape", "network", *values)
+            and value != getattr(type(self), name)
         }
 
     @property
     def name(self):
         """What stores call it, such as "32x32x3-q3"."""
         shape = "x".join(map(str, self.image_shape))
-        layers = f"q{self.filter_size}"
+        layers = "q" + "x".join(map(str, dict.fromkeys(self.filter_sides)))
         if isinstance(self.network, Network):
             layers = f"network{self.network.digest}"
         return "-".join([shape, layers, *_later(self, "image_shape", "filter_size", "network")])
+
+    @property
+    def filter_sides(self):
+        """Rows and columns of a plain network's filters: along an axis of one pixel 1."""
+        rows, columns, _ = self.image_shape
+        return tuple(self.filter_size if side > 1 else 1 for side in (rows, columns))
 
     @property
     def radius(self):
@@ -93,7 +124,7 @@ class Architecture:
         """The Network of a depth."""
         if isinstance(self.network, Network):
             return self.network.prefix(depth)
-        return Network.plain(depth, self.filter_size)
+        return _plain(depth, self.filter_sides, self.bias_variance, self.weight_variance)
 
     def depths_up_to(self, readout):
         """Depths at which a pass for the readout yields the same one of a smaller network."""
@@ -102,6 +133,15 @@ class Architecture:
         if isinstance(self.network, Network):
             return [depth for depth in self.network.depths if depth in depths]
         return depths
+
+
+@lru_cache(maxsize=64)
+def _plain(depth, filter_sides, bias_variance, weight_variance):
+    """The Network of an architecture without one, which engines ask for many times."""
+    network = Network.plain(depth, filter_sides, bias_variance=bias_variance)
+    if weight_variance is None:
+        return network
+    return network.with_params(weight_variance=weight_variance)
 
 
 @dataclass(frozen=True)

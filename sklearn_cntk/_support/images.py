@@ -14,18 +14,23 @@ if TYPE_CHECKING:
 
 
 def check_image_shape(image_shape):
-    """Return `image_shape` as (P, Q, C), or None; raise if it is no image shape."""
+    """Return `image_shape` as (P, Q, C), or None; raise if it is no image shape.
+
+    A signal (length,) is one row of an image.
+    """
     if image_shape is None:
         return None
     try:
         shape = tuple(image_shape)
     except TypeError:
         shape = ()
-    if len(shape) not in (2, 3) or not all(map(is_integer, shape)) or min(shape) < 1:
+    if len(shape) not in (1, 2, 3) or not all(map(is_integer, shape)) or min(shape) < 1:
         raise ValueError(
-            f"image_shape={image_shape!r} is not a shape: use (height, width) or "
-            "(height, width, channels), positive integers."
+            f"image_shape={image_shape!r} is not a shape: use (height, width), "
+            "(height, width, channels) or (length,), positive integers."
         )
+    if len(shape) == 1:
+        shape = (1, *shape)
     rows, columns, channels = (*shape, 1)[:3]
     return int(rows), int(columns), int(channels)
 
@@ -48,10 +53,11 @@ def as_images(
     Parameters
     ----------
     X : array-like (n, P, Q, C), (n, P, Q) or (n, n_features)
-        Finite real numbers of any dtype; converted only where it is no numeric array yet.
-    image_shape : tuple (P, Q, C), (P, Q) or None
-        Shape of an image, needed for flattened rows.  None takes rows of 2-D `X` as feature
-        vectors, images of 1 × 1 pixels with a channel a feature.
+        Finite real numbers of any dtype; converted only where it is no numeric array yet.  Signals
+        (n, Q, C) where `image_shape` is (1, Q, C).
+    image_shape : tuple (P, Q, C), (P, Q), (Q,) or None
+        Shape of an image, needed for flattened rows and signals of several channels.  None takes
+        rows of 2-D `X` as feature vectors, images of 1 × 1 pixels with a channel a feature.
     name : str
         What error messages call `X`.
     estimator : object or None
@@ -92,7 +98,8 @@ def as_images(
             )
         return X.reshape(len(X), *shape)
     if X.ndim == 3:
-        X = X[..., None]
+        is_signal = image_shape is not None and (1, *X.shape[1:]) == image_shape
+        X = X[:, None] if is_signal else X[..., None]
     if 0 in X.shape:
         raise ValueError(f"{name} has shape {X.shape}: at least one pixel and channel is required.")
     if image_shape is not None and X.shape[1:] != image_shape:

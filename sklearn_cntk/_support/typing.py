@@ -10,6 +10,7 @@ __all__ = [
     "Any",
     "Array",
     "ArrayLike",
+    "Bounds",
     "Cv",
     "Dtype",
     "FloatArray",
@@ -34,6 +35,7 @@ Landmarks: TypeAlias = Literal["uniform", "pivoted"]
 SolverName: TypeAlias = Literal["auto", "cholesky", "cg", "nystroem"]
 Spread: TypeAlias = Literal["fill_between", "errorbar"] | None
 
+Bounds: TypeAlias = tuple[float, float] | Literal["fixed"]
 ImageShape: TypeAlias = Sequence[int] | None
 RandomState: TypeAlias = int | np.random.RandomState | None
 

@@ -48,8 +48,8 @@ class ConvolutionalNetwork(nn.Module):
 
     Parameters
     ----------
-    image_shape : tuple (height, width, channels) or (height, width)
-        Shape of an image.
+    image_shape : tuple (height, width, channels), (height, width) or (length,)
+        Shape of an image, or of a signal.
     {parameters}
     n_outputs : int, default=1
         Outputs, each with a dense layer of its own.
@@ -97,6 +97,8 @@ class ConvolutionalNetwork(nn.Module):
         *,
         trained_layers: TrainedLayers = "all",
         filter_size: int = 3,
+        bias_variance: float = 0.0,
+        weight_variance: float | None = None,
         network: str | Network = "plain",
         frozen_layers: int = 0,
         width: int = 128,
@@ -111,7 +113,7 @@ class ConvolutionalNetwork(nn.Module):
         shape = check_image_shape(image_shape)
         if shape is None:
             raise TypeError("image_shape must be (height, width, channels), got None.")
-        architecture = Architecture(shape, filter_size, network)
+        architecture = Architecture(shape, filter_size, network, bias_variance, weight_variance)
         width = check_integer("width", width, 1, "use 1 or more channels")
         n_outputs = check_integer("n_outputs", n_outputs, 1, "use 1 or more outputs")
         seed = check_seed("seed", seed, bits=64)
@@ -159,7 +161,7 @@ class ConvolutionalNetwork(nn.Module):
             self.network.dense_bias_variance * scale * (1 if self.gap else math.prod(last))
         )
         if architecture.is_plain and self.places:
-            later = math.sqrt(2 / (channels * architecture.filter_size**2))
+            later = math.sqrt(2 / (channels * math.prod(architecture.filter_sides)))
             self.factors = [1.0] + [later] * len(variances)
             return
         self.factors = [

@@ -24,11 +24,12 @@ def test_values_below_the_range_of_floats(gap, normalize, rng):
     ):
         with pytest.warns(RuntimeWarning, match=message):
             compute()
-    features = rng.random((3, 5))
-    with pytest.warns(RuntimeWarning, match=r"depth=400 .*\(1 for feature vectors\)"):
-        CNTK(depth=400, gap=gap, normalize=normalize)(features)
+    few = rng.random((3, 2, 2))
+    with pytest.warns(RuntimeWarning, match="depth=400 .* use a smaller depth or filter_size"):
+        CNTK(depth=400, gap=gap, filter_size=5, normalize=normalize)(few)
     # As the message says, and without a warning where nothing is lost: 0, and disjoint images.
-    assert np.all(CNTK(depth=400, gap=gap, filter_size=1)(features) > 0)
+    assert np.all(CNTK(depth=400, gap=gap, filter_size=1)(few) > 0)
+    assert np.all(CNTK(depth=400, gap=gap, filter_size=5)(few.reshape(3, 4)) > 0)
     assert np.all(kernel(np.zeros((2, 4, 4))) == 0)
     assert np.all(kernel(images, np.zeros((2, 4, 4))) == 0)
     apart = np.zeros((2, 9, 9))

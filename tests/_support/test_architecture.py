@@ -35,7 +35,8 @@ def test_a_later_parameter_is_part_of_the_name():
     assert now.name == "4x5x3-q3"
     assert Later((4, 5, 3)).name == now.name
     assert Later((4, 5, 3), gain=2.0).name == f"{now.name}-gain=2.0"
-    assert Later((4, 5, 3)).parameters == now.parameters | {"gain": 1.0}
+    assert Later((4, 5, 3)).parameters == now.parameters
+    assert Later((4, 5, 3), gain=2.0).parameters == now.parameters | {"gain": 2.0}
 
 
 def test_parameters_of_the_network_reach_the_engines():

@@ -1,0 +1,267 @@
+"""Variances as hyperparameters: scikit-learn's own tests of Gaussian processes, and gradients."""
+
+import inspect
+from itertools import product
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
+
+from sklearn_cntk import CNTK
+from sklearn_cntk.networks import Network
+
+gpr_tests = pytest.importorskip(
+    "sklearn.gaussian_process.tests.test_gpr", reason="scikit-learn is here without its tests"
+)
+kernel_tests = pytest.importorskip("sklearn.gaussian_process.tests.test_kernels")
+
+IMAGES = load_digits().images[:12] / 16
+BOUNDS = (1e-4, 1e4)
+FREE = {
+    "bias": CNTK(3, bias_variance=1.0, bias_variance_bounds=BOUNDS),
+    "weight": CNTK(3, bias_variance=0.5, weight_variance=1.0, weight_variance_bounds=BOUNDS),
+    "both": CNTK(
+        3,
+        bias_variance=0.5,
+        bias_variance_bounds=BOUNDS,
+        weight_variance=1.0,
+        weight_variance_bounds=BOUNDS,
+    ),
+}
+FIXED = {"fixed": CNTK(3, bias_variance=1.0)}
+
+# --- scikit-learn's tests -----------------------------------------------------------------------
+
+#: What does not concern a kernel without a length scale, and why.
+NOT_OURS = {
+    "test_lml_gradient": "it sets a length scale; see test_gradient_of_the_likelihood",
+    "test_prior": "the variance it expects is that of stationary kernels",
+    "test_no_optimizer": "it needs a theta of 0 to start from",
+    "test_kernel_stationary": "for stationary kernels",
+}
+NEED_HYPERPARAMETERS = (
+    "test_lml_improving",
+    "test_converged_to_local_maximum",
+    "test_solution_inside_bounds",
+    "test_custom_optimizer",
+)
+NEED_ALL_FREE = ("test_kernel_theta",)
+#: It holds optima to 1e-7, and gradients that are differences lead there to 1e-5: see
+#: `test_nearly_equal_inputs`.
+NEED_FIXED = ("test_duplicate_input",)
+
+
+def cases():
+    """Each test of a kernel with each of ours, and all values of its other parameters."""
+    for module in (gpr_tests, kernel_tests):
+        for name, function in vars(module).items():
+            if (
+                not name.startswith("test_")
+                or "kernel" not in inspect.signature(function).parameters
+            ):
+                continue
+            if name in NOT_OURS:
+                continue
+            others = {
+                mark.args[0]: mark.args[1]
+                for mark in function.pytestmark
+                if mark.name == "parametrize" and mark.args[0] != "kernel"
+            }
+            kernels = FREE if name in NEED_HYPERPARAMETERS else {**FREE, **FIXED}
+            kernels = {"both": FREE["both"]} if name in NEED_ALL_FREE else kernels
+            kernels = FIXED if name in NEED_FIXED else kernels
+            for (label, kernel), *values in product(kernels.items(), *others.values()):
+                call = dict(zip(others, values, strict=True))
+                yield pytest.param(function, kernel, call, id=f"{name}-{label}")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("function", "kernel", "call"), cases())
+def test_of_scikit_learn(function, kernel, call):
+    function(kernel=clone(kernel), **call)
+
+
+# --- Gradients ----------------------------------------------------------------------------------
+
+
+def rows(rng):
+    return rng.normal(size=(5, 3))
+
+
+@pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])
+def test_gradient_by_the_weights_without_biases(trained_layers):
+    """Every layer multiplies the kernel by its weights' variance."""
+    kernel = CNTK(
+        4,
+        trained_layers=trained_layers,
+        weight_variance=1.7,
+        weight_variance_bounds=BOUNDS,
+        dtype="float64",
+    )
+    K, K_gradient = kernel(IMAGES, eval_gradient=True)
+    np.testing.assert_allclose(K_gradient, 4 * K[..., None], rtol=1e-7)
+
+
+def test_gradient_by_the_biases_of_a_linear_network(rng):
+    """K = w x·x' + b, whose gradient by log b is b."""
+    X = rows(rng)
+    kernel = CNTK(1, bias_variance=0.3, bias_variance_bounds=BOUNDS)
+    K, K_gradient = kernel(X, eval_gradient=True)
+    channels = X.shape[1]
+    np.testing.assert_allclose(K, X @ X.T + 0.3 * channels, rtol=1e-12)
+    np.testing.assert_allclose(K_gradient[..., 0], 0.3 * channels, rtol=1e-7)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"normalize": True}, {"flip": True}, {"gap": False}])
+def test_gradient_of_images(parameters):
+    """By the symmetric quotient of five kernels, of order 4, with steps a thousand times larger."""
+    kernel = CNTK(
+        3,
+        bias_variance=0.2,
+        bias_variance_bounds=BOUNDS,
+        weight_variance=1.5,
+        weight_variance_bounds=BOUNDS,
+        dtype="float64",
+        **{"gap": True, **parameters},
+    )
+    _, K_gradient = kernel(IMAGES[:5], eval_gradient=True)
+    assert K_gradient.shape == (5, 5, 2)
+    step = 1e-2
+    for k, direction in enumerate(np.eye(2)):
+        value = [
+            kernel.clone_with_theta(kernel.theta + factor * step * direction)(IMAGES[:5])
+            for factor in (-2, -1, 1, 2)
+        ]
+        expected = (value[0] - 8 * value[1] + 8 * value[2] - value[3]) / (12 * step)
+        np.testing.assert_allclose(K_gradient[..., k], expected, rtol=1e-5, atol=1e-9)
+
+
+def test_gradient_is_of_float64_and_leaves_nothing_in_memory(tmp_path):
+    parameters = {"bias_variance": 0.2, "bias_variance_bounds": BOUNDS}
+    single = CNTK(3, **parameters, memory=tmp_path)
+    both = single(IMAGES, eval_gradient=True)
+    assert not list(tmp_path.iterdir())
+    for values, expected in zip(
+        both, CNTK(3, **parameters, dtype="float64")(IMAGES, eval_gradient=True), strict=True
+    ):
+        np.testing.assert_array_equal(values, expected)
+    single(IMAGES)
+    assert list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [1e-2, 1.0, 30.0])
+@pytest.mark.parametrize("label", FREE)
+def test_gradient_of_the_likelihood(label, value):
+    kernel = clone(FREE[label])
+    kernel.theta = np.log(np.full(kernel.n_dims, value))
+    X, y = gpr_tests.X, gpr_tests.y
+    process = GaussianProcessRegressor(kernel, alpha=1e-4, optimizer=None).fit(X, y)
+    _, gradient = process.log_marginal_likelihood(kernel.theta, eval_gradient=True)
+    step = 1e-4
+    for k, direction in enumerate(np.eye(kernel.n_dims)):
+        above, below = (
+            process.log_marginal_likelihood(kernel.theta + sign * step * direction)
+            for sign in (1, -1)
+        )
+        assert gradient[k] == pytest.approx((above - below) / (2 * step), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("label", FREE)
+def test_nearly_equal_inputs(label):
+    """As `test_duplicate_input` of scikit-learn's, but for the last digits of the optimum."""
+    predicted = []
+    for shift in (0, 1e-15):
+        process = GaussianProcessRegressor(clone(FREE[label]), alpha=1e-2)
+        X = np.vstack([gpr_tests.X, gpr_tests.X[0] + shift])
+        process.fit(X, np.hstack([gpr_tests.y, gpr_tests.y[0] + 1]))
+        predicted.append(process.predict(np.linspace(0, 10, 100)[:, None], return_std=True))
+    np.testing.assert_allclose(*predicted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_gradient_needs_one_set_of_images():
+    with pytest.raises(ValueError, match="Gradient can only be evaluated when Y is None"):
+        FREE["bias"](np.ones((2, 1)), np.ones((3, 1)), eval_gradient=True)
+
+
+# --- Processes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_biases_are_what_regression_of_one_variable_needs():
+    """Without them the kernel is homogeneous, and a function two lines that meet at 0."""
+    X = np.linspace(-2, 2, 30)[:, np.newaxis]
+    y = np.cos(3 * X[:, 0])
+    test = np.linspace(-1.9, 1.9, 77)[:, np.newaxis]
+    errors = {}
+    for name, kernel in {
+        "none": CNTK(3),
+        "found": CNTK(3, bias_variance=0.01, bias_variance_bounds=(1e-3, 1e3)),
+    }.items():
+        process = GaussianProcessRegressor(kernel + WhiteKernel(1e-4, "fixed")).fit(X, y)
+        errors[name] = np.abs(process.predict(test) - np.cos(3 * test[:, 0])).max()
+    assert errors["found"] < 0.1 < 0.5 < errors["none"]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_of_images_in_sums_and_products():
+    kernel = CNTK(3, bias_variance=0.1, bias_variance_bounds=(1e-3, 1e2), image_shape=(8, 8))
+    whole = ConstantKernel(0.1) * kernel + WhiteKernel(1e-2)
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:60] / 16, y[:60] % 2
+    process = GaussianProcessRegressor(whole, normalize_y=True).fit(X, y)
+    assert process.log_marginal_likelihood_value_ > process.log_marginal_likelihood(whole.theta)
+    found = process.kernel_.k1.k2
+    assert found.bias_variance != 0.1
+    assert "bias_variance=" in repr(process.kernel_)
+    assert "np.float64" not in repr(process.kernel_)
+    classifier = GaussianProcessClassifier(whole, max_iter_predict=20).fit(X, y)
+    assert classifier.score(X, y) > 0.9
+
+
+# --- Parameters ---------------------------------------------------------------------------------
+
+
+def test_fixed_variances_are_no_hyperparameters():
+    for kernel in FIXED.values():
+        assert kernel.theta.shape == (0,)
+        assert [hyperparameter.fixed for hyperparameter in kernel.hyperparameters] == [True, True]
+    assert FREE["both"].bounds.shape == (2, 2)
+    np.testing.assert_array_equal(FREE["bias"].theta, [0.0])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"bias_variance_bounds": BOUNDS},
+            r"bias_variance=0.0 has no logarithm.* such as 1.0, or bias_variance_bounds='fixed'",
+        ),
+        ({"weight_variance_bounds": BOUNDS}, "weight_variance=None has no logarithm"),
+        (
+            {"bias_variance": 1, "bias_variance_bounds": (0, 1)},
+            "are no bounds: use 'fixed', or two",
+        ),
+        ({"bias_variance": 1, "bias_variance_bounds": (2, 1)}, "are no bounds"),
+        ({"bias_variance": 1, "bias_variance_bounds": "free"}, "are no bounds"),
+        ({"bias_variance": 1, "bias_variance_bounds": 3.0}, "are no bounds"),
+        ({"bias_variance": 1, "bias_variance_bounds": (1, 2, 3)}, "are no bounds"),
+        ({"bias_variance": -1}, "bias_variance=-1 is no variance"),
+        ({"weight_variance": 0.0}, "weight_variance=0.0 leaves nothing of the input"),
+        (
+            {"network": "myrtle5", "bias_variance": 0.5},
+            r"bias_variance=0.5 has no meaning .* leave bias_variance=0.0, and set "
+            r"network=Network.myrtle\(5\).with_params\(bias_variance=0.5\)",
+        ),
+        (
+            {"network": Network.plain(3), "weight_variance": 2.0},
+            "weight_variance=2.0 has no meaning .* leave weight_variance=None",
+        ),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    process = GaussianProcessRegressor(CNTK(**parameters))
+    with pytest.raises(ValueError, match=message):
+        process.fit(IMAGES[:, 0], range(12))
