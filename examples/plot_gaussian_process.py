@@ -29,6 +29,7 @@ for axis, variance in zip(axes, [0.0, 0.1, 3.0], strict=True):
     axis.set_title(f"bias_variance={variance}")
 figure.suptitle("Random networks")
 figure.tight_layout()
+plt.show()
 
 # %%
 # The likelihood chooses
@@ -66,3 +67,4 @@ axis.plot(grid, np.sin(2.5 * grid[:, 0]) + 0.3 * grid[:, 0], "k--", linewidth=1,
 axis.plot(X, y, "k.", markersize=4)
 axis.legend()
 figure.tight_layout()
+plt.show()

@@ -42,13 +42,14 @@ def compare(X, y, X_test, y_test):
     axis.set(xscale="log", xlabel="seconds", ylabel="test accuracy (%)")
     axis.legend(fontsize="small")
     figure.tight_layout()
+    plt.show()
 
 
 # %%
 # Digits
 # ------
-# Of 8×8 pixels two pools leave 2×2, so there is little to save, and where its strokes lie says which
-# digit it is, which pools forget.
+# Of 8×8 pixels two pools leave 2×2, so there is little to save, and where its strokes lie says
+# which digit it is, which pools forget.
 
 images, labels = load_digits().images / 16, load_digits().target
 compare(images[:400], labels[:400], images[400:800], labels[400:800])

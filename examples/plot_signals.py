@@ -46,6 +46,7 @@ for label, name in enumerate(["cylinder", "bell", "funnel"]):
     axes[label].plot(X[y == label][:3].T, linewidth=1)
     axes[label].set_title(name)
 figure.tight_layout()
+plt.show()
 
 # %%
 # Models
@@ -78,3 +79,4 @@ axis.barh(list(scores), [100 * score for score in scores.values()])
 axis.set_xlabel("test accuracy (%)")
 axis.invert_yaxis()
 figure.tight_layout()
+plt.show()

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._compute.cost import Estimate, estimate
 from ._compute.job import Job
-from ._models.hyperparameters import VarianceBounds, gram_and_gradient
+from ._models.hyperparameters import HyperparameterBounds, gram_and_gradient
 from ._models.image_kernel import ImageKernel
 from ._models.network_params import SettableNetwork
 from ._models.parameters import KernelParameters
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @fill_docs
-class CNTK(VarianceBounds, KernelParameters, SettableNetwork, ImageKernel):
+class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     """Convolutional neural tangent kernel of an infinitely wide network.
 
     The kernel of kernel regression that equals training the network by gradient descent from

@@ -10,6 +10,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter
 
 from .._support.checks import is_number
 from .._support.parameters import parameter, parameters
+from .parameters import KernelParameters
 
 if TYPE_CHECKING:
     from .._support.typing import Any, Bounds
@@ -19,7 +20,7 @@ _STEP = 2e-5
 
 
 @parameters(kw_only=True)
-class VarianceBounds:
+class HyperparameterBounds(KernelParameters):
     """Bounds of the variances, between which Gaussian processes look for the best."""
 
     bias_variance_bounds: Bounds = parameter(

@@ -43,8 +43,10 @@ def places(network, image_shape, width):
     Raises
     ------
     ValueError
-        A residual block that finite networks cannot have: the message names it.
+        Images too small for a layer, or a residual block that finite networks cannot have: the
+        message names it.
     """
+    network.shapes(image_shape)  # or says which layer has nothing left
     found: list[Place] = []
 
     def walk(layers, channels, shape):

@@ -102,11 +102,6 @@ def test_parameters_of_the_network_can_be_set(cls):
             r"layer 2, Residual\(body=\(\)\), has no convolution: .* Give the body a Conv",
         ),
         (
-            {"network": Network([Conv(), Residual([LayerNorm()])])},
-            ValueError,
-            "layer 2, .* has no convolution",
-        ),
-        (
             {"network": Network([Residual([Conv()])]), "width": 8},
             ValueError,
             r"layer 1, .* adds 8 channels to 1: .* such as shortcut=\[Conv\(1\)\]",
