@@ -68,7 +68,7 @@ def halved(pictures):
 
 folder = os.environ.get("SKLEARN_CNTK_DATA")
 if folder:
-    data = load_cifar10(folder, n_train=200, n_test=300)
+    data = load_cifar10(folder, n_train=150, n_test=200)
     compare(halved(data.X_train), data.y_train, halved(data.X_test), data.y_test)
 
 # %%

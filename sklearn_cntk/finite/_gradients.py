@@ -157,7 +157,7 @@ def rows_at_a_time(network, budget):
     for place, weights in zip(network.places, network.filters, strict=True):
         # Activations, and derivatives by them.
         numbers += 3 * len(weights) * max(math.prod(place.before), math.prod(place.after))
-        patches.append(len(weights) * math.prod(place.layer.sides) * math.prod(place.after))
+        patches.append(place.patch * math.prod(place.after))
     numbers += 2 * max(patches)
     itemsize = network.readout.element_size()
     images = budget / (numbers * itemsize)
