@@ -2,6 +2,9 @@
 
 Planes are flat (P, Q + radius, lanes), so that a shift of the whole plane is one contiguous loop:
 what leaves a row at one end meets the zero columns of another.
+
+Elements are copied in loops: Numba takes seconds to compile an assignment to a slice, for the sake
+of its error message.
 """
 
 import numpy as np
@@ -16,6 +19,12 @@ def _add(source, target):
 
 
 @compile_lazily
+def _copy(source, target):
+    for k in range(source.size):
+        target[k] = source[k]
+
+
+@compile_lazily
 def box_sum(plane, shape, radius, lanes, scratch):
     """Replace `plane` by its sums over (2·radius + 1)² neighbours.
 
@@ -24,23 +33,25 @@ def box_sum(plane, shape, radius, lanes, scratch):
     """
     rows, columns = shape
     width = (columns + radius) * lanes
-    scratch[:] = plane
+    _copy(plane, scratch)
     for shift in range(width, min(radius + 1, rows) * width, width):
         _add(plane[shift:], scratch[:-shift])
         _add(plane[:-shift], scratch[shift:])
-    plane[:] = scratch
+    _copy(scratch, plane)
     for shift in range(lanes, (radius + 1) * lanes, lanes):
         _add(scratch[shift:], plane[:-shift])
         _add(scratch[:-shift], plane[shift:])
     for end in range(width, plane.size + 1, width):
-        plane[end - radius * lanes : end] = 0.0
+        for k in range(end - radius * lanes, end):
+            plane[k] = 0.0
 
 
 @compile_lazily
 def pixel_energy(pixels, radius, lanes, energy):
     """Fill a flat plane (P, Q + radius, lanes) with Σ_c x_c² of `pixels` (P, Q, C·lanes)."""
     rows, columns, depth = pixels.shape
-    energy[:] = 0.0
+    for k in range(energy.size):
+        energy[k] = 0.0
     for i in range(rows):
         for j in range(columns):
             at = (i * (columns + radius) + j) * lanes
@@ -98,14 +109,18 @@ def self_sums(pixels, radius, factors, weights, starts, sums):
     for image in range(images):
         pixel_energy(pixels[image], radius, 1, states[0])
         for state in range(1, starts.size):
-            states[state] = states[0] if starts[state] else np.zeros_like(states[0])
+            for k in range(states.shape[1]):
+                states[state, k] = states[0, k] if starts[state] else 0.0
         for layer in range(factors.size):
             for state in range(starts.size):
                 box_sum(states[state], (rows, columns), radius, 1, scratch)
-            states *= factors[layer]
-            for state in range(1, starts.size):
-                states[state] += states[0]  # U = K̇ ⊙ Θ + K with K̇ = 1/q², K = D/q²
+                for k in range(states.shape[1]):
+                    states[state, k] *= factors[layer]
+                if state > 0:
+                    _add(states[0], states[state])  # U = K̇ ⊙ Θ + K with K̇ = 1/q², K = D/q²
             for pooling in range(weights.shape[0]):
                 for state in range(starts.size):
-                    total = np.sum(weights[pooling] * states[state])
+                    total = 0.0
+                    for k in range(states.shape[1]):
+                        total += weights[pooling, k] * states[state, k]
                     sums[image, pooling, layer, state] = total
