@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._compute.cost import Estimate, estimate
 from ._compute.job import Job
-from ._models.hyperparameters import HyperparameterBounds, gram_and_gradient
+from ._models.hyperparameters import (
+    HyperparameterBounds,
+    gram_and_gradient,
+    gram_of_vectors,
+    has_formulas,
+)
 from ._models.image_kernel import ImageKernel
 from ._models.network_params import SettableNetwork
 from ._models.parameters import KernelParameters
@@ -55,14 +61,12 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     -----
     Work grows as pairs of images × pixels × `depth`, with GAP as pairs × pixels² × `depth`, with
     local average pooling as up to ``(4 * lap + 1) ** 2`` times that of flattening.  Of a plain
-    network, multiplying an image by a > 0 multiplies its kernel values by a.
+    network without biases, multiplying an image by a > 0 multiplies its kernel values by a.
 
     Of feature vectors this is the kernel of the fully-connected network, eq. 9 of [1]_.  Without
     biases that is a poor prior of functions of one variable, which are then two straight lines
     that meet at 0: give a `bias_variance`, which Gaussian processes optimise with the
-    `weight_variance` where the bounds are not "fixed".  Gradients are central differences of two
-    kernels a hyperparameter; they and the kernel beside them are of float64 whatever `dtype` says,
-    since optimisers stumble over the rounding of float32.
+    `weight_variance` where the bounds are not "fixed".
 
     References
     ----------
@@ -96,13 +100,15 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     """
 
     def _gram(self, X, Y=None):
+        if has_formulas(self, X):
+            return gram_of_vectors(self, X, Y)
         (K,) = self._job(X).gram(X, Y)
         return K
 
     def _gram_and_gradient(self, images):
-        return (
-            gram_and_gradient(self, images) if self.n_dims else super()._gram_and_gradient(images)
-        )
+        if self.n_dims:
+            return gram_and_gradient(self, images)
+        return super()._gram_and_gradient(images)
 
     def _diagonal(self, images):
         (values,) = self._job(images).diagonals(images)
@@ -151,7 +157,8 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
 
     def _job(self, images, readouts=None):
         """The computation that the parameters ask for, all of them checked."""
-        return Job.of(self, images, readouts)
+        job = Job.of(self, images, readouts)
+        return replace(job, dtype="float64") if self.n_dims else job
 
 
 @fill_docs_like(KernelParameters)

@@ -1,10 +1,8 @@
-"""Variances as hyperparameters: scikit-learn's own tests of Gaussian processes, and gradients."""
-
-import inspect
-from itertools import product
+"""Variances as hyperparameters: gradients, and the processes that follow them."""
 
 import numpy as np
 import pytest
+from gaussian_kernels import BOUNDS, FIXED, FREE
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
@@ -13,82 +11,13 @@ from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
 from sklearn_cntk import CNTK
 from sklearn_cntk.networks import Network
 
-gpr_tests = pytest.importorskip(
-    "sklearn.gaussian_process.tests.test_gpr", reason="scikit-learn is here without its tests"
-)
-kernel_tests = pytest.importorskip("sklearn.gaussian_process.tests.test_kernels")
-
 IMAGES = load_digits().images[:12] / 16
-BOUNDS = (1e-4, 1e4)
-FREE = {
-    "bias": CNTK(3, bias_variance=1.0, bias_variance_bounds=BOUNDS),
-    "weight": CNTK(3, bias_variance=0.5, weight_variance=1.0, weight_variance_bounds=BOUNDS),
-    "both": CNTK(
-        3,
-        bias_variance=0.5,
-        bias_variance_bounds=BOUNDS,
-        weight_variance=1.0,
-        weight_variance_bounds=BOUNDS,
-    ),
-}
-FIXED = {"fixed": CNTK(3, bias_variance=1.0)}
 
-# --- scikit-learn's tests -----------------------------------------------------------------------
-
-#: What does not concern a kernel without a length scale, and why.
-NOT_OURS = {
-    "test_lml_gradient": "it sets a length scale; see test_gradient_of_the_likelihood",
-    "test_prior": "the variance it expects is that of stationary kernels",
-    "test_no_optimizer": "it needs a theta of 0 to start from",
-    "test_kernel_stationary": "for stationary kernels",
-}
-NEED_HYPERPARAMETERS = (
-    "test_lml_improving",
-    "test_converged_to_local_maximum",
-    "test_solution_inside_bounds",
-    "test_custom_optimizer",
-)
-NEED_ALL_FREE = ("test_kernel_theta",)
-#: It holds optima to 1e-7, and gradients that are differences lead there to 1e-5: see
-#: `test_nearly_equal_inputs`.
-NEED_FIXED = ("test_duplicate_input",)
-
-
-def cases():
-    """Each test of a kernel with each of ours, and all values of its other parameters."""
-    for module in (gpr_tests, kernel_tests):
-        for name, function in vars(module).items():
-            if (
-                not name.startswith("test_")
-                or "kernel" not in inspect.signature(function).parameters
-            ):
-                continue
-            if name in NOT_OURS:
-                continue
-            others = {
-                mark.args[0]: mark.args[1]
-                for mark in function.pytestmark
-                if mark.name == "parametrize" and mark.args[0] != "kernel"
-            }
-            kernels = FREE if name in NEED_HYPERPARAMETERS else {**FREE, **FIXED}
-            kernels = {"both": FREE["both"]} if name in NEED_ALL_FREE else kernels
-            kernels = FIXED if name in NEED_FIXED else kernels
-            for (label, kernel), *values in product(kernels.items(), *others.values()):
-                call = dict(zip(others, values, strict=True))
-                yield pytest.param(function, kernel, call, id=f"{name}-{label}")
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize(("function", "kernel", "call"), cases())
-def test_of_scikit_learn(function, kernel, call):
-    function(kernel=clone(kernel), **call)
-
+# A function of one variable.
+POINTS = np.array([1.0, 3.0, 5.0, 6.0, 7.0, 8.0])[:, np.newaxis]
+VALUES = POINTS[:, 0] * np.sin(POINTS[:, 0])
 
 # --- Gradients ----------------------------------------------------------------------------------
-
-
-def rows(rng):
-    return rng.normal(size=(5, 3))
 
 
 @pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])
@@ -107,12 +36,11 @@ def test_gradient_by_the_weights_without_biases(trained_layers):
 
 def test_gradient_by_the_biases_of_a_linear_network(rng):
     """K = w x·x' + b, whose gradient by log b is b."""
-    X = rows(rng)
+    X = rng.normal(size=(5, 3))
     kernel = CNTK(1, bias_variance=0.3, bias_variance_bounds=BOUNDS)
     K, K_gradient = kernel(X, eval_gradient=True)
-    channels = X.shape[1]
-    np.testing.assert_allclose(K, X @ X.T + 0.3 * channels, rtol=1e-12)
-    np.testing.assert_allclose(K_gradient[..., 0], 0.3 * channels, rtol=1e-7)
+    np.testing.assert_allclose(K, X @ X.T + 0.3 * 3, rtol=1e-12)
+    np.testing.assert_allclose(K_gradient[..., 0], 0.3 * 3, rtol=1e-12)
 
 
 @pytest.mark.parametrize("parameters", [{}, {"normalize": True}, {"flip": True}, {"gap": False}])
@@ -152,13 +80,56 @@ def test_gradient_is_of_float64_and_leaves_nothing_in_memory(tmp_path):
     assert list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "parameters", [{}, {"normalize": True}, {"frozen_layers": 2}, {"gap": False}]
+)
+@pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])
+def test_gradient_of_vectors(trained_layers, parameters, rng):
+    """That of images, whose gradients are differences, with filters of one pixel."""
+    if trained_layers == "last" and "frozen_layers" in parameters:
+        pytest.skip("all are frozen")
+    X = rng.normal(size=(6, 3))
+    X[3] = 0
+    kernel = CNTK(
+        4,
+        trained_layers=trained_layers,
+        bias_variance=0.3,
+        bias_variance_bounds=BOUNDS,
+        weight_variance=1.5,
+        weight_variance_bounds=BOUNDS,
+        **parameters,
+    )
+    K, K_gradient = kernel(X, eval_gradient=True)
+    np.testing.assert_allclose(K, kernel(X), rtol=1e-12)
+    step = 1e-4
+    for k, direction in enumerate(np.eye(2)):
+        above, below = (
+            kernel.clone_with_theta(kernel.theta + sign * step * direction)(X) for sign in (1, -1)
+        )
+        np.testing.assert_allclose(
+            K_gradient[..., k], (above - below) / (2 * step), rtol=1e-6, atol=1e-7
+        )
+
+
+def test_years():
+    """One variable that nobody standardised, whose vectors are nearly parallel."""
+    X = np.arange(1950.0, 2020)[:, np.newaxis]
+    y = np.sin(X[:, 0] / 8)
+    kernel = CNTK(3, bias_variance=1.0, bias_variance_bounds=(1e-5, 1e9))
+    process = GaussianProcessRegressor(kernel, alpha=0.01).fit(X, y)
+    found = process.kernel_.theta
+    best = process.log_marginal_likelihood_value_
+    for theta in np.linspace(np.log(1e-5), np.log(1e9), 30):
+        value, _ = process.log_marginal_likelihood([theta], eval_gradient=True)
+        assert value <= best + 1e-3 * abs(best), (theta, found)
+
+
 @pytest.mark.parametrize("value", [1e-2, 1.0, 30.0])
 @pytest.mark.parametrize("label", FREE)
 def test_gradient_of_the_likelihood(label, value):
     kernel = clone(FREE[label])
     kernel.theta = np.log(np.full(kernel.n_dims, value))
-    X, y = gpr_tests.X, gpr_tests.y
-    process = GaussianProcessRegressor(kernel, alpha=1e-4, optimizer=None).fit(X, y)
+    process = GaussianProcessRegressor(kernel, alpha=1e-4, optimizer=None).fit(POINTS, VALUES)
     _, gradient = process.log_marginal_likelihood(kernel.theta, eval_gradient=True)
     step = 1e-4
     for k, direction in enumerate(np.eye(kernel.n_dims)):
@@ -167,18 +138,6 @@ def test_gradient_of_the_likelihood(label, value):
             for sign in (1, -1)
         )
         assert gradient[k] == pytest.approx((above - below) / (2 * step), rel=1e-4, abs=1e-5)
-
-
-@pytest.mark.parametrize("label", FREE)
-def test_nearly_equal_inputs(label):
-    """As `test_duplicate_input` of scikit-learn's, but for the last digits of the optimum."""
-    predicted = []
-    for shift in (0, 1e-15):
-        process = GaussianProcessRegressor(clone(FREE[label]), alpha=1e-2)
-        X = np.vstack([gpr_tests.X, gpr_tests.X[0] + shift])
-        process.fit(X, np.hstack([gpr_tests.y, gpr_tests.y[0] + 1]))
-        predicted.append(process.predict(np.linspace(0, 10, 100)[:, None], return_std=True))
-    np.testing.assert_allclose(*predicted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_gradient_needs_one_set_of_images():
@@ -258,6 +217,11 @@ def test_fixed_variances_are_no_hyperparameters():
         ({"bias_variance": 1, "bias_variance_bounds": 3.0}, "are no bounds"),
         ({"bias_variance": 1, "bias_variance_bounds": (1, 2, 3)}, "are no bounds"),
         ({"bias_variance": -1}, "bias_variance=-1 is no variance"),
+        ({"bias_variance": -1, "bias_variance_bounds": BOUNDS}, "bias_variance=-1 is no variance"),
+        (
+            {"network": "myrtle5", "bias_variance_bounds": BOUNDS},
+            "bias_variance_bounds=.* has no meaning for network='myrtle5'.* or network='plain'",
+        ),
         ({"weight_variance": 0.0}, "weight_variance=0.0 leaves nothing of the input"),
         (
             {"network": "myrtle5", "bias_variance": 0.5},

@@ -209,6 +209,21 @@ def test_a_search_over_networks(digits):
 
 
 @pytest.mark.parametrize(
+    "parameters", [{"filter_size": 5}, {"bias_variance": 0.1}, {"weight_variance": 1.5}]
+)
+def test_what_describes_plain_networks_leaves_others_alone(digits, parameters):
+    """Also where another network is the best."""
+    X, y = digits[0][:60], digits[1][:60]
+    options = {"alphas": (1e-2,), "gaps": (False,)}
+    search = CNTKClassifierCV([3], networks=["myrtle5"], **options, **parameters).fit(X, y)
+    expected = CNTKClassifierCV([3], networks=["myrtle5"], **options).fit(X, y)
+    np.testing.assert_array_equal(search.decision_function(X), expected.decision_function(X))
+    plain = CNTKClassifierCV([3], networks=["plain"], **options, **parameters).fit(X, y)
+    alone = CNTKClassifier(3, gap=False, alpha=1e-2, **parameters).fit(X, y)
+    np.testing.assert_array_equal(plain.decision_function(X), alone.decision_function(X))
+
+
+@pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
         ({"networks": "myrtle5"}, TypeError, "networks='myrtle5' must be a sequence"),

@@ -177,6 +177,19 @@ def test_scalars_of_numpy_are_recorded(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "parameters",
+    [{"frozen_layers": 2}, {"network": "myrtle5"}, {"bias_variance": 0.5}, {"weight_variance": 1}],
+)
+def test_parameters_that_are_usually_left_out_are_told_apart(tmp_path, parameters):
+    images = IMAGES[:6]
+    kernels = CNTK(3), CNTK(3, **parameters)
+    for number, (there, here) in enumerate((kernels, kernels[::-1])):
+        gram_to_zarr(there, images, store=tmp_path / str(number))
+        with pytest.raises(ValueError, match=f"another Gram matrix: {next(iter(parameters))}="):
+            gram_to_zarr(here, images, store=tmp_path / str(number))
+
+
+@pytest.mark.parametrize(
     ("chunk_size", "error", "message"),
     [
         (0, ValueError, "chunk_size=0 is too small"),

@@ -39,7 +39,10 @@ def cpu_only(architecture, readouts):
     for number, layer in enumerate(network.layers, start=1):
         if layer not in (Conv(), Activation("relu")):
             return f"the CUDA engine does not compute layer {number}, {layer!r}, yet"
-    return f"the CUDA engine does not compute {network!r} yet"
+    return (
+        f"the CUDA engine does not compute {network!r} for images of shape "
+        f"{architecture.image_shape} yet, of which network='plain' has filters along one axis"
+    )
 
 
 def pooling_of(readout, architecture):

@@ -8,15 +8,22 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Hyperparameter
 
+from .._compute.normalisation import Normalizer
+from .._engines.feature_vectors import gram_and_rates
+from .._support.architecture import Readout, check_network
 from .._support.checks import is_number
+from .._support.images import check_same_shape
+from .._support.layers import check_bias_variance, check_weight_variance
 from .._support.parameters import parameter, parameters
 from .parameters import KernelParameters
 
 if TYPE_CHECKING:
-    from .._support.typing import Any, Bounds
+    from .._support.typing import Any, Bounds, FloatArray
 
 # Of a logarithm.  Truncation is about depth³ · 1e-10 of the derivative, and rounding 1e-10.
 _STEP = 2e-5
+
+_CHECKS = {"bias_variance": check_bias_variance, "weight_variance": check_weight_variance}
 
 
 @parameters(kw_only=True)
@@ -27,7 +34,8 @@ class HyperparameterBounds(KernelParameters):
         'pair of floats above 0 or "fixed"',
         """
         Bounds between which a :class:`~sklearn.gaussian_process.GaussianProcessRegressor` optimises
-        `bias_variance`, whose logarithm is then part of ``theta``.
+        `bias_variance`, whose logarithm is then part of ``theta``.  With free bounds everything is
+        computed in float64 whatever `dtype` says: optimisers stumble over the rounding of float32.
         """,
         default="fixed",
     )
@@ -61,7 +69,12 @@ def _hyperparameter(kernel: Any, name: str) -> Hyperparameter:
             f"{name}_bounds={bounds!r} are no bounds: use 'fixed', or two numbers above 0 such as "
             "(1e-5, 1e5), the smaller one first."
         )
-    value = getattr(kernel, name)
+    if check_network(kernel.network) != "plain":
+        raise ValueError(
+            f"{name}_bounds={bounds!r} has no meaning for network={kernel.network!r}, whose layers "
+            f"have variances of their own: use {name}_bounds='fixed', or network='plain'."
+        )
+    value = _CHECKS[name](name, getattr(kernel, name))
     if not value:
         raise ValueError(
             f"{name}={value} has no logarithm, which {name}_bounds={bounds!r} are to bound: use a "
@@ -70,18 +83,61 @@ def _hyperparameter(kernel: Any, name: str) -> Hyperparameter:
     return Hyperparameter(name, "numeric", pair)
 
 
-def gram_and_gradient(kernel: Any, images: Any) -> tuple[Any, Any]:
+def has_formulas(kernel: Any, images: FloatArray) -> bool:
+    """Whether variances are free, and `gram_of_vectors` has the kernel of these images."""
+    return bool(kernel.n_dims) and images.shape[1:3] == (1, 1) and kernel.lap == 0
+
+
+def gram_of_vectors(kernel: Any, X: FloatArray, Y: FloatArray | None = None) -> FloatArray:
+    """Gram matrix of images of one pixel, by the formulas."""
+    job = kernel._job(X)  # which checks the parameters
+    check_same_shape(X, X if Y is None else Y)
+    K, _ = _values(kernel, X, Y, [])
+    of_rows = job.raw_diagonals(X)  # which checks their range
+    if kernel.normalize:
+        of_columns = of_rows if Y is None else job.raw_diagonals(Y)
+        everything = slice(None)
+        normalizer = Normalizer(of_rows, of_columns, symmetric=Y is None)
+        normalizer.divide(K[np.newaxis], everything, everything)
+    return K
+
+
+def gram_and_gradient(kernel: Any, images: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Gram matrix of a kernel, and its derivatives (n, n, len(theta)) by ``theta``.
 
-    By central differences, of two kernels for each hyperparameter.  All are of float64, and none
-    is kept in the kernel's `memory`, where it would be of no use again.
+    Of feature vectors they come from formulas, else from central differences of two kernels for
+    each hyperparameter.  Nothing is kept in the kernel's `memory`, where it would be of no use
+    again.
     """
-    exact = clone(kernel).set_params(dtype="float64", memory=None)
-    K, theta = exact._gram(images), kernel.theta
+    kernel = clone(kernel).set_params(memory=None)
+    K, theta = kernel._gram(images), kernel.theta
     K_gradient = np.empty((*K.shape, len(theta)))
+    if has_formulas(kernel, images):
+        free = [one.name for one in kernel.hyperparameters if not one.fixed]
+        raw, rates = _values(kernel, images, None, free)
+        for k, rate in enumerate(rates):
+            K_gradient[..., k] = _normalized_rate(K, raw, rate) if kernel.normalize else rate
+        return K, K_gradient
     for k, step in enumerate(_STEP * np.eye(len(theta))):
         above, below = (
-            exact.clone_with_theta(end)._gram(images) for end in (theta + step, theta - step)
+            kernel.clone_with_theta(end)._gram(images) for end in (theta + step, theta - step)
         )
         K_gradient[..., k] = (above - below) / (2 * _STEP)
     return K, K_gradient
+
+
+def _values(kernel, X, Y, free):
+    """Values and derivatives of vectors, not normalized."""
+    rows, columns = (
+        np.asarray(Z, dtype=np.float64).reshape(len(Z), -1) for Z in (X, X if Y is None else Y)
+    )
+    variances = kernel.weight_variance, kernel.bias_variance
+    return gram_and_rates(rows, columns, Readout.of(kernel), *variances, free)
+
+
+def _normalized_rate(K, raw, rate):
+    """Derivative of K = raw / sqrt(d d'), where d is the diagonal of `raw`."""
+    diagonal = raw.diagonal()
+    inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
+    relative = inverse * rate.diagonal()
+    return rate * np.sqrt(np.outer(inverse, inverse)) - K * np.add.outer(relative, relative) / 2

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @fill_docs
 class ImageKernel(Kernel):
-    """A kernel without hyperparameters that Gaussian processes could optimise, unless it has some.
+    """A kernel whose parameters Gaussian processes leave alone.
 
     Classes implement `_gram` and `_diagonal`, and those with hyperparameters `_gram_and_gradient`.
     """

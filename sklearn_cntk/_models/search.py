@@ -15,7 +15,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from .._support.architecture import depths_of, path_readouts
+from .._support.architecture import OF_PLAIN, depths_of, path_readouts
 from .._support.checks import check_alpha, check_sequence
 from .._support.docstrings import fill_docs
 from .._support.images import on_host
@@ -138,10 +138,6 @@ class KernelSearch(SearchParameters, ImageEstimator):
             raise ValueError(f"networks={self.networks!r} is empty: give at least one network.")
         jobs = []
         for network in networks:
-            fixed = self._fixed() | {"network": network}
-            if network != "plain":
-                for name in ("filter_size", "bias_variance", "weight_variance"):
-                    del fixed[name]
             readouts = path_readouts(
                 depths_of(network, self.depths, networks),
                 self.gaps,
@@ -151,7 +147,9 @@ class KernelSearch(SearchParameters, ImageEstimator):
                 frozen_layers=self.frozen_layers,
                 names=("depths", "gaps", "laps"),
             )
-            jobs.append((network, self._estimator(**fixed)._kernel()._job(images, readouts)))
+            jobs.append(
+                (network, self._estimator(**self._fixed(network))._kernel()._job(images, readouts))
+            )
         return jobs
 
     def _params_of(self, network, readout):
@@ -159,14 +157,17 @@ class KernelSearch(SearchParameters, ImageEstimator):
         named = {} if tuple(self.networks) == ("plain",) else {"network": network}
         return {**named, "depth": readout.depth, "gap": readout.gap, "lap": readout.lap}
 
-    def _fixed(self):
-        """The kernel's parameters that are not searched over."""
-        own = declared(type(self))
-        return {name: getattr(self, name) for name in declared(KernelParameters) if name in own}
+    def _fixed(self, network):
+        """The kernel's parameters that are not searched over, for a network."""
+        names = set(declared(KernelParameters)) & set(declared(type(self)))
+        if network != "plain":
+            names -= set(OF_PLAIN)
+        return {"network": network, **{name: getattr(self, name) for name in sorted(names)}}
 
     def _best_estimator(self):
         """The estimator with the best parameters, and what fit records of the features."""
-        estimator = self._estimator(**self._fixed(), **self.best_params_)
+        network = self.best_params_.get("network", "plain")
+        estimator = self._estimator(**self._fixed(network) | self.best_params_)
         for name in ("image_shape_", "n_features_in_", "feature_names_in_", "classes_"):
             if hasattr(self, name):
                 setattr(estimator, name, getattr(self, name))

@@ -96,8 +96,7 @@ def reopen(store, chunks, manifest):
 def check_manifest(found, expected, store, defaults):
     """Raise, naming the differences, unless a store holds what is asked for.
 
-    Parameters of the kernel that the store does not name, from before there were any, have their
-    `defaults`.
+    Parameters of the kernel that are not named have their `defaults`.
     """
     if found is None:
         raise ValueError(
@@ -108,11 +107,11 @@ def check_manifest(found, expected, store, defaults):
         for name, value in expected.items()
         if name != "kernel" and found.get(name) != value
     ]
-    there = defaults | found["kernel"]
+    there, here = defaults | found["kernel"], defaults | expected["kernel"]
     differences += [
-        f"{name}={there.get(name)!r} there and {value!r} here"
-        for name, value in expected["kernel"].items()
-        if there.get(name) != value
+        f"{name}={there.get(name)!r} there and {here.get(name)!r} here"
+        for name in here | there
+        if there.get(name) != here.get(name)
     ]
     if differences:
         raise ValueError(

@@ -25,6 +25,9 @@ DEFAULT_DEPTHS = (3, 4, 6, 11)
 
 TRAINED_LAYERS = ("all", "hidden", "last")
 
+#: Parameters that describe plain networks, and have no meaning for a Network.
+OF_PLAIN = ("filter_size", "bias_variance", "weight_variance")
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -64,7 +67,7 @@ class Architecture:
 
     def _check_alone(self, network, values):
         """Raise if there are parameters of a plain network beside a Network."""
-        for name in ("filter_size", "bias_variance", "weight_variance"):
+        for name in OF_PLAIN:
             default = getattr(type(self), name)
             if values[name] == default:
                 continue

@@ -175,8 +175,8 @@ PARAGRAPHS = {
             """,
         # Notes.
         "no_intercept": """
-            A plain network has no bias, and the regression no intercept: targets whose mean is much
-            larger than their spread are predicted badly.  Centre them:
+            Without `bias_variance` the network has no bias, and the regression no intercept:
+            targets whose mean is much larger than their spread are predicted badly.  Centre them:
             ``TransformedTargetRegressor({cls}(), transformer=StandardScaler())`` of scikit-learn.
             """,
         "one_pass": """

@@ -152,19 +152,18 @@ def is_pixelwise(network):
 
 def rows_at_a_time(network, budget):
     """How many images' gradients, with what is needed to form them, take `budget` bytes."""
-    numbers = number_of_weights(network)
-    patches = [0]
-    for place, weights in zip(network.places, network.filters, strict=True):
-        # Activations, and derivatives by them.
-        numbers += 3 * len(weights) * max(math.prod(place.before), math.prod(place.after))
-        patches.append(place.patch * math.prod(place.after))
-    numbers += 2 * max(patches)
+    numbers = number_of_weights(network) + network.kept_numbers
+    patches = [place.patch * math.prod(place.after) for place in network.places]
+    numbers += 2 * max(patches, default=0)
     itemsize = network.readout.element_size()
     images = budget / (numbers * itemsize)
     if is_pixelwise(network):
-        # Three arrays with the products of all pixels of two blocks.
-        pixels = max(math.prod(before[1:]) for _, _, before in _trained_places(network))
-        images = min(images, (budget / (3 * itemsize)) ** 0.5 / pixels)
+        # Products of all pixels of two blocks: before the convolution, padded, and twice behind it.
+        products = max(
+            math.prod(place.before) ** 2 + place.padded**2 + 2 * math.prod(place.after) ** 2
+            for place in network.places
+        )
+        images = min(images, (budget / (products * itemsize)) ** 0.5)
     return max(1, int(images))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from .._support.layers import AvgPool, Conv, LayerNorm, Residual
+from .._support.layers import Activation, AvgPool, Conv, LayerNorm, Residual
 
 
 class Place(NamedTuple):
@@ -35,6 +35,14 @@ class Place(NamedTuple):
     def patch(self):
         """Numbers that a filter sees."""
         return self.channels * math.prod(self.layer.sides)
+
+    @property
+    def padded(self):
+        """Pixels of its input with what it is padded by."""
+        return math.prod(
+            side + sum(margin)
+            for side, margin in zip(self.before, margins(self.layer, self.before), strict=True)
+        )
 
 
 def places(network, image_shape, width):
@@ -81,6 +89,32 @@ def places(network, image_shape, width):
             channels = walk([layer], channels, shape)
         shape = layer.output_shape(shape)
     return found, channels, shape
+
+
+def kept_numbers(network, image_shape, width):
+    """About how many numbers automatic differentiation keeps of an image, and makes of them."""
+
+    def walk(layers, shape):
+        total = 0
+        for layer in layers:
+            after = layer.output_shape(shape)
+            largest = width * max(math.prod(shape), math.prod(after))
+            if isinstance(layer, Residual):
+                total += largest + sum(walk(branch, shape) for _, branch in layer.branches)
+            elif _divides_by_size(layer):
+                total += 7 * largest
+            else:
+                total += (3 if isinstance(layer, Conv) else 1) * largest
+            shape = after
+        return total
+
+    return walk(network.layers, tuple(image_shape[:2]))
+
+
+def _divides_by_size(layer):
+    """Whether a layer calls `_normalised`."""
+    by_activation = isinstance(layer, Activation) and layer.kind in ("exp_normalized", "gaussian")
+    return by_activation or isinstance(layer, LayerNorm)
 
 
 def margins(layer, shape):

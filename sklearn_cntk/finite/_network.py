@@ -122,6 +122,7 @@ class ConvolutionalNetwork(nn.Module):
         self.network = architecture.layers(readout.depth)
         self.gap = readout.gap
         self.places, channels, last = _layers.places(self.network, shape, width)
+        self.kept_numbers = _layers.kept_numbers(self.network, shape, width)
         self._set_factors(architecture, channels, last)
 
         layers = [(width, place.channels, *place.layer.sides) for place in self.places]

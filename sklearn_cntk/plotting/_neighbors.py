@@ -134,7 +134,10 @@ class NeighborsDisplay:
             yield from () if labels is None else np.ravel(labels)
 
     def _draw_image(self, ax, image, color=None):
-        ax.imshow(to_display(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        if _is_signal(image):
+            ax.plot(image.reshape(-1, image.shape[2]), linewidth=1)
+        else:
+            ax.imshow(to_display(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         ax.set(xticks=[], yticks=[])
         for spine in ax.spines.values():
             spine.set(visible=color is not None, color=color, linewidth=2)
@@ -184,8 +187,9 @@ class NeighborsDisplay:
         Raises
         ------
         ValueError
-            Images that cannot be shown: feature vectors, or channels other than 1 or 3.  No such
-            `target`.  A search that was fitted with ``refit=False``.
+            Images that cannot be shown: feature vectors, or channels other than 1 or 3, unless
+            they have one row or column.  No such `target`.  A search that was fitted with
+            ``refit=False``.
         {not_fitted}
         {no_matplotlib}
         """
@@ -252,8 +256,13 @@ def _check_visible(images):
             f"X holds feature vectors of {channels} features, which are no images to show: fit "
             "with image_shape, or with images (n, height, width)."
         )
-    if channels not in (1, 3):
+    if channels not in (1, 3) and not _is_signal(images[0]):
         raise ValueError(f"X holds images of {channels} channels: 1 or 3 can be shown.")
+
+
+def _is_signal(image):
+    """Whether an image has one row or column, which is shown as a line a channel."""
+    return 1 in image.shape[:2]
 
 
 def to_display(image):

@@ -7,11 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from .._models.parameters import DepthParameters, LocalPoolingParameters, NetworkParameters
+from .._models.parameters import (
+    DepthParameters,
+    LayerParameters,
+    LocalPoolingParameters,
+    NetworkParameters,
+)
 from .._support.parameters import declared
 
 _PARAMETERS = declared(DepthParameters) | declared(LocalPoolingParameters)
-_PARAMETERS |= declared(NetworkParameters)
+_PARAMETERS |= declared(NetworkParameters) | declared(LayerParameters)
 
 #: Parameters that make an architecture, in the order in which labels name them.
 ARCHITECTURE = tuple(name for name in _PARAMETERS if name != "image_shape")

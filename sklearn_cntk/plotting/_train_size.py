@@ -114,10 +114,10 @@ class TrainSizeDisplay(CurveDisplay):
         ----------
         cv_results : dict of arrays
             ``cv_results_`` of scikit-learn's searches.  Parameters are found by their last part,
-            such as "train_size" of "cntkclassifier__train_size".  `depth`, `gap`, `lap`,
-            `trained_layers` and `filter_size` make an architecture, which gets a line; of
-            candidates that differ in others, such as `alpha`, the one with the best mean score is
-            shown.  Sizes are either numbers, or fractions, of which None is 1.
+            such as "train_size" of "cntkclassifier__train_size".  Those of the network, from
+            `depth` to `frozen_layers`, make an architecture, which gets a line; of candidates that
+            differ in others, such as `alpha`, the one with the best mean score is shown.  Sizes are
+            either numbers, or fractions, of which None is 1.
         {ax}
         {scorer_name}
         {plot_options}

@@ -82,6 +82,16 @@ def test_images_of_rows_and_of_colour():
     assert draw(display).axes_[0, 1].images[0].get_array().shape == (8, 8, 3)
 
 
+def test_signals_are_lines(rng):
+    """One a channel, of any number of channels."""
+    signals = rng.normal(size=(20, 12, 2))
+    model = classifier(image_shape=(1, 12, 2)).fit(signals, np.arange(20) % 2)
+    display = draw(NeighborsDisplay.from_estimator(model, signals[:2], n_neighbors=3))
+    lines = display.axes_[1, 0].lines
+    np.testing.assert_array_equal([line.get_ydata() for line in lines], signals[1].T)
+    assert all(len(ax.lines) == 2 and not ax.images for ax in display.axes_.ravel())
+
+
 @pytest.mark.parametrize(("low", "high"), [(0, 255), (-3, 2), (0, 1)])
 def test_any_range_is_scaled(low, high, rng):
     image = rng.uniform(low, high, size=(4, 5, 3))

@@ -60,6 +60,13 @@ def test_train_size_names_what_varies():
     }
 
 
+def test_train_sizes_of_networks():
+    grid = {"network": ["plain", "myrtle5"], "bias_variance": [0.0], "train_size": [10]}
+    search = GridSearchCV(classifier(depth=3), grid, cv=2).fit(IMAGES, LABELS)
+    names = set(TrainSizeDisplay.from_cv_results(search.cv_results_).scores)
+    assert names == {"network='plain'", "network='myrtle5'"}
+
+
 def test_train_size_axis():
     linear = TrainSizeDisplay([20, 40, 80], {"a": np.zeros((3, 2))}).plot()
     assert linear.ax_.get_xscale() == "linear"

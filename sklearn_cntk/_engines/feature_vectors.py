@@ -1,0 +1,169 @@
+"""Kernels of feature vectors with their derivatives by the variances, in float64 NumPy.
+
+Gaussian processes optimise variances, often of one variable that nobody standardised: years, say.
+Such vectors are nearly parallel: what 1 - λ loses to rounding is more than the noise that they
+allow for, and differences of kernels would amplify it.  So this recursion of the plain network
+carries the angle t = arccos λ by way of the determinant
+
+    D = Σ(x, x) Σ(x', x') - Σ(x, x')²,      t = atan2(sqrt(D), Σ(x, x')),
+
+which every layer makes without cancellation from its features φ, with weights w and biases b:
+
+    D = w² [|φ|² |φ'|² - (φ·φ')²] + w b |φ - φ'|²,
+
+where behind an activation, with s² = Σ(x, x) before it and ρ = 1 - κ₁,
+
+    |φ|² |φ'|² - (φ·φ')² = (s s')² ρ (1 + κ₁) / 4,      |φ - φ'|² = (s - s')² / 2 + s s' ρ.
+
+κ₀ and κ₁ are those of Arora et al. 2019, eqs. 11 and 12; Σ, Θ and their scales are as in
+``reference_network``.
+"""
+
+import math
+
+import numpy as np
+
+#: Below this angle a series is exact to rounding, where a difference is not.
+_SMALL = 0.05
+
+
+class Rates:
+    """Numbers, and their derivatives by the logarithms of some variances: sums and products."""
+
+    def __init__(self, value, rates):
+        self.value, self.rates = value, rates
+
+    def __add__(self, other):
+        rates = [a + b for a, b in zip(self.rates, other.rates, strict=True)]
+        return Rates(self.value + other.value, rates)
+
+    def __mul__(self, other):
+        if not isinstance(other, Rates):
+            return Rates(self.value * other, [rate * other for rate in self.rates])
+        rates = [
+            a * other.value + self.value * b for a, b in zip(self.rates, other.rates, strict=True)
+        ]
+        return Rates(self.value * other.value, rates)
+
+    def through(self, value, derivative):
+        """A function of these numbers, from its values and its derivatives."""
+        return Rates(value, [derivative * rate for rate in self.rates])
+
+
+def gram_and_rates(X, Y, readout, weight_variance, bias_variance, free):
+    """Kernel values of vectors, and their derivatives by the logarithms of variances.
+
+    Parameters
+    ----------
+    X, Y : ndarray of float64, shapes (n, d) and (m, d)
+    readout : Readout
+    weight_variance : float or None
+        None is the paper's, and not free.
+    bias_variance : float
+    free : sequence of {"bias_variance", "weight_variance"}
+        By which derivatives are taken.
+
+    Returns
+    -------
+    K : ndarray (n, m)
+    rates : list of ndarray (n, m)
+        One for each name in `free`.
+    """
+
+    def constant(value):
+        return Rates(value, [0.0 for _ in free])
+
+    def variance(name, value):
+        return Rates(value, [value if name == one else 0.0 for one in free])
+
+    weights = [1.0] + [2.0] * readout.convolutions
+    if weight_variance is not None:
+        weights = [weight_variance] * len(weights)
+    *weights, dense = (variance("weight_variance", value) for value in weights)
+    b = variance("bias_variance", bias_variance)
+
+    n_features = X.shape[1]
+    # Of the features: K and Θ, the squares of both sides and their difference.
+    k, theta = constant(X @ Y.T / n_features), constant(np.zeros((len(X), len(Y))))
+    k_x, k_y = (constant(np.sum(Z**2, axis=1) / n_features) for Z in (X, Y))
+    distance, gap, area = (constant(values) for values in _differences(X, Y))
+    for layer, w in enumerate(weights):
+        v_x, v_y, sigma = w * k_x + b, w * k_y + b, w * k + b
+        determinant = w * w * area + w * b * distance
+        theta = w * theta + (sigma if layer >= readout.frozen else constant(0.0))
+        s_x, s_y = _root(v_x), _root(v_y)
+        scale = _outer(s_x, s_y)
+        angle = _angle(determinant, sigma, scale)
+        kappa, rest = _kappa1(angle)
+        k = scale * kappa * 0.5
+        theta = theta * angle.through(0.5 - 0.5 * angle.value / math.pi, -0.5 / math.pi)
+        k_x, k_y, gap = v_x * 0.5, v_y * 0.5, w * gap * 0.5
+        s_gap = gap * 2.0 * _inverse_sum(s_x, s_y)
+        distance = s_gap * s_gap * 0.5 + scale * rest
+        area = scale * scale * rest * (kappa + constant(1.0)) * 0.25
+
+    nngp = dense * k + b
+    outputs = {"last": nngp, "all": dense * theta + nngp, "hidden": dense * theta}
+    result = outputs[readout.trained_layers] * float(n_features)
+    return result.value, [np.broadcast_to(rate, result.value.shape) for rate in result.rates]
+
+
+def _differences(X, Y):
+    """|x - x'|², |x|² - |x'|² and |x|²|x'|² - (x·x')² over features, without cancellation."""
+    n_features = X.shape[1]
+    distances, gaps, areas = (np.empty((len(X), len(Y))) for _ in range(3))
+    for i, x in enumerate(X):  # row by row, as there are n m d numbers in all
+        apart = Y - x
+        distances[i] = np.sum(apart**2, axis=1) / n_features
+        gaps[i] = -np.sum(apart * (Y + x), axis=1) / n_features
+        along = apart @ x / n_features
+        areas[i] = np.sum(x**2) / n_features * distances[i] - along**2
+    if n_features == 1:
+        areas[:] = 0.0
+    return distances, gaps, np.maximum(areas, 0.0)
+
+
+def _over(numerator, denominator):
+    """A quotient that is 0 where the denominator is."""
+    return np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)
+
+
+def _root(v):
+    root = np.sqrt(v.value)
+    return v.through(root, _over(0.5, root))
+
+
+def _outer(a, b):
+    rates = [
+        np.multiply.outer(of_a, b.value) + np.multiply.outer(a.value, of_b)
+        for of_a, of_b in zip(a.rates, b.rates, strict=True)
+    ]
+    return Rates(np.multiply.outer(a.value, b.value), rates)
+
+
+def _inverse_sum(a, b):
+    """1 / (s + s') of all pairs."""
+    inverse = _over(1.0, np.add.outer(a.value, b.value))
+    rates = [-np.add.outer(*pair) * inverse**2 for pair in zip(a.rates, b.rates, strict=True)]
+    return Rates(inverse, rates)
+
+
+def _angle(determinant, sigma, scale):
+    """t = atan2(sqrt(D), Σ)."""
+    root = np.sqrt(determinant.value)
+    share, norm = _over(0.5, root) * sigma.value, _over(1.0, scale.value**2)
+    rates = [
+        (share * of_d - root * of_sigma) * norm
+        for of_d, of_sigma in zip(determinant.rates, sigma.rates, strict=True)
+    ]
+    return Rates(np.arctan2(root, sigma.value), rates)
+
+
+def _kappa1(angle):
+    """κ₁ and 1 - κ₁."""
+    t = angle.value
+    series = t**3 * (1 / 3 - t**2 * (1 / 30 - t**2 * (1 / 840 - t**2 / 45360)))
+    area = np.where(t < _SMALL, series, np.sin(t) - t * np.cos(t))
+    rest = 2 * np.sin(t / 2) ** 2 - area / math.pi
+    derivative = np.sin(t) * (1.0 - t / math.pi)
+    return angle.through(1.0 - rest, -derivative), angle.through(rest, derivative)
