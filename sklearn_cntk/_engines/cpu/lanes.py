@@ -198,6 +198,19 @@ def fma(typingctx, a, b, c):
 
 
 @intrinsic
+def fms(typingctx, a, b, c):
+    """``a * b - c``, likewise."""
+    if not (isinstance(a, Lanes) and a == b == c):
+        return None
+
+    def codegen(context, builder, sig, args):
+        negated = builder.fneg(args[2])
+        return call_intrinsic(builder, "fmuladd", vector_of(a), *args[:2], negated)
+
+    return a(a, a, a), codegen
+
+
+@intrinsic
 def sqrt(typingctx, a):
     """Square root of every lane."""
     if not isinstance(a, Lanes):

@@ -18,6 +18,7 @@ from .lanes import (
     distance_to_one,
     distance_to_one_within,
     fma,
+    fms,
     load,
     polynomial,
     slide,
@@ -94,12 +95,14 @@ def x_table(tables, at, x_lanes):
 def _relu(lam, p, r, limit, numbers):
     """κ and K̇ of a (leaky) ReLU at correlation λ, which is ±1 beyond a `limit`.
 
-    `numbers` are -c and c' of κ, and those of K̇, see ``dual_networks``.
+    `numbers` are -c and c' of κ, and those of K̇, see ``dual_networks``.  With |λ| = 1 - u, κ is
+    ±c + u (v r(u) ∓ c).
     """
-    below, above, dot_below, dot_above, one = numbers
+    below, above, dot_below, dot_above = numbers
     u = distance_to_one_within(lam, limit)
     v = sqrt(u)
-    kappa = fma(v * u, polynomial(r, u), where_negative(lam, below, above) * (one - u))
+    slope = where_negative(lam, below, above)
+    kappa = fma(u, fms(v, polynomial(r, u), slope), slope)
     t = v * polynomial(p, u)
     return kappa, where_negative(lam, dot_below + t, dot_above - t)
 
@@ -148,7 +151,7 @@ def activate(kind, conv, planes, source, pitch, target, size, step, n_thetas, x,
     if kind == RELU:
         p = times_each(unit, p)  # and K̇ with it
     below, above = numbers[0], numbers[1]
-    of_relu = (one - one - below, above, below * unit, above * unit, one)
+    of_relu = (one - one - below, above, below * unit, above * unit)
     dot_unit = unit * numbers[0]
     x_step, y_step = table[0] * x_lanes, table[0] * lanes
     for i in range(size[0]):

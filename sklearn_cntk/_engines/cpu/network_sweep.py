@@ -108,54 +108,73 @@ def _wrap_frame(planes, bases, displacement, columns_in_group, shape, plane, siz
 
 
 @compile_lazily
-def _pool(planes, at, pitch, displacement, size, slots, target, coarse, window, row_half,
-          column_half, lanes):  # fmt: skip
-    """Add means over windows of a plane to the slot at `target`, whose displacement is coarse.
+def _add_windows(planes, source, steps, pitch, window, slots, target, size, lanes):
+    """Add sums over windows, `steps` from row to row and from column to column, to a slot."""
+    n_rows, n_columns = window
+    pair, second = n_rows + n_columns == 3, pitch if n_rows == 2 else lanes
+    for i in range(size[0]):
+        row = source + i * steps[0]
+        end = target + size[1] * lanes
+        # The usual windows without loops of one or two steps.
+        if n_rows == 1 and n_columns == 1:
+            for at in range(target, end, lanes):
+                store(slots, at, load(slots, at) + load(planes, row))
+                row += steps[1]
+        elif pair:
+            for at in range(target, end, lanes):
+                value = load(planes, row) + load(planes, row + second)
+                store(slots, at, load(slots, at) + value)
+                row += steps[1]
+        elif n_rows == 2 and n_columns == 2:
+            for at in range(target, end, lanes):
+                first = load(planes, row) + load(planes, row + lanes)
+                value = load(planes, row + pitch) + load(planes, row + pitch + lanes)
+                store(slots, at, load(slots, at) + (first + value))
+                row += steps[1]
+        else:
+            for at in range(target, end, lanes):
+                value = load(slots, at)
+                for u in range(n_rows):
+                    for w in range(n_columns):
+                        value = value + load(planes, row + u * pitch + w * lanes)
+                store(slots, at, value)
+                row += steps[1]
+        target = end
 
-    `row_half` tells whether y's window is one further than x's and the coarse displacement rounded
-    down, and so for columns.
+
+@compile_lazily
+def _pool(planes, at, pitch, step, n_states, displacement, slots, slots_at, slot_size, targets,
+          coarse, window, lanes):  # fmt: skip
+    """Add sums over windows of the planes of all states to slots, the first of which is at `slots_at`.
+
+    `targets` are four of them, negative for none: y's window is one row further than x's window and the coarse
+    displacement rounded down for the last two, and one column further for the second and the fourth.
     """
     di, dj = displacement
     p, q = window
-    e, f = di % p, dj % q
-    big_i, big_j = di // p + row_half, dj // q + column_half
-    u_first, u_last = (p - e, p) if row_half else (0, p - e)
-    w_first, w_last = (q - f, q) if column_half else (0, q - f)
-    rows, columns = coarse[0] - abs(big_i), coarse[1] - abs(big_j)
-    first_row, first_column = max(0, -big_i), max(0, -big_j)
-    x_row, x_column = max(0, -di), max(0, -dj)
-    single_row, single_column = u_last - u_first == 1, w_last - w_first == 1
-    double_row, double_column = u_last - u_first == 2, w_last - w_first == 2
-    for i in range(rows):
-        row = at + (p * (i + first_row) - x_row + u_first) * pitch
-        row += (q * first_column - x_column + w_first) * lanes
-        # The usual windows without loops of one or two steps.
-        if single_row and single_column:
-            for _ in range(columns):
-                store(slots, target, load(slots, target) + load(planes, row))
-                row += q * lanes
-                target += lanes
-        elif single_row and double_column:
-            for _ in range(columns):
-                value = load(planes, row) + load(planes, row + lanes)
-                store(slots, target, load(slots, target) + value)
-                row += q * lanes
-                target += lanes
-        elif double_row and single_column:
-            for _ in range(columns):
-                value = load(planes, row) + load(planes, row + pitch)
-                store(slots, target, load(slots, target) + value)
-                row += q * lanes
-                target += lanes
-        else:
-            for _ in range(columns):
-                value = load(slots, target)
-                for u in range(u_last - u_first):
-                    for w in range(w_last - w_first):
-                        value = value + load(planes, row + u * pitch + w * lanes)
-                store(slots, target, value)
-                row += q * lanes
-                target += lanes
+    coarse_i, coarse_j = di // p, dj // q
+    e, f = di - p * coarse_i, dj - q * coarse_j
+    at -= max(0, -di) * pitch + max(0, -dj) * lanes
+    for half in range(4):
+        if targets[half] < 0:
+            continue
+        further = (half // 2, half % 2)
+        # The part of x's window that y's window meets, and where it begins.
+        part = (e if further[0] else p - e, f if further[1] else q - f)
+        big_i, big_j = coarse_i + further[0], coarse_j + further[1]
+        source = at + (p * max(0, -big_i) + further[0] * (p - e)) * pitch
+        source += (q * max(0, -big_j) + further[1] * (q - f)) * lanes
+        size = (coarse[0] - abs(big_i), coarse[1] - abs(big_j))
+        target = slots_at + targets[half] * n_states * slot_size
+        for state in range(n_states):
+            _add_windows(planes, source + state * step, (p * pitch, q * lanes), pitch, part, slots,
+                         target + state * slot_size, size, lanes)  # fmt: skip
+
+
+@compile_lazily
+def _over(displacement, stride):
+    """displacement / stride, rounded down: mostly without a division, which takes a while."""
+    return displacement if stride == 1 else displacement // stride
 
 
 @compile_lazily
@@ -315,13 +334,13 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         for k in range(group):
                             bases[k] = source_base + k * n_states * plane_size + first_entry
                         residues = (
-                            visit_planes[first, 0] // row_stride,
-                            visit_planes[first, 1] // column_stride,
+                            _over(visit_planes[first, 0], row_stride),
+                            _over(visit_planes[first, 1], column_stride),
                         )
                         for state in range(n_states):
                             for k in range(group):
-                                di = visit_planes[first + k, 0] // row_stride
-                                dj = visit_planes[first + k, 1] // column_stride
+                                di = _over(visit_planes[first + k, 0], row_stride)
+                                dj = _over(visit_planes[first + k, 1], column_stride)
                                 size = (rows - abs(di), columns - abs(dj))
                                 if operation[CIRCULAR]:
                                     _wrap_frame(planes, bases + state * step, residues,
@@ -332,13 +351,13 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                                                  radius, lanes, group_size > 1)  # fmt: skip
 
                     for k in range(group):
+                        di = _over(visit_planes[first + k, 0], row_stride)
+                        dj = _over(visit_planes[first + k, 1], column_stride)
                         if (
-                            visit_planes[first + k, 0] % row_stride
-                            or visit_planes[first + k, 1] % column_stride
+                            visit_planes[first + k, 0] != di * row_stride
+                            or visit_planes[first + k, 1] != dj * column_stride
                         ):
                             continue
-                        di = visit_planes[first + k, 0] // row_stride
-                        dj = visit_planes[first + k, 1] // column_stride
                         zero_plane = di == 0 and dj == 0
                         size = (rows - abs(di), columns - abs(dj))
                         source = source_base + k * n_states * plane_size + first_entry
@@ -372,9 +391,10 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
 
                         if kind == CONV:
                             steps = (operation[ROW_STEP], operation[COLUMN_STEP])
-                            if di % steps[0] or dj % steps[1]:
+                            fine_i, fine_j = di, dj
+                            di, dj = _over(di, steps[0]), _over(dj, steps[1])
+                            if fine_i != di * steps[0] or fine_j != dj * steps[1]:
                                 continue
-                            di, dj = di // steps[0], dj // steps[1]
                             size = (
                                 operation[ROWS_AFTER] - abs(di),
                                 operation[COLUMNS_AFTER] - abs(dj),
@@ -428,23 +448,22 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                 # What the planes bring to the next stage.
                 if stage + 1 == stages.shape[0]:
                     continue
-                rows, columns = stages[stage, END_ROWS], stages[stage, END_COLUMNS]
                 coarse = (stages[stage, NEXT_ROWS], stages[stage, NEXT_COLUMNS])
-                window_sides = (stages[stage, WINDOW_ROWS], stages[stage, WINDOW_COLUMNS])
-                slot_size = stages[stage + 1, SLOT_SIZE]
+                window = (stages[stage, WINDOW_ROWS], stages[stage, WINDOW_COLUMNS])
+                slots_at, slot_size = stages[stage + 1, SLOTS_AT], stages[stage + 1, SLOT_SIZE]
                 for k in range(group):
-                    for half in range(4):
-                        slot = visit_planes[first + k, 3 + half]
-                        if slot < 0:
-                            continue
-                        di = visit_planes[first + k, 0] // stages[stage, END_ROW_STRIDE]
-                        dj = visit_planes[first + k, 1] // stages[stage, END_COLUMN_STRIDE]
-                        size = (rows - abs(di), columns - abs(dj))
-                        source = stages[stage, END_REGISTER] * register_size
-                        source += k * n_states * plane_size + first_entry
-                        for state in range(n_states):
-                            target = stages[stage + 1, SLOTS_AT]
-                            target += (slot * n_states + state) * slot_size
-                            _pool(planes, source + state * step, pitch, (di, dj), size, slots,
-                                  target, coarse, window_sides, half // 2, half % 2,
-                                  lanes)  # fmt: skip
+                    plane = first + k
+                    targets = (
+                        visit_planes[plane, 3],
+                        visit_planes[plane, 4],
+                        visit_planes[plane, 5],
+                        visit_planes[plane, 6],
+                    )
+                    displacement = (
+                        _over(visit_planes[plane, 0], stages[stage, END_ROW_STRIDE]),
+                        _over(visit_planes[plane, 1], stages[stage, END_COLUMN_STRIDE]),
+                    )
+                    source = stages[stage, END_REGISTER] * register_size
+                    source += k * n_states * plane_size + first_entry
+                    _pool(planes, source, pitch, step, n_states, displacement, slots, slots_at,
+                          slot_size, targets, coarse, window, lanes)  # fmt: skip
