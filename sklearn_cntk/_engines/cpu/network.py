@@ -177,6 +177,7 @@ class _Pass:
                     (act,) = behind
                     in_place = act.source == act.target == o.target
                     row[sweep.FUSABLE] = in_place and act.kind in (RELU, EXP, ERF)
+                row[sweep.OF_PIXELS] = number == 0 and not _reads_again(self.plan.stages[0])
             if o.kind in TABLES:
                 row[sweep.NORMALISED] = o.normalised
                 row[[sweep.TABLE, sweep.VARIANCES]] = o.table, self.variance_pixels
@@ -325,6 +326,19 @@ class _Pass:
                 numbers[:, at] = read[0]
                 numbers[:, at + 1] = (1 if operation.normalised else read[0]) / made
         return in_lanes(numbers, lanes, self.dtype).ravel()
+
+
+def _reads_again(stage):
+    """Whether something else reads what the first operation of a stage does."""
+    if not stage.operations:
+        return True  # a pool
+    source = stage.operations[0].source
+    for operation in stage.operations[1:]:
+        if source == operation.source or operation.kind == ADD and source == operation.other:
+            return True
+        if source == operation.target:
+            return False
+    return False
 
 
 def _visits(plan, zero_first):

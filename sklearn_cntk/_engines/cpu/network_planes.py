@@ -124,7 +124,7 @@ def _arcsin(lam, p, q, numbers):
 
 
 @compile_lazily
-def activate(kind, conv, planes, source, pitch, target, size, step, n_thetas, x, at_x,
+def activate(kind, conv, planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x,
              x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
              normalised):  # fmt: skip
     """K and Θ + K behind an activation, of Σ and Θ + Σ.
@@ -164,7 +164,7 @@ def activate(kind, conv, planes, source, pitch, target, size, step, n_thetas, x,
                 column = load(planes, k_at) + load(planes, k_at + pitch)
                 window_k = slide(window_k, column + load(planes, k_at + 2 * pitch))
                 if n_thetas > 0:
-                    at = k_at + step
+                    at = k_at + source_step
                     column = load(planes, at) + load(planes, at + pitch)
                     window_u = slide(window_u, column + load(planes, at + 2 * pitch))
                 k_at += lanes
@@ -219,7 +219,7 @@ def activate(kind, conv, planes, source, pitch, target, size, step, n_thetas, x,
                     store(planes, to + step, fma(dot, total(window_u) + offset, k))
             else:
                 for theta in range(1, n_thetas + 1):
-                    u = load(planes, k_at + theta * step)
+                    u = load(planes, k_at + theta * source_step)
                     store(planes, to + theta * step, fma(dot, u - sigma, k))
                 k_at += lanes
             x_at += x_lanes
@@ -228,7 +228,7 @@ def activate(kind, conv, planes, source, pitch, target, size, step, n_thetas, x,
 
 
 @compile_lazily
-def normalise(planes, source, pitch, target, size, step, n_thetas, x, at_x, x_lanes,
+def normalise(planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes,
               y, at_y, table, lanes):  # fmt: skip
     """Σ/(s s') and (Θ + Σ)/(s s')."""
     for i in range(size[0]):
@@ -237,7 +237,8 @@ def normalise(planes, source, pitch, target, size, step, n_thetas, x, at_x, x_la
         for _ in range(size[1]):
             inverse = x_table(x, x_at, x_lanes) * load(y, y_at)
             for state in range(n_thetas + 1):
-                store(planes, to + state * step, load(planes, at + state * step) * inverse)
+                value = load(planes, at + state * source_step)
+                store(planes, to + state * step, value * inverse)
             x_at += x_lanes
             y_at += lanes
             at += lanes
@@ -245,39 +246,39 @@ def normalise(planes, source, pitch, target, size, step, n_thetas, x, at_x, x_la
 
 
 @compile_lazily
-def run_elementwise(kind, conv, planes, source, pitch, target, size, step, n_thetas,
+def run_elementwise(kind, conv, planes, source, pitch, target, size, source_step, step, n_thetas,
                     x, at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
                     normalised):  # fmt: skip
     """A plane behind an operation of a kind, see `activate`; `conv` goes with RELU, EXP and ERF."""
     if kind == NORM:
-        normalise(planes, source, pitch, target, size, step, n_thetas, x, at_x,
+        normalise(planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x,
                   x_lanes, y, at_y, table, lanes)  # fmt: skip
     elif kind == RELU and conv:
-        activate(RELU, 1, planes, source, pitch, target, size, step, n_thetas, x,
+        activate(RELU, 1, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
                  normalised)  # fmt: skip
     elif kind == RELU:
-        activate(RELU, 0, planes, source, pitch, target, size, step, n_thetas, x,
+        activate(RELU, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
                  normalised)  # fmt: skip
     elif kind == EXP and conv:
-        activate(EXP, 1, planes, source, pitch, target, size, step, n_thetas, x,
+        activate(EXP, 1, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
                  normalised)  # fmt: skip
     elif kind == EXP:
-        activate(EXP, 0, planes, source, pitch, target, size, step, n_thetas, x,
+        activate(EXP, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
                  normalised)  # fmt: skip
     elif kind == ERF and conv:
-        activate(ERF, 1, planes, source, pitch, target, size, step, n_thetas, x,
+        activate(ERF, 1, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
                  normalised)  # fmt: skip
     elif kind == ERF:
-        activate(ERF, 0, planes, source, pitch, target, size, step, n_thetas, x,
+        activate(ERF, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
                  normalised)  # fmt: skip
     else:
-        activate(GELU, 0, planes, source, pitch, target, size, step, n_thetas, x,
+        activate(GELU, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
                  normalised)  # fmt: skip
 

@@ -29,8 +29,9 @@ from .states import accumulate_last
     KIND, SOURCE, TARGET, OTHER, ROWS, COLUMNS, ROW_STRIDE, COLUMN_STRIDE, LINEAR, FUSABLE,
     FILTER_ROWS, FILTER_COLUMNS, ROW_STEP, COLUMN_STEP, ROWS_BEFORE, COLUMNS_BEFORE, CIRCULAR,
     TABLE, VARIANCES, FIRST_READ, N_READS, NUMBER, ROWS_AFTER, COLUMNS_AFTER, SIMPLE, NORMALISED,
-) = range(26)  # fmt: skip
-N_COLUMNS = 26
+    OF_PIXELS,
+) = range(27)  # fmt: skip
+N_COLUMNS = 27
 
 #: Columns of the array of stages.
 (
@@ -290,6 +291,11 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                 group = row_groups * column_groups
                 rows, columns = stages[stage, STAGE_ROWS], stages[stage, STAGE_COLUMNS]
 
+                o = stages[stage, FIRST_OPERATION]
+                last = o + visits[number, 4]
+                # What pixels are alone is the same in all states: one is enough for a convolution.
+                n_filled = 1 if o < last and operations[o, OF_PIXELS] == 1 else n_states
+
                 # The planes, into register 0.
                 for k in range(group):
                     di, dj = visit_planes[first + k, 0], visit_planes[first + k, 1]
@@ -301,7 +307,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         x_at = x_image * n_pixels + x_row * n_columns + x_column
                         y_at = y * n_pixels + y_row * n_columns + y_column
                         _pixel_covariance(
-                            planes, at, pitch, step, n_states, x_pixels,
+                            planes, at, pitch, step, n_filled, x_pixels,
                             x_at * n_channels * x_lanes, n_columns * n_channels * x_lanes, x_lanes,
                             y_pixels, y_at * n_channels * lanes, n_columns * n_channels * lanes,
                             lanes, n_channels, size,
@@ -315,8 +321,6 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                             _take(slots, source, planes, at + state * step, pitch, size, lanes,
                                   shares[stage : stage + 1])  # fmt: skip
 
-                o = stages[stage, FIRST_OPERATION]
-                last = o + visits[number, 4]
                 while o < last:
                     operation = operations[o]
                     kind = operation[KIND]
@@ -327,6 +331,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         fused &= trained[operation[NUMBER] * n_thetas + theta] == 1
                     row_stride, column_stride = operation[ROW_STRIDE], operation[COLUMN_STRIDE]
                     rows, columns = operation[ROWS], operation[COLUMNS]
+                    source_step = 0 if operation[OF_PIXELS] else step
                     source_base = operation[SOURCE] * register_size
                     target_base = operation[TARGET] * register_size
 
@@ -337,7 +342,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                             _over(visit_planes[first, 0], row_stride),
                             _over(visit_planes[first, 1], column_stride),
                         )
-                        for state in range(n_states):
+                        for state in range(1 if operation[OF_PIXELS] else n_states):
                             for k in range(group):
                                 di = _over(visit_planes[first + k, 0], row_stride)
                                 dj = _over(visit_planes[first + k, 1], column_stride)
@@ -404,11 +409,11 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                             if not fused:
                                 for state in range(n_states):
                                     if operation[SIMPLE]:
-                                        box_3x3(planes, source + state * step, pitch,
+                                        box_3x3(planes, source + state * source_step, pitch,
                                                 target + state * step, size, steps[0],
                                                 lanes, offset)  # fmt: skip
                                     else:
-                                        box(planes, source + state * step, pitch,
+                                        box(planes, source + state * source_step, pitch,
                                             target + state * step, size, steps, lanes,
                                             offset,
                                             (operation[FILTER_ROWS], operation[FILTER_COLUMNS]),
@@ -437,7 +442,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                                     variances[y], x_tables[x_tables_at:])  # fmt: skip
                         run_elementwise(
                             behind[KIND], fused, planes, source, pitch, target, size,
-                            step, n_thetas, x_tables,
+                            source_step, step, n_thetas, x_tables,
                             x_tables_at + (behind[TABLE] + at_x) * x_lanes, x_lanes, y_tables,
                             y_tables_at + (behind[TABLE] + at_y) * lanes, (n_map, map_columns),
                             lanes, exact_lanes, coefs, (o + fused) * SLOTS, unit, offset,
