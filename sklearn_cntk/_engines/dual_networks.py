@@ -7,8 +7,8 @@ With u = 1 - |λ| and v = sqrt(u), what engines compute of an operation is
     ERF     K = 2/π asin(λ)
     GELU    from asin(λ)
 
-and asin(λ) = λ + λ³ q(λ²) up to |λ| = 1/2, π/2 - π v p(u) beyond, where p and r are those of
-`dual_activations`.
+where p and r are those of `dual_activations`, and asin(s) = s q(s²) up to s² = 1/2; beyond, it is
+π/2 - asin(t) with t² = 1 - s² = u (2 - u), so that one polynomial does for both.
 """
 
 from functools import lru_cache
@@ -26,16 +26,15 @@ START_R = 16
 START_NUMBERS = 32
 
 #: Terms of q and e in single and in double precision.
-Q_TERMS, E_TERMS = (7, 14), (9, 16)
+Q_TERMS, E_TERMS = (8, 18), (9, 16)
 
 
 @lru_cache
 def arcsin_coefficients(dtype):
-    """Coefficients of q, the constant term first: (asin(x) - x)/x³ in z = x² on [0, 1/4]."""
-    k = np.arange(1, 40)
-    series = [comb(2 * i, i) / (4.0**i * (2 * i + 1)) for i in k]
+    """Coefficients of q, the constant term first: asin(x)/x in z = x² on [0, 1/2]."""
+    series = [comb(2 * i, i) / (4.0**i * (2 * i + 1)) for i in range(64)]
     degree = Q_TERMS[dtype == "float64"] - 1
-    q = Chebyshev.interpolate(Polynomial(series), degree, domain=[0, 0.25])
+    q = Chebyshev.interpolate(Polynomial(series), degree, domain=[0, 0.5])
     return q.convert(kind=Polynomial, domain=[-1, 1], window=[-1, 1]).coef
 
 
@@ -67,7 +66,7 @@ def operation_coefficients(operation, dtype):
         second = ()
         rest[:2] = gamma, doublings
     else:
-        first, second = np.pi * arccos_coefficients(dtype)[0], arcsin_coefficients(dtype)
+        first, second = arcsin_coefficients(dtype), ()
         rest[:2] = 2 / np.pi, np.pi / 2
     numbers[: len(first)] = first
     numbers[START_R : START_R + len(second)] = second

@@ -108,19 +108,21 @@ def _relu(lam, p, r, limit, numbers):
 
 
 @compile_lazily
-def _arcsin(lam, p, q, numbers):
+def _arcsin(lam, q, numbers):
     """asin(λ) and sqrt(1 - λ²), from below where λ is ±1."""
-    _, quarter_turn, one, half, tiny, _ = numbers
+    _, quarter_turn, one, _, tiny, _ = numbers
     zero = one - one
     u = distance_to_one(lam)
     u = where_negative(u - tiny, tiny, u)
-    v = sqrt(u)
-    size = where_negative(lam, zero - lam, lam)
+    rest = u * (one + one - u)
+    root = sqrt(rest)
     square = lam * lam
-    small = fma(size * square, polynomial(q, square), size)
-    large = quarter_turn - v * polynomial(p, u)
-    angle = where_negative(size - half, small, large)
-    return where_negative(lam, zero - angle, angle), v * sqrt(one + one - u)
+    is_small = square - rest  # if negative
+    size = where_negative(lam, zero - lam, lam)
+    angle = where_negative(is_small, size, root)
+    angle = angle * polynomial(q, where_negative(is_small, square, rest))
+    angle = where_negative(is_small, angle, quarter_turn - angle)
+    return where_negative(lam, zero - angle, angle), root
 
 
 @compile_lazily
@@ -140,7 +142,7 @@ def activate(kind, conv, planes, source, pitch, target, size, source_step, step,
     kind, conv = literally(kind), literally(conv)
     p = coefficients_of_precision(coefs, at_coefs, _P_SINGLE, _P_DOUBLE)
     r = coefficients_of_precision(coefs, at_coefs + START_R, _R_SINGLE, _R_DOUBLE)
-    q = coefficients_of_precision(coefs, at_coefs + START_R, _Q_SINGLE, _Q_DOUBLE)
+    q = coefficients_of_precision(coefs, at_coefs, _Q_SINGLE, _Q_DOUBLE)
     e = coefficients_of_precision(coefs, at_coefs, _E_SINGLE, _E_DOUBLE)
     numbers = coefficients(coefs, at_coefs + START_NUMBERS, 6)
     doublings = int(coefs[at_coefs + START_NUMBERS + 1])
@@ -194,13 +196,13 @@ def activate(kind, conv, planes, source, pitch, target, size, source_step, step,
                 k = kappa * scale
                 dot = kappa * dot_unit
             elif kind == ERF:
-                angle, root = _arcsin(lam, p, q, numbers)
+                angle, root = _arcsin(lam, q, numbers)
                 k = numbers[0] * angle
                 dot = numbers[0] * inverse / root
             else:
                 a, b = x_table(x, x_at + x_step, x_lanes), load(y, y_at + y_step)
                 scale = x_table(x, x_at + 2 * x_step, x_lanes) * load(y, y_at + 2 * y_step)
-                angle, root = _arcsin(lam, p, q, numbers)
+                angle, root = _arcsin(lam, q, numbers)
                 quarter = numbers[3] * numbers[3]
                 over_two_pi = numbers[0] * quarter
                 density = over_two_pi / root
