@@ -257,8 +257,11 @@ class NetworkPlan:
             last.kind, last.layer, last.normalised = kind, layer, True
             self.table_pixels += (TABLES[kind] - TABLES[NORM]) * shape[0] * shape[1]
             return last.target, strides, last.units[-1]
-        # In place, where nothing else reads what was there.
-        target = self._another_than(register) if register in self._kept else register
+        # In place, where nothing else reads what was there; else not into what a convolution right
+        # before reads either, so that both can be done in one go.
+        target = register
+        if register in self._kept:
+            target = self._another_than(register, *(o.source for o in stage.operations[-2:]))
         made = self._new_unit()
         operation = Operation(kind, register, target, shape, strides, layer)
         operation.units, operation.table = (unit, made), self.table_pixels
@@ -273,8 +276,8 @@ class NetworkPlan:
         last = stage.operations[-1]
         return last.kind == NORM and last.target == register
 
-    def _another_than(self, register):
-        taken = {register, *self._kept}
+    def _another_than(self, *registers):
+        taken = {*registers, *self._kept}
         return next(number for number in range(len(taken) + 1) if number not in taken)
 
     def _add_residual(self, stage, block, register, strides, shape, unit):
@@ -336,6 +339,23 @@ class NetworkPlan:
                         total += int(np.prod([max(side, 0) for side in sides]))
         return max(total, 1)
 
+    def _read_of(self, readout):
+        """The number of the read that a readout is made of."""
+        pooling = -1 if readout.gap else readout.lap
+        return next(
+            number
+            for number, read in enumerate(self.reads)
+            if (read.depth, read.pooling) == (readout.depth, pooling)
+        )
+
+    def reads_covariance(self, read):
+        """Whether a readout is made of K at a read, and not of a Θ alone."""
+        return any(
+            readout.trained_layers in ("last", "hidden")
+            for readout in self.readouts
+            if self.reads[self._read_of(readout)] == read
+        )
+
     def weights(self, read):
         """Weights of rows and of columns of a read of local average pooling."""
         return [lap_weights(side, read.pooling) for side in read.shape]
@@ -352,12 +372,7 @@ class NetworkPlan:
         values = []
         for readout in self.readouts:
             network = self.architecture.layers(readout.depth)
-            pooling = -1 if readout.gap else readout.lap
-            (number,) = (
-                number
-                for number, read in enumerate(self.reads)
-                if (read.depth, read.pooling) == (readout.depth, pooling)
-            )
+            number = self._read_of(readout)
             rows, columns = self.reads[number].shape
             size = rows * columns
             dense = network.weight_variances[-1]

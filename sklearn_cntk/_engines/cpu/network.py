@@ -172,11 +172,8 @@ class _Pass:
                 row[sweep.NUMBER] = o.number
                 simple = o.layer.sides == (3, 3) and o.layer.steps[1] == 1
                 row[sweep.SIMPLE] = simple
-                behind = self.operations[number + 1 : number + 2]
-                if simple and o.layer.steps[0] == 1 and behind:
-                    (act,) = behind
-                    in_place = act.source == act.target == o.target
-                    row[sweep.FUSABLE] = in_place and act.kind in (RELU, EXP, ERF)
+                if simple and o.layer.steps[0] == 1:
+                    row[sweep.N_FUSED] = _fused(o, self.operations[number + 1 : number + 3])
                 row[sweep.OF_PIXELS] = number == 0 and not _reads_again(self.plan.stages[0])
             if o.kind in TABLES:
                 row[sweep.NORMALISED] = o.normalised
@@ -209,10 +206,11 @@ class _Pass:
         return table, at
 
     def _reads(self):
-        table = np.zeros((len(self.plan.reads), 3), np.int64)
+        table = np.zeros((len(self.plan.reads), 4), np.int64)
         weights, at = [np.zeros(1)], 1
         for row, read in zip(table, self.plan.reads, strict=True):
             row[0] = read.pooling
+            row[3] = not self.plan.reads_covariance(read)
             if read.pooling > 0:
                 for column, of_axis in enumerate(self.plan.weights(read), start=1):
                     row[column] = at
@@ -326,6 +324,24 @@ class _Pass:
                 numbers[:, at] = read[0]
                 numbers[:, at + 1] = (1 if operation.normalised else read[0]) / made
         return in_lanes(numbers, lanes, self.dtype).ravel()
+
+
+def _fused(convolution, behind):
+    """How many of two operations behind a convolution can be done in one go with it.
+
+    They are a sum, if any, and an activation, which may leave what it reads to others, but must not
+    write what the convolution is still to read.
+    """
+    sums, n_fused = convolution.target, 1
+    if behind and behind[0].kind == ADD and sums in (behind[0].source, behind[0].other):
+        sums, n_fused = behind[0].target, 2
+    if len(behind) < n_fused or sums == convolution.source:
+        return 0
+    activation = behind[n_fused - 1]
+    residual = n_fused == 2 or activation.target != sums
+    fits = activation.kind in ((RELU,) if residual else (RELU, EXP, ERF))
+    fits &= activation.source == sums and activation.target != convolution.source
+    return n_fused if fits else 0
 
 
 def _reads_again(stage):

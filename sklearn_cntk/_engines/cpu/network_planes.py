@@ -128,14 +128,17 @@ def _arcsin(lam, q, numbers):
 @compile_lazily
 def activate(kind, conv, planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x,
              x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-             normalised):  # fmt: skip
+             residual, normalised):  # fmt: skip
     """K and Θ + K behind an activation, of Σ and Θ + Σ.
 
-    kind, conv : constants; with `conv`, `source` is at the first window of a 3 × 3 convolution in
+    kind, conv : constants; with `conv` 1 or 2, `source` is at the first window of a 3 × 3 convolution in
         the plane before it, whose biases are `offset`, and all of whose states are trained
     n_thetas, x_lanes : 0 or 1, and 1, with `conv`
     table : (pixels, columns) of a table
     exact : negative in the lanes whose entries have λ = 1, those of equal images
+    residual : with `conv` 2, whether another plane is added to the sums before the activation; where it
+        lies; factors of the sums and of that plane; and where this sum is kept, 0 for nowhere, both
+        behind the target
     unit : what K̇ ⊙ Θ is multiplied by, for the sake of K's unit
     normalised : whether a layer normalisation comes in between
     """
@@ -155,6 +158,7 @@ def activate(kind, conv, planes, source, pitch, target, size, source_step, step,
     below, above = numbers[0], numbers[1]
     of_relu = (one - one - below, above, below * unit, above * unit)
     dot_unit = unit * numbers[0]
+    added, other, factors, kept = residual
     x_step, y_step = table[0] * x_lanes, table[0] * lanes
     for i in range(size[0]):
         k_at, to = source + i * pitch, target + i * pitch
@@ -173,6 +177,17 @@ def activate(kind, conv, planes, source, pitch, target, size, source_step, step,
                 if j < 0:
                     continue
                 sigma = total(window_k) + offset
+                of_theta = total(window_u) + offset
+                if conv == 2 and added:
+                    other_sigma = load(planes, to + other)
+                    sigma = fma(sigma, factors[0], other_sigma * factors[1])
+                    if n_thetas > 0:
+                        other_theta = load(planes, to + other + step) - other_sigma
+                        of_theta = fma(of_theta, factors[0], other_theta * factors[1])
+                if conv == 2 and kept != 0:
+                    store(planes, to + kept, sigma)
+                    if n_thetas > 0:
+                        store(planes, to + kept + step, of_theta + sigma)
             else:
                 sigma = load(planes, k_at)
 
@@ -218,7 +233,7 @@ def activate(kind, conv, planes, source, pitch, target, size, source_step, step,
             store(planes, to, k)
             if conv:
                 if n_thetas > 0:
-                    store(planes, to + step, fma(dot, total(window_u) + offset, k))
+                    store(planes, to + step, fma(dot, of_theta, k))
             else:
                 for theta in range(1, n_thetas + 1):
                     u = load(planes, k_at + theta * source_step)
@@ -250,49 +265,64 @@ def normalise(planes, source, pitch, target, size, source_step, step, n_thetas, 
 @compile_lazily
 def run_elementwise(kind, conv, planes, source, pitch, target, size, source_step, step, n_thetas,
                     x, at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                    normalised):  # fmt: skip
-    """A plane behind an operation of a kind, see `activate`; `conv` goes with RELU, EXP and ERF."""
+                    residual, normalised):  # fmt: skip
+    """A plane behind an operation of a kind, see `activate`.
+
+    `conv` goes with RELU, EXP and ERF, and 2 with RELU alone.
+    """
     if kind == NORM:
         normalise(planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x,
                   x_lanes, y, at_y, table, lanes)  # fmt: skip
+    elif kind == RELU and conv == 2:
+        activate(RELU, 2, planes, source, pitch, target, size, source_step, step, n_thetas, x,
+                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
+                 residual, normalised)  # fmt: skip
     elif kind == RELU and conv:
         activate(RELU, 1, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 normalised)  # fmt: skip
+                 residual, normalised)  # fmt: skip
     elif kind == RELU:
         activate(RELU, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 normalised)  # fmt: skip
+                 residual, normalised)  # fmt: skip
     elif kind == EXP and conv:
         activate(EXP, 1, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 normalised)  # fmt: skip
+                 residual, normalised)  # fmt: skip
     elif kind == EXP:
         activate(EXP, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 normalised)  # fmt: skip
+                 residual, normalised)  # fmt: skip
     elif kind == ERF and conv:
         activate(ERF, 1, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 normalised)  # fmt: skip
+                 residual, normalised)  # fmt: skip
     elif kind == ERF:
         activate(ERF, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 normalised)  # fmt: skip
+                 residual, normalised)  # fmt: skip
     else:
         activate(GELU, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
                  at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 normalised)  # fmt: skip
+                 residual, normalised)  # fmt: skip
 
 
 @compile_lazily
 def plain_sum(planes, source, pitch, size, lanes, sums, at):
     """Add the sum of a plane to float64 `sums`, row by row."""
     for i in range(size[0]):
-        row_sum = zeros(planes)
-        for j in range(size[1]):
-            row_sum = row_sum + load(planes, source + i * pitch + j * lanes)
-        accumulate_last(sums, at, (row_sum,), 1)
+        start = source + i * pitch
+        end = start + size[1] * lanes
+        # Four sums, as each addition would wait for the one before.
+        a = b = c = d = zeros(planes)
+        for k in range(start, end - 3 * lanes, 4 * lanes):
+            a = a + load(planes, k)
+            b = b + load(planes, k + lanes)
+            c = c + load(planes, k + 2 * lanes)
+            d = d + load(planes, k + 3 * lanes)
+        for k in range(end - size[1] % 4 * lanes, end, lanes):
+            a = a + load(planes, k)
+        accumulate_last(sums, at, ((a + b) + (c + d),), 1)
 
 
 @compile_lazily

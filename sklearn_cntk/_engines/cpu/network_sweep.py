@@ -26,7 +26,7 @@ from .states import accumulate_last
 
 #: Columns of the array of operations.
 (
-    KIND, SOURCE, TARGET, OTHER, ROWS, COLUMNS, ROW_STRIDE, COLUMN_STRIDE, LINEAR, FUSABLE,
+    KIND, SOURCE, TARGET, OTHER, ROWS, COLUMNS, ROW_STRIDE, COLUMN_STRIDE, LINEAR, N_FUSED,
     FILTER_ROWS, FILTER_COLUMNS, ROW_STEP, COLUMN_STEP, ROWS_BEFORE, COLUMNS_BEFORE, CIRCULAR,
     TABLE, VARIANCES, FIRST_READ, N_READS, NUMBER, ROWS_AFTER, COLUMNS_AFTER, SIMPLE, NORMALISED,
     OF_PIXELS,
@@ -211,7 +211,7 @@ def _read(planes, source, pitch, step, n_states, operation, displacement, size, 
             continue
         row_weight = reads[read, 1] + max(0, -di) * rows + max(0, di)
         column_weight = reads[read, 2] + max(0, -dj) * columns + max(0, dj)
-        for state in range(n_states):
+        for state in range(reads[read, 3], n_states):
             at = sums_at + (read * n_states + state) * lanes
             if pooling <= 0:
                 plain_sum(planes, source + state * step, pitch, size, lanes, sums, at)
@@ -240,6 +240,14 @@ def _record(planes, source, pitch, size, lanes, operation, smallest, units, vari
 
 
 @compile_lazily
+def _numbers(x_units, at_x, x_lanes, y_units, at_y, lanes):
+    """The two numbers of an operation, of both images together."""
+    first = x_table(x_units, at_x, x_lanes) * load(y_units, at_y)
+    second = x_table(x_units, at_x + x_lanes, x_lanes) * load(y_units, at_y + lanes)
+    return first, second
+
+
+@compile_lazily
 def network_sweep(operations, stages, visits, visit_planes, coefs, trained, reads, weights, shares,
                   x_side, y_side, x_units, y_units, exact, triu, paired, record, radius, sizes,
                   planes, slots, sums, variances, largest, smallest):  # fmt: skip
@@ -249,7 +257,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
     visits : (n, 5) stage, first of its `visit_planes`, groups of rows and of columns, operations
     visit_planes : (n, 7) Δi, Δj, the slot it lies in, and four that it is pooled into
     coefs : numbers of the operations; trained : (convolutions, thetas) 1 or 0, then 1; both flat
-    reads : (n, 3) pooling, and where its row and column weights begin
+    reads : (n, 4) pooling, where its row and column weights begin, and the first state to be read
     shares : 1 over the entries of a window of both images, of each stage's entry
     x_side, y_side : (pixels, tables); x's of an image, or with `paired` of an image a lane
     x_units, y_units : two numbers of every linear operation, of an image or an image a lane; flat
@@ -324,11 +332,14 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                 while o < last:
                     operation = operations[o]
                     kind = operation[KIND]
-                    # A convolution and the activation behind it in one go, where that is frequent.
-                    fused = kind == CONV and operation[FUSABLE] == 1 and o + 1 < last
-                    fused &= n_thetas <= 1 and not paired
+                    # A convolution, and the sum and the activation behind it, in one go, where that
+                    # is frequent.
+                    fused = operation[N_FUSED]
+                    if o + fused >= last or n_thetas > 1 or paired:
+                        fused = 0
                     for theta in range(n_thetas):
-                        fused &= trained[operation[NUMBER] * n_thetas + theta] == 1
+                        if trained[operation[NUMBER] * n_thetas + theta] == 0:
+                            fused = 0
                     row_stride, column_stride = operation[ROW_STRIDE], operation[COLUMN_STRIDE]
                     rows, columns = operation[ROWS], operation[COLUMNS]
                     source_step = 0 if operation[OF_PIXELS] else step
@@ -377,9 +388,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
 
                         at_x = 2 * (x_image * n_linear + operation[LINEAR]) * x_lanes
                         at_y = 2 * (y * n_linear + operation[LINEAR]) * lanes
-                        factor = x_table(x_units, at_x, x_lanes) * load(y_units, at_y)
-                        offset = x_table(x_units, at_x + x_lanes, x_lanes)
-                        offset = offset * load(y_units, at_y + lanes)
+                        factor, offset = _numbers(x_units, at_x, x_lanes, y_units, at_y, lanes)
 
                         if kind == ADD:
                             other = operation[OTHER] * register_size
@@ -406,7 +415,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                             )
                             source -= operation[ROWS_BEFORE] * pitch
                             source -= operation[COLUMNS_BEFORE] * lanes
-                            if not fused:
+                            if fused == 0:
                                 for state in range(n_states):
                                     if operation[SIMPLE]:
                                         box_3x3(planes, source + state * source_step, pitch,
@@ -428,10 +437,23 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                                 continue
 
                         behind = operations[o + fused]
-                        at = (2 * (x_image * n_linear + behind[LINEAR]) + 1) * x_lanes
-                        unit = x_table(x_units, at, x_lanes)
-                        at = (2 * (y * n_linear + behind[LINEAR]) + 1) * lanes
-                        unit = unit * load(y_units, at)
+                        at_x = 2 * (x_image * n_linear + behind[LINEAR]) * x_lanes
+                        at_y = 2 * (y * n_linear + behind[LINEAR]) * lanes
+                        _, unit = _numbers(x_units, at_x, x_lanes, y_units, at_y, lanes)
+                        # What a convolution's sums are added to, and where they are kept.
+                        added, other, factors = fused == 2, 0, (unit, unit)
+                        if added:
+                            term = operations[o + 1]
+                            at_x = 2 * (x_image * n_linear + term[LINEAR]) * x_lanes
+                            at_y = 2 * (y * n_linear + term[LINEAR]) * lanes
+                            factors = _numbers(x_units, at_x, x_lanes, y_units, at_y, lanes)
+                            other = term[OTHER]
+                            if other == operation[TARGET]:
+                                factors, other = (factors[1], factors[0]), term[SOURCE]
+                        target += (behind[TARGET] - operation[TARGET]) * register_size
+                        other = (other - behind[TARGET]) * register_size
+                        kept = (behind[SOURCE] - behind[TARGET]) * register_size
+                        mode = 2 if fused and (added or kept != 0) else fused
                         map_columns = behind[COLUMNS]
                         n_map = behind[ROWS] * map_columns
                         at_x = max(0, -di) * map_columns + max(0, -dj)
@@ -441,12 +463,12 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                                     x_units[2 * (y * n_linear + behind[LINEAR]) * lanes :],
                                     variances[y], x_tables[x_tables_at:])  # fmt: skip
                         run_elementwise(
-                            behind[KIND], fused, planes, source, pitch, target, size,
+                            behind[KIND], mode, planes, source, pitch, target, size,
                             source_step, step, n_thetas, x_tables,
                             x_tables_at + (behind[TABLE] + at_x) * x_lanes, x_lanes, y_tables,
                             y_tables_at + (behind[TABLE] + at_y) * lanes, (n_map, map_columns),
                             lanes, exact_lanes, coefs, (o + fused) * SLOTS, unit, offset,
-                            behind[NORMALISED] == 1,
+                            (added, other, factors, kept), behind[NORMALISED] == 1,
                         )  # fmt: skip
                     o += 1 + fused
 
