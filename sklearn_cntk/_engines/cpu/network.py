@@ -174,7 +174,7 @@ class _Pass:
                 row[sweep.SIMPLE] = simple
                 if simple and o.layer.steps[0] == 1:
                     row[sweep.N_FUSED] = _fused(o, self.operations[number + 1 : number + 3])
-                row[sweep.OF_PIXELS] = number == 0 and not _reads_again(self.plan.stages[0])
+                row[sweep.OF_PIXELS] = number == 0 and not _read_again(self.plan.stages[0])
             if o.kind in TABLES:
                 row[sweep.NORMALISED] = o.normalised
                 row[[sweep.TABLE, sweep.VARIANCES]] = o.table, self.variance_pixels
@@ -201,9 +201,14 @@ class _Pass:
             row[sweep.SLOT_SIZE] = stage.shape[0] * stage.shape[1] * self.lanes
             row[sweep.SLOTS_AT] = at
             at += n_slots[number] * self.n_states * row[sweep.SLOT_SIZE]
+            row[sweep.LAST_OPERATION] = n_operations
             if number:
-                table[number - 1, [sweep.NEXT_ROWS, sweep.NEXT_COLUMNS]] = stage.shape
-        return table, at
+                before = table[number - 1]
+                before[[sweep.NEXT_ROWS, sweep.NEXT_COLUMNS]] = stage.shape
+                windows = np.multiply(stages[number - 1].windows, stage.shape)
+                whole = np.array_equal(windows, stages[number - 1].boundaries[-1].shape)
+                before[sweep.WHOLE_WINDOWS] = whole
+        return table, at + self.n_states * table[:, sweep.SLOT_SIZE].max()
 
     def _reads(self):
         table = np.zeros((len(self.plan.reads), 4), np.int64)
@@ -344,13 +349,13 @@ def _fused(convolution, behind):
     return n_fused if fits else 0
 
 
-def _reads_again(stage):
-    """Whether something else reads what the first operation of a stage does."""
+def _read_again(stage):
+    """Whether what a stage begins with is read by anything but its first operation."""
     if not stage.operations:
         return True  # a pool
     source = stage.operations[0].source
     for operation in stage.operations[1:]:
-        if source == operation.source or operation.kind == ADD and source == operation.other:
+        if source in (operation.source, operation.other if operation.kind == ADD else None):
             return True
         if source == operation.target:
             return False

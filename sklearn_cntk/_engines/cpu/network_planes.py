@@ -5,8 +5,6 @@ A plane of a state is rows of vectors, a pitch apart; the planes of the states, 
 those of ``dual_networks``; `at_x` and `at_y` are the tables' entries of a plane's first entry.
 """
 
-from numba import literally
-
 from ..compile import compile_lazily
 from ..dual_activations import DEGREES
 from ..dual_networks import E_TERMS, Q_TERMS, START_NUMBERS, START_R
@@ -37,6 +35,11 @@ _P_SINGLE, _P_DOUBLE = (DEGREES[dtype][0] + 1 for dtype in ("float32", "float64"
 _R_SINGLE, _R_DOUBLE = (DEGREES[dtype][1] + 1 for dtype in ("float32", "float64"))
 _Q_SINGLE, _Q_DOUBLE = Q_TERMS
 _E_SINGLE, _E_DOUBLE = E_TERMS
+
+
+#: Where an activation is: on its own, or in one go with the convolution before it; with that, the
+#: sum of a residual block in between, or the pool behind it.
+ALONE, BEHIND_CONV, RESIDUAL, POOLED = range(4)
 
 
 @compile_lazily
@@ -79,8 +82,7 @@ def combine(planes, target, first, second, pitch, size, lanes, first_factor, sec
     for i in range(size[0]):
         for at in range(i * pitch, i * pitch + size[1] * lanes, lanes):
             value = load(planes, first + at) * first_factor
-            value = fma(load(planes, second + at), second_factor, value)
-            store(planes, target + at, value)
+            store(planes, target + at, value + load(planes, second + at) * second_factor)
 
 
 @compile_lazily
@@ -126,122 +128,167 @@ def _arcsin(lam, q, numbers):
 
 
 @compile_lazily
-def activate(kind, conv, planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x,
-             x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-             residual, normalised):  # fmt: skip
-    """K and Θ + K behind an activation, of Σ and Θ + Σ.
+def _gelu(lam, q, numbers, a, b):
+    """K over its scale, and K̇, of GELU; a and b are v t² of both images, see ``network_tables``."""
+    one, quarter = numbers[2], numbers[3] * numbers[3]
+    angle, root = _arcsin(lam, q, numbers)
+    over_two_pi = numbers[0] * quarter
+    density = over_two_pi / root
+    probability = fma(over_two_pi, angle, quarter)
+    rest = fma(lam * lam, one - a - b, a * b)
+    c, d = one - a, one - b
+    k = fma(lam, probability, density * rest)
+    return k, fma(density * lam, c + d + c * d / (root * root), probability)
 
-    kind, conv : constants; with `conv` 1 or 2, `source` is at the first window of a 3 × 3 convolution in
-        the plane before it, whose biases are `offset`, and all of whose states are trained
-    n_thetas, x_lanes : 0 or 1, and 1, with `conv`
-    table : (pixels, columns) of a table
-    exact : negative in the lanes whose entries have λ = 1, those of equal images
-    residual : with `conv` 2, whether another plane is added to the sums before the activation; where it
-        lies; factors of the sums and of that plane; and where this sum is kept, 0 for nowhere, both
-        behind the target
-    unit : what K̇ ⊙ Θ is multiplied by, for the sake of K's unit
-    normalised : whether a layer normalisation comes in between
-    """
-    kind, conv = literally(kind), literally(conv)
-    p = coefficients_of_precision(coefs, at_coefs, _P_SINGLE, _P_DOUBLE)
-    r = coefficients_of_precision(coefs, at_coefs + START_R, _R_SINGLE, _R_DOUBLE)
-    q = coefficients_of_precision(coefs, at_coefs, _Q_SINGLE, _Q_DOUBLE)
-    e = coefficients_of_precision(coefs, at_coefs, _E_SINGLE, _E_DOUBLE)
-    numbers = coefficients(coefs, at_coefs + START_NUMBERS, 6)
-    doublings = int(coefs[at_coefs + START_NUMBERS + 1])
-    one = numbers[2]
-    # What differs from 1 by rounding is 1: with biases, pixels that see zeros alone are parallel in
-    # all images, and the root of a rounding error would be half of the digits.
-    limit = where_negative(exact, exact, one - numbers[5])
-    if kind == RELU:
-        p = times_each(unit, p)  # and K̇ with it
-    below, above = numbers[0], numbers[1]
-    of_relu = (one - one - below, above, below * unit, above * unit)
-    dot_unit = unit * numbers[0]
-    added, other, factors, kept = residual
-    x_step, y_step = table[0] * x_lanes, table[0] * lanes
-    for i in range(size[0]):
-        k_at, to = source + i * pitch, target + i * pitch
-        x_at, y_at = at_x + i * table[1] * x_lanes, at_y + i * table[1] * lanes
-        window_k = zero_window(planes, 3)
-        window_u = zero_window(planes, 3)
-        for j in range(-2 if conv else 0, size[1]):
-            if conv:
-                column = load(planes, k_at) + load(planes, k_at + pitch)
-                window_k = slide(window_k, column + load(planes, k_at + 2 * pitch))
-                if n_thetas > 0:
-                    at = k_at + source_step
-                    column = load(planes, at) + load(planes, at + pitch)
-                    window_u = slide(window_u, column + load(planes, at + 2 * pitch))
-                k_at += lanes
-                if j < 0:
-                    continue
-                sigma = total(window_k) + offset
-                of_theta = total(window_u) + offset
-                if conv == 2 and added:
-                    other_sigma = load(planes, to + other)
-                    sigma = fma(sigma, factors[0], other_sigma * factors[1])
-                    if n_thetas > 0:
-                        other_theta = load(planes, to + other + step) - other_sigma
-                        of_theta = fma(of_theta, factors[0], other_theta * factors[1])
-                if conv == 2 and kept != 0:
-                    store(planes, to + kept, sigma)
-                    if n_thetas > 0:
-                        store(planes, to + kept + step, of_theta + sigma)
-            else:
-                sigma = load(planes, k_at)
 
-            if conv:
-                inverse = broadcast(x, x_at) * load(y, y_at)
-            else:
-                inverse = x_table(x, x_at, x_lanes) * load(y, y_at)
-            lam = sigma * inverse
-            if kind == RELU or kind == EXP:
-                if conv:
-                    scale = broadcast(x, x_at + x_step) * load(y, y_at + y_step)
+@compile_lazily
+def _column(planes, at, pitch):
+    """Sum of three vectors below each other."""
+    return load(planes, at) + load(planes, at + pitch) + load(planes, at + 2 * pitch)
+
+
+@compile_lazily
+def _entry(place, x, x_at, x_lanes, y, y_at):
+    """The product of both images' entries of a table."""
+    if place != ALONE:
+        return broadcast(x, x_at) * load(y, y_at)
+    return x_table(x, x_at, x_lanes) * load(y, y_at)
+
+
+def _compile_activation(kind, place):
+    """Compile what activations of a kind do in a place, both of them constants to the compiler."""
+
+    def activate(planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes,
+                 y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+                 normalised):  # fmt: skip
+        """K and Θ + K behind an activation, of Σ and Θ + Σ.
+
+        source : behind a convolution, the first window of a 3 × 3 convolution whose biases are
+            `offset`, and all of whose states are trained
+        n_thetas, x_lanes : 0 or 1, and 1, behind a convolution
+        table : (pixels, columns) of a table
+        exact : negative in the lanes whose entries have λ = 1, those of equal images
+        unit : what K̇ ⊙ Θ is multiplied by, for the sake of K's unit
+        residual : of `RESIDUAL`, whether another plane is added to the sums before the activation;
+            where it lies; factors of the sums and of that plane; and where this sum is kept, 0 for
+            nowhere, both behind the target
+        slots, pool : of `POOLED`, the array that the states are added to, and where, see
+            ``slot_rows``
+        normalised : whether a layer normalisation comes in between
+        """
+        numbers = coefficients(coefs, at_coefs + START_NUMBERS, 6)
+        one = numbers[2]
+        if kind == RELU:
+            p = coefficients_of_precision(coefs, at_coefs, _P_SINGLE, _P_DOUBLE)
+            r = coefficients_of_precision(coefs, at_coefs + START_R, _R_SINGLE, _R_DOUBLE)
+            p = times_each(unit, p)  # and K̇ with it
+            below, above = numbers[0], numbers[1]
+            of_relu = (one - one - below, above, below * unit, above * unit)
+            # What differs from 1 by rounding is 1: with biases, pixels that see zeros alone are
+            # parallel in all images, and the root of a rounding error would be half of the digits.
+            limit = where_negative(exact, exact, one - numbers[5])
+        elif kind == EXP:
+            e = coefficients_of_precision(coefs, at_coefs, _E_SINGLE, _E_DOUBLE)
+            doublings = int(coefs[at_coefs + START_NUMBERS + 1])
+            dot_unit = unit * numbers[0]
+        else:
+            q = coefficients_of_precision(coefs, at_coefs, _Q_SINGLE, _Q_DOUBLE)
+        added, other, factors, kept = residual
+        rows_in_slots, slot_step, (window, far_from, first_column) = pool
+        x_step, y_step = table[0] * x_lanes, table[0] * lanes
+        for i in range(size[0]):
+            at, to = source + i * pitch, target + i * pitch
+            x_at, y_at = at_x + i * table[1] * x_lanes, at_y + i * table[1] * lanes
+            if place == POOLED:
+                near, far, in_window = rows_in_slots[i, 0], rows_in_slots[i, 1], first_column
+            if place != ALONE:
+                window_k, window_u = zero_window(planes, 3), zero_window(planes, 3)
+            for j in range(0 if place == ALONE else -2, size[1]):
+                if place == ALONE:
+                    sigma = load(planes, at)
                 else:
-                    scale = x_table(x, x_at + x_step, x_lanes) * load(y, y_at + y_step)
-            if kind == RELU:
-                kappa, dot = _relu(lam, p, r, limit, of_relu)
-                k = kappa * scale
-            elif kind == EXP:
-                kappa = polynomial(e, where_negative(exact, one, lam))
-                for _ in range(doublings):
-                    kappa = kappa * kappa
-                k = kappa * scale
-                dot = kappa * dot_unit
-            elif kind == ERF:
-                angle, root = _arcsin(lam, q, numbers)
-                k = numbers[0] * angle
-                dot = numbers[0] * inverse / root
-            else:
-                a, b = x_table(x, x_at + x_step, x_lanes), load(y, y_at + y_step)
-                scale = x_table(x, x_at + 2 * x_step, x_lanes) * load(y, y_at + 2 * y_step)
-                angle, root = _arcsin(lam, q, numbers)
-                quarter = numbers[3] * numbers[3]
-                over_two_pi = numbers[0] * quarter
-                density = over_two_pi / root
-                probability = fma(over_two_pi, angle, quarter)
-                rest = fma(lam * lam, one - a - b, a * b)
-                k = scale * fma(lam, probability, density * rest)
-                c, d = one - a, one - b
-                dot = fma(density * lam, c + d + c * d / (root * root), probability)
-                dot = dot * (inverse * scale)
-            if normalised:
-                dot = dot * inverse
+                    window_k = slide(window_k, _column(planes, at, pitch))
+                    if n_thetas > 0:
+                        window_u = slide(window_u, _column(planes, at + source_step, pitch))
+                    if j < 0:
+                        at += lanes
+                        continue
+                    sigma, of_theta = total(window_k) + offset, total(window_u) + offset
+                if place == RESIDUAL:
+                    # Bit for bit what the operations do one after the other, which they do where
+                    # there is something to read in between.
+                    u = of_theta + sigma
+                    if added:
+                        sigma = sigma * factors[0] + load(planes, to + other) * factors[1]
+                        if n_thetas > 0:
+                            u = u * factors[0] + load(planes, to + other + step) * factors[1]
+                    if kept != 0:
+                        store(planes, to + kept, sigma)
+                        if n_thetas > 0:
+                            store(planes, to + kept + step, u)
+                    of_theta = u - sigma
 
-            store(planes, to, k)
-            if conv:
-                if n_thetas > 0:
-                    store(planes, to + step, fma(dot, of_theta, k))
-            else:
-                for theta in range(1, n_thetas + 1):
-                    u = load(planes, k_at + theta * source_step)
-                    store(planes, to + theta * step, fma(dot, u - sigma, k))
-                k_at += lanes
-            x_at += x_lanes
-            y_at += lanes
-            to += lanes
+                inverse = _entry(place, x, x_at, x_lanes, y, y_at)
+                lam = sigma * inverse
+                if kind == RELU:
+                    kappa, dot = _relu(lam, p, r, limit, of_relu)
+                    k = kappa * _entry(place, x, x_at + x_step, x_lanes, y, y_at + y_step)
+                elif kind == EXP:
+                    kappa = polynomial(e, where_negative(exact, one, lam))
+                    for _ in range(doublings):
+                        kappa = kappa * kappa
+                    k = kappa * _entry(place, x, x_at + x_step, x_lanes, y, y_at + y_step)
+                    dot = kappa * dot_unit
+                elif kind == ERF:
+                    angle, root = _arcsin(lam, q, numbers)
+                    k = numbers[0] * angle
+                    dot = numbers[0] * inverse / root
+                else:
+                    a, b = x_table(x, x_at + x_step, x_lanes), load(y, y_at + y_step)
+                    scale = _entry(place, x, x_at + 2 * x_step, x_lanes, y, y_at + 2 * y_step)
+                    k, dot = _gelu(lam, q, numbers, a, b)
+                    k, dot = k * scale, dot * (inverse * scale)
+                if normalised:
+                    dot = dot * inverse
+
+                if place == POOLED:
+                    slot = near if in_window < far_from else far
+                    in_window += 1
+                    if in_window == window:
+                        in_window = 0
+                        near += lanes
+                        far += lanes
+                    store(slots, slot, load(slots, slot) + k)
+                    if n_thetas > 0:
+                        slot += slot_step
+                        store(slots, slot, load(slots, slot) + fma(dot, of_theta, k))
+                elif place == ALONE:
+                    store(planes, to, k)
+                    for theta in range(1, n_thetas + 1):
+                        u = load(planes, at + theta * source_step)
+                        store(planes, to + theta * step, fma(dot, u - sigma, k))
+                else:
+                    store(planes, to, k)
+                    if n_thetas > 0:
+                        store(planes, to + step, fma(dot, of_theta, k))
+                at += lanes
+                to += lanes
+                x_at += x_lanes
+                y_at += lanes
+
+    return compile_lazily(activate)
+
+
+_relu_alone, _relu_behind_conv, _relu_residual, _relu_pooled = (
+    _compile_activation(RELU, place) for place in (ALONE, BEHIND_CONV, RESIDUAL, POOLED)
+)
+_exp_alone, _exp_behind_conv, _exp_pooled = (
+    _compile_activation(EXP, place) for place in (ALONE, BEHIND_CONV, POOLED)
+)
+_erf_alone, _erf_behind_conv, _erf_pooled = (
+    _compile_activation(ERF, place) for place in (ALONE, BEHIND_CONV, POOLED)
+)
+_gelu_alone = _compile_activation(GELU, ALONE)
 
 
 @compile_lazily
@@ -263,48 +310,79 @@ def normalise(planes, source, pitch, target, size, source_step, step, n_thetas, 
 
 
 @compile_lazily
-def run_elementwise(kind, conv, planes, source, pitch, target, size, source_step, step, n_thetas,
+def run_elementwise(kind, place, planes, source, pitch, target, size, source_step, step, n_thetas,
                     x, at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                    residual, normalised):  # fmt: skip
-    """A plane behind an operation of a kind, see `activate`.
-
-    `conv` goes with RELU, EXP and ERF, and 2 with RELU alone.
-    """
+                    residual, slots, pool, normalised):  # fmt: skip
+    """A plane behind an operation of a kind, see `_compile_activation`."""
     if kind == NORM:
         normalise(planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x,
                   x_lanes, y, at_y, table, lanes)  # fmt: skip
-    elif kind == RELU and conv == 2:
-        activate(RELU, 2, planes, source, pitch, target, size, source_step, step, n_thetas, x,
-                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 residual, normalised)  # fmt: skip
-    elif kind == RELU and conv:
-        activate(RELU, 1, planes, source, pitch, target, size, source_step, step, n_thetas, x,
-                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 residual, normalised)  # fmt: skip
+    elif kind == RELU and place == RESIDUAL:
+        _relu_residual(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
+    elif kind == RELU and place == POOLED:
+        _relu_pooled(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
+    elif kind == RELU and place == BEHIND_CONV:
+        _relu_behind_conv(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
     elif kind == RELU:
-        activate(RELU, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
-                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 residual, normalised)  # fmt: skip
-    elif kind == EXP and conv:
-        activate(EXP, 1, planes, source, pitch, target, size, source_step, step, n_thetas, x,
-                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 residual, normalised)  # fmt: skip
+        _relu_alone(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
+    elif kind == EXP and place == POOLED:
+        _exp_pooled(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
+    elif kind == EXP and place == BEHIND_CONV:
+        _exp_behind_conv(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
     elif kind == EXP:
-        activate(EXP, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
-                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 residual, normalised)  # fmt: skip
-    elif kind == ERF and conv:
-        activate(ERF, 1, planes, source, pitch, target, size, source_step, step, n_thetas, x,
-                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 residual, normalised)  # fmt: skip
+        _exp_alone(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
+    elif kind == ERF and place == POOLED:
+        _erf_pooled(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
+    elif kind == ERF and place == BEHIND_CONV:
+        _erf_behind_conv(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
     elif kind == ERF:
-        activate(ERF, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
-                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 residual, normalised)  # fmt: skip
+        _erf_alone(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
     else:
-        activate(GELU, 0, planes, source, pitch, target, size, source_step, step, n_thetas, x,
-                 at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                 residual, normalised)  # fmt: skip
+        _gelu_alone(
+            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
+            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
+            normalised,
+        )  # fmt: skip
 
 
 @compile_lazily

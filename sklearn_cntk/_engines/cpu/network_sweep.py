@@ -14,6 +14,10 @@ from ..network_plan import ADD, CONV, READ
 from ..network_tables import fill_entry
 from .lanes import broadcast, fma, load, store, zeros
 from .network_planes import (
+    ALONE,
+    BEHIND_CONV,
+    POOLED,
+    RESIDUAL,
     box,
     box_3x3,
     combine,
@@ -37,9 +41,9 @@ N_COLUMNS = 27
 (
     FIRST_OPERATION, STAGE_ROWS, STAGE_COLUMNS, END_ROWS, END_COLUMNS, END_ROW_STRIDE,
     END_COLUMN_STRIDE, END_REGISTER, WINDOW_ROWS, WINDOW_COLUMNS, NEXT_ROWS, NEXT_COLUMNS, SLOTS_AT,
-    SLOT_SIZE,
-) = range(14)  # fmt: skip
-N_STAGE_COLUMNS = 14
+    SLOT_SIZE, LAST_OPERATION, WHOLE_WINDOWS,
+) = range(16)  # fmt: skip
+N_STAGE_COLUMNS = 16
 
 
 @compile_lazily
@@ -110,7 +114,10 @@ def _wrap_frame(planes, bases, displacement, columns_in_group, shape, plane, siz
 
 @compile_lazily
 def _add_windows(planes, source, steps, pitch, window, slots, target, size, lanes):
-    """Add sums over windows, `steps` from row to row and from column to column, to a slot."""
+    """Add windows, `steps` from row to row and from column to column, to a slot.
+
+    In the order in which an activation adds them: which of the two does must not change bits.
+    """
     n_rows, n_columns = window
     pair, second = n_rows + n_columns == 3, pitch if n_rows == 2 else lanes
     for i in range(size[0]):
@@ -123,14 +130,14 @@ def _add_windows(planes, source, steps, pitch, window, slots, target, size, lane
                 row += steps[1]
         elif pair:
             for at in range(target, end, lanes):
-                value = load(planes, row) + load(planes, row + second)
-                store(slots, at, load(slots, at) + value)
+                value = load(slots, at) + load(planes, row)
+                store(slots, at, value + load(planes, row + second))
                 row += steps[1]
         elif n_rows == 2 and n_columns == 2:
             for at in range(target, end, lanes):
-                first = load(planes, row) + load(planes, row + lanes)
-                value = load(planes, row + pitch) + load(planes, row + pitch + lanes)
-                store(slots, at, load(slots, at) + (first + value))
+                value = load(slots, at) + load(planes, row) + load(planes, row + lanes)
+                value = value + load(planes, row + pitch)
+                store(slots, at, value + load(planes, row + pitch + lanes))
                 row += steps[1]
         else:
             for at in range(target, end, lanes):
@@ -146,10 +153,11 @@ def _add_windows(planes, source, steps, pitch, window, slots, target, size, lane
 @compile_lazily
 def _pool(planes, at, pitch, step, n_states, displacement, slots, slots_at, slot_size, targets,
           coarse, window, lanes):  # fmt: skip
-    """Add sums over windows of the planes of all states to slots, the first of which is at `slots_at`.
+    """Add sums over windows of the planes of all states to slots, which begin at `slots_at`.
 
-    `targets` are four of them, negative for none: y's window is one row further than x's window and the coarse
-    displacement rounded down for the last two, and one column further for the second and the fourth.
+    `targets` are four of them, negative for none: y's window is one row further than x's window and
+    the coarse displacement rounded down for the last two, and one column further for the second and
+    the fourth.
     """
     di, dj = displacement
     p, q = window
@@ -170,6 +178,53 @@ def _pool(planes, at, pitch, step, n_states, displacement, slots, slots_at, slot
         for state in range(n_states):
             _add_windows(planes, source + state * step, (p * pitch, q * lanes), pitch, part, slots,
                          target + state * slot_size, size, lanes)  # fmt: skip
+
+
+@compile_lazily
+def _slot_rows(rows_in_slots, displacement, n_rows, slots_at, state_size, targets, nowhere, coarse,
+               window, lanes):  # fmt: skip
+    """Where the rows of a plane are added to slots, for the same purpose as `_pool`.
+
+    Fills `rows_in_slots` (rows, 2): where the first window of x lies in the slot for y's window as
+    far as x's and the coarse displacement, and in that for y's window one column further;
+    `nowhere` if no slot is meant.  Returns the columns of a window, from which of them on the
+    latter holds, and which of them is the plane's first.
+    """
+    di, dj = displacement
+    p, q = window
+    coarse_i, coarse_j = di // p, dj // q
+    e, f = di - p * coarse_i, dj - q * coarse_j
+    x_column = max(0, -dj)
+    first_window = x_column // q
+    for half in range(4):
+        further = (half // 2, half % 2)
+        if further[0] > e or further[1] > f:
+            continue  # no y's window is
+        big_i, big_j = coarse_i + further[0], coarse_j + further[1]
+        width = (coarse[1] - abs(big_j)) * lanes
+        start = slots_at + targets[half] * state_size - max(0, -big_i) * width
+        start += (first_window - max(0, -big_j)) * lanes
+        x_row = max(0, -di)
+        row, row_in_window = x_row // p, x_row % p
+        for i in range(n_rows):
+            if (row_in_window >= p - e) == further[0]:
+                at = start + row * width
+                rows_in_slots[i, further[1]] = nowhere if targets[half] < 0 else at
+            row_in_window += 1
+            if row_in_window == p:
+                row, row_in_window = row + 1, 0
+    return q, q - f, x_column - q * first_window
+
+
+@compile_lazily
+def _targets(visit_planes, plane):
+    """The four slots that a plane is pooled into, see `_pool`."""
+    return (
+        visit_planes[plane, 3],
+        visit_planes[plane, 4],
+        visit_planes[plane, 5],
+        visit_planes[plane, 6],
+    )
 
 
 @compile_lazily
@@ -267,7 +322,8 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
     radius : of the frames
     sizes : (states, elements of a framed plane, planes of a group, pixels of tables, channels,
             linear operations, lanes)
-    planes, slots : room for registers and for pooled planes, the latter zero
+    planes, slots : room for registers and for pooled planes, the latter zero, with one slot more
+        for what nobody needs
     sums : flat [x, y vector, read, state, lane]
     """
     x_pixels, x_tables = x_side
@@ -285,6 +341,8 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
     first_entry = radius[0] * pitch + radius[1] * lanes
     register_size = group_size * n_states * plane_size
     bases = np.empty(group_size, np.int64)
+    rows_in_slots = np.zeros((n_rows, 2), np.int64)
+    nowhere = slots.size - n_states * stages[:, SLOT_SIZE].max()
     scratch = planes.size - (n_columns + 2 * radius[1]) * lanes
 
     for y in range(n_y):
@@ -299,6 +357,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                 group = row_groups * column_groups
                 rows, columns = stages[stage, STAGE_ROWS], stages[stage, STAGE_COLUMNS]
 
+                pooled = False
                 o = stages[stage, FIRST_OPERATION]
                 last = o + visits[number, 4]
                 # What pixels are alone is the same in all states: one is enough for a convolution.
@@ -453,7 +512,22 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         target += (behind[TARGET] - operation[TARGET]) * register_size
                         other = (other - behind[TARGET]) * register_size
                         kept = (behind[SOURCE] - behind[TARGET]) * register_size
-                        mode = 2 if fused and (added or kept != 0) else fused
+                        place = ALONE if fused == 0 else BEHIND_CONV
+                        if fused and (added or kept != 0):
+                            place = RESIDUAL
+                        pool = (rows_in_slots, 0, (1, 1, 0))
+                        if place == BEHIND_CONV and o + 2 == stages[stage, LAST_OPERATION]:
+                            pooled = stages[stage, WHOLE_WINDOWS] == 1
+                        if pooled:
+                            place = POOLED
+                            slot_size = stages[stage + 1, SLOT_SIZE]
+                            of_columns = _slot_rows(
+                                rows_in_slots, (di, dj), size[0], stages[stage + 1, SLOTS_AT],
+                                n_states * slot_size, _targets(visit_planes, first + k), nowhere,
+                                (stages[stage, NEXT_ROWS], stages[stage, NEXT_COLUMNS]),
+                                (stages[stage, WINDOW_ROWS], stages[stage, WINDOW_COLUMNS]), lanes,
+                            )  # fmt: skip
+                            pool = (rows_in_slots, slot_size, of_columns)
                         map_columns = behind[COLUMNS]
                         n_map = behind[ROWS] * map_columns
                         at_x = max(0, -di) * map_columns + max(0, -dj)
@@ -463,29 +537,25 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                                     x_units[2 * (y * n_linear + behind[LINEAR]) * lanes :],
                                     variances[y], x_tables[x_tables_at:])  # fmt: skip
                         run_elementwise(
-                            behind[KIND], mode, planes, source, pitch, target, size,
+                            behind[KIND], place, planes, source, pitch, target, size,
                             source_step, step, n_thetas, x_tables,
                             x_tables_at + (behind[TABLE] + at_x) * x_lanes, x_lanes, y_tables,
                             y_tables_at + (behind[TABLE] + at_y) * lanes, (n_map, map_columns),
                             lanes, exact_lanes, coefs, (o + fused) * SLOTS, unit, offset,
-                            (added, other, factors, kept), behind[NORMALISED] == 1,
+                            (added, other, factors, kept), slots, pool,
+                            behind[NORMALISED] == 1,
                         )  # fmt: skip
                     o += 1 + fused
 
                 # What the planes bring to the next stage.
-                if stage + 1 == stages.shape[0]:
+                if stage + 1 == stages.shape[0] or pooled:
                     continue
                 coarse = (stages[stage, NEXT_ROWS], stages[stage, NEXT_COLUMNS])
                 window = (stages[stage, WINDOW_ROWS], stages[stage, WINDOW_COLUMNS])
                 slots_at, slot_size = stages[stage + 1, SLOTS_AT], stages[stage + 1, SLOT_SIZE]
                 for k in range(group):
                     plane = first + k
-                    targets = (
-                        visit_planes[plane, 3],
-                        visit_planes[plane, 4],
-                        visit_planes[plane, 5],
-                        visit_planes[plane, 6],
-                    )
+                    targets = _targets(visit_planes, plane)
                     displacement = (
                         _over(visit_planes[plane, 0], stages[stage, END_ROW_STRIDE]),
                         _over(visit_planes[plane, 1], stages[stage, END_COLUMN_STRIDE]),
