@@ -135,6 +135,19 @@ def test_paths_equal_single_kernels_bit_for_bit(images, network):
         assert np.array_equal(K, CNTK(network=network, **readout)(images))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_read_in_between_changes_no_bits(images, dtype):
+    """Though sums of blocks, activations and pools are computed in one go where nothing is read."""
+    block = Residual([RELU, Conv(bias_variance=0.1)])
+    layers = [Conv(), block, block, RELU, AvgPool(), block.body[1], Activation("erf"), AvgPool()]
+    network = Network([*layers, Conv(), Activation("gaussian")])
+    depths = network.depths[1:]
+    grams, readouts = cntk_path(images, depths=depths, network=network, dtype=dtype)
+    assert len(readouts) == 2 * len(depths)
+    for K, readout in zip(grams, readouts, strict=True):
+        assert np.array_equal(K, CNTK(network=network, dtype=dtype, **readout)(images))
+
+
 def test_prefixes_before_a_layer_normalisation_keep_the_size_of_pixels(images, tmp_path):
     network = Network([Conv(), RELU, Conv(), LayerNorm(), RELU])
     alone = CNTK(2, network=network)(images)
