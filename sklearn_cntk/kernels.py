@@ -208,8 +208,8 @@ def cntk_path(
     Returns
     -------
     grams : ndarray of float64, shape (n_readouts, n, m)
-        Equal, bit for bit, to those of single kernels; but for the last place, where a prefix of a
-        `network` ends in a convolution.
+        Equal, bit for bit, to those of single kernels of plain networks without biases; those of
+        other networks are equal up to the rounding of `dtype`.
     readouts : list of dict
         The parameters ``depth``, ``gap``, ``lap``, ``trained_layers`` and, if it is not 0,
         ``frozen_layers`` of each Gram matrix, as :class:`CNTK` takes them.

@@ -80,7 +80,11 @@ def gram_and_rates(X, Y, readout, weight_variance, bias_variance, free):
     if weight_variance is not None:
         weights = [weight_variance] * len(weights)
     *weights, dense = (variance("weight_variance", value) for value in weights)
-    b = variance("bias_variance", bias_variance)
+    # K(cX, b) = c² K(X, b/c²): numbers near 1, whose fourth powers do not overflow.
+    unit = max(abs(X).max(), abs(Y).max(), math.sqrt(bias_variance))
+    unit = 2.0 ** (math.frexp(unit)[1] - 1) if unit else 1.0
+    symmetric, X, Y = X is Y, X / unit, Y / unit
+    b = variance("bias_variance", bias_variance / unit / unit)
 
     n_features = X.shape[1]
     # Of the features: K and Θ, the squares of both sides and their difference.
@@ -104,8 +108,11 @@ def gram_and_rates(X, Y, readout, weight_variance, bias_variance, free):
 
     nngp = dense * k + b
     outputs = {"last": nngp, "all": dense * theta + nngp, "hidden": dense * theta}
-    result = outputs[readout.trained_layers] * float(n_features)
-    return result.value, [np.broadcast_to(rate, result.value.shape) for rate in result.rates]
+    result = outputs[readout.trained_layers] * float(n_features) * unit * unit
+    K, *rates = (np.broadcast_to(one, theta.value.shape) for one in (result.value, *result.rates))
+    if symmetric:  # to the last bit
+        K, *rates = (np.triu(one) + np.triu(one, 1).T for one in (K, *rates))
+    return K, rates
 
 
 def _differences(X, Y):

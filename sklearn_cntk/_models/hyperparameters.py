@@ -128,9 +128,8 @@ def gram_and_gradient(kernel: Any, images: FloatArray) -> tuple[FloatArray, Floa
 
 def _values(kernel, X, Y, free):
     """Values and derivatives of vectors, not normalized."""
-    rows, columns = (
-        np.asarray(Z, dtype=np.float64).reshape(len(Z), -1) for Z in (X, X if Y is None else Y)
-    )
+    rows = np.asarray(X, dtype=np.float64).reshape(len(X), -1)
+    columns = rows if Y is None else np.asarray(Y, dtype=np.float64).reshape(len(Y), -1)
     variances = kernel.weight_variance, kernel.bias_variance
     return gram_and_rates(rows, columns, Readout.of(kernel), *variances, free)
 

@@ -82,3 +82,15 @@ def test_rows_and_columns(rng):
     part, (rate_of_part,) = gram_and_rates(X, Y, *arguments)
     np.testing.assert_allclose(part, K[:4, 4:], rtol=1e-14)
     np.testing.assert_allclose(rate_of_part, rate[:4, 4:], rtol=1e-13)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e100])
+def test_vectors_of_any_size(scale, rng):
+    X = rng.normal(size=(4, 3))
+    K, (rate,) = gram_and_rates(X, X, Readout(4, False), 1.5, 0.2, ["bias_variance"])
+    other, (other_rate,) = gram_and_rates(
+        X * scale, X * scale, Readout(4, False), 1.5, 0.2 * scale**2, ["bias_variance"]
+    )
+    np.testing.assert_allclose(other / scale**2, K, rtol=1e-13)
+    np.testing.assert_allclose(other_rate / scale**2, rate, rtol=1e-12)
+    np.testing.assert_array_equal(K, gram_and_rates(X, X, Readout(4, False), 1.5, 0.2, [])[0].T)

@@ -173,7 +173,7 @@ def _compile_activation(kind, place):
             where it lies; factors of the sums and of that plane; and where this sum is kept, 0 for
             nowhere, both behind the target
         slots, pool : of `POOLED`, the array that the states are added to, and where, see
-            ``slot_rows``
+            ``_slot_rows`` of ``network_sweep``
         normalised : whether a layer normalisation comes in between
         """
         numbers = coefficients(coefs, at_coefs + START_NUMBERS, 6)
