@@ -173,7 +173,7 @@ def _compile_activation(kind, place):
             where it lies; factors of the sums and of that plane; and where this sum is kept, 0 for
             nowhere, both behind the target
         slots, pool : of `POOLED`, the array that the states are added to, and where, see
-            ``_slot_rows`` of ``network_sweep``
+            ``slot_rows`` of ``network_pools``
         normalised : whether a layer normalisation comes in between
         """
         numbers = coefficients(coefs, at_coefs + START_NUMBERS, 6)
@@ -292,9 +292,10 @@ _gelu_alone = _compile_activation(GELU, ALONE)
 
 
 @compile_lazily
-def normalise(planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes,
-              y, at_y, table, lanes):  # fmt: skip
-    """Σ/(s s') and (Θ + Σ)/(s s')."""
+def normalise(arguments):
+    """Σ/(s s') and (Θ + Σ)/(s s'), of the arguments of `activate`."""
+    planes, source, pitch, target, size, source_step, step, n_thetas = arguments[:8]
+    x, at_x, x_lanes, y, at_y, table, lanes = arguments[8:15]
     for i in range(size[0]):
         at, to = source + i * pitch, target + i * pitch
         x_at, y_at = at_x + i * table[1] * x_lanes, at_y + i * table[1] * lanes
@@ -310,79 +311,35 @@ def normalise(planes, source, pitch, target, size, source_step, step, n_thetas, 
 
 
 @compile_lazily
-def run_elementwise(kind, place, planes, source, pitch, target, size, source_step, step, n_thetas,
-                    x, at_x, x_lanes, y, at_y, table, lanes, exact, coefs, at_coefs, unit, offset,
-                    residual, slots, pool, normalised):  # fmt: skip
-    """A plane behind an operation of a kind, see `_compile_activation`."""
+def run_elementwise(kind, place, arguments):
+    """A plane behind an operation of a kind, in a place; for `arguments` see `activate`."""
     if kind == NORM:
-        normalise(planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x,
-                  x_lanes, y, at_y, table, lanes)  # fmt: skip
-    elif kind == RELU and place == RESIDUAL:
-        _relu_residual(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
-    elif kind == RELU and place == POOLED:
-        _relu_pooled(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
-    elif kind == RELU and place == BEHIND_CONV:
-        _relu_behind_conv(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
+        normalise(arguments)
     elif kind == RELU:
-        _relu_alone(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
-    elif kind == EXP and place == POOLED:
-        _exp_pooled(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
-    elif kind == EXP and place == BEHIND_CONV:
-        _exp_behind_conv(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
+        if place == RESIDUAL:
+            _relu_residual(*arguments)
+        elif place == POOLED:
+            _relu_pooled(*arguments)
+        elif place == BEHIND_CONV:
+            _relu_behind_conv(*arguments)
+        else:
+            _relu_alone(*arguments)
     elif kind == EXP:
-        _exp_alone(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
-    elif kind == ERF and place == POOLED:
-        _erf_pooled(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
-    elif kind == ERF and place == BEHIND_CONV:
-        _erf_behind_conv(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
+        if place == POOLED:
+            _exp_pooled(*arguments)
+        elif place == BEHIND_CONV:
+            _exp_behind_conv(*arguments)
+        else:
+            _exp_alone(*arguments)
     elif kind == ERF:
-        _erf_alone(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
+        if place == POOLED:
+            _erf_pooled(*arguments)
+        elif place == BEHIND_CONV:
+            _erf_behind_conv(*arguments)
+        else:
+            _erf_alone(*arguments)
     else:
-        _gelu_alone(
-            planes, source, pitch, target, size, source_step, step, n_thetas, x, at_x, x_lanes, y,
-            at_y, table, lanes, exact, coefs, at_coefs, unit, offset, residual, slots, pool,
-            normalised,
-        )  # fmt: skip
+        _gelu_alone(*arguments)
 
 
 @compile_lazily

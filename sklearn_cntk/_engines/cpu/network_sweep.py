@@ -26,6 +26,7 @@ from .network_planes import (
     weighted_sum,
     x_table,
 )
+from .network_pools import add_pooled, slot_rows, slots_of, take_slot
 from .states import accumulate_last
 
 #: Columns of the array of operations.
@@ -113,137 +114,9 @@ def _wrap_frame(planes, bases, displacement, columns_in_group, shape, plane, siz
 
 
 @compile_lazily
-def _add_windows(planes, source, steps, pitch, window, slots, target, size, lanes):
-    """Add windows, `steps` from row to row and from column to column, to a slot.
-
-    In the order in which an activation adds them: which of the two does must not change bits.
-    """
-    n_rows, n_columns = window
-    pair, second = n_rows + n_columns == 3, pitch if n_rows == 2 else lanes
-    for i in range(size[0]):
-        row = source + i * steps[0]
-        end = target + size[1] * lanes
-        # The usual windows without loops of one or two steps.
-        if n_rows == 1 and n_columns == 1:
-            for at in range(target, end, lanes):
-                store(slots, at, load(slots, at) + load(planes, row))
-                row += steps[1]
-        elif pair:
-            for at in range(target, end, lanes):
-                value = load(slots, at) + load(planes, row)
-                store(slots, at, value + load(planes, row + second))
-                row += steps[1]
-        elif n_rows == 2 and n_columns == 2:
-            for at in range(target, end, lanes):
-                value = load(slots, at) + load(planes, row) + load(planes, row + lanes)
-                value = value + load(planes, row + pitch)
-                store(slots, at, value + load(planes, row + pitch + lanes))
-                row += steps[1]
-        else:
-            for at in range(target, end, lanes):
-                value = load(slots, at)
-                for u in range(n_rows):
-                    for w in range(n_columns):
-                        value = value + load(planes, row + u * pitch + w * lanes)
-                store(slots, at, value)
-                row += steps[1]
-        target = end
-
-
-@compile_lazily
-def _pool(planes, at, pitch, step, n_states, displacement, slots, slots_at, slot_size, targets,
-          coarse, window, lanes):  # fmt: skip
-    """Add sums over windows of the planes of all states to slots, which begin at `slots_at`.
-
-    `targets` are four of them, negative for none: y's window is one row further than x's window and
-    the coarse displacement rounded down for the last two, and one column further for the second and
-    the fourth.
-    """
-    di, dj = displacement
-    p, q = window
-    coarse_i, coarse_j = di // p, dj // q
-    e, f = di - p * coarse_i, dj - q * coarse_j
-    at -= max(0, -di) * pitch + max(0, -dj) * lanes
-    for half in range(4):
-        if targets[half] < 0:
-            continue
-        further = (half // 2, half % 2)
-        # The part of x's window that y's window meets, and where it begins.
-        part = (e if further[0] else p - e, f if further[1] else q - f)
-        big_i, big_j = coarse_i + further[0], coarse_j + further[1]
-        source = at + (p * max(0, -big_i) + further[0] * (p - e)) * pitch
-        source += (q * max(0, -big_j) + further[1] * (q - f)) * lanes
-        size = (coarse[0] - abs(big_i), coarse[1] - abs(big_j))
-        target = slots_at + targets[half] * n_states * slot_size
-        for state in range(n_states):
-            _add_windows(planes, source + state * step, (p * pitch, q * lanes), pitch, part, slots,
-                         target + state * slot_size, size, lanes)  # fmt: skip
-
-
-@compile_lazily
-def _slot_rows(rows_in_slots, displacement, n_rows, slots_at, state_size, targets, nowhere, coarse,
-               window, lanes):  # fmt: skip
-    """Where the rows of a plane are added to slots, for the same purpose as `_pool`.
-
-    Fills `rows_in_slots` (rows, 2): where the first window of x lies in the slot for y's window as
-    far as x's and the coarse displacement, and in that for y's window one column further;
-    `nowhere` if no slot is meant.  Returns the columns of a window, from which of them on the
-    latter holds, and which of them is the plane's first.
-    """
-    di, dj = displacement
-    p, q = window
-    coarse_i, coarse_j = di // p, dj // q
-    e, f = di - p * coarse_i, dj - q * coarse_j
-    x_column = max(0, -dj)
-    first_window = x_column // q
-    for half in range(4):
-        further = (half // 2, half % 2)
-        if further[0] > e or further[1] > f:
-            continue  # no y's window is
-        big_i, big_j = coarse_i + further[0], coarse_j + further[1]
-        width = (coarse[1] - abs(big_j)) * lanes
-        start = slots_at + targets[half] * state_size - max(0, -big_i) * width
-        start += (first_window - max(0, -big_j)) * lanes
-        x_row = max(0, -di)
-        row, row_in_window = x_row // p, x_row % p
-        for i in range(n_rows):
-            if (row_in_window >= p - e) == further[0]:
-                at = start + row * width
-                rows_in_slots[i, further[1]] = nowhere if targets[half] < 0 else at
-            row_in_window += 1
-            if row_in_window == p:
-                row, row_in_window = row + 1, 0
-    return q, q - f, x_column - q * first_window
-
-
-@compile_lazily
-def _targets(visit_planes, plane):
-    """The four slots that a plane is pooled into, see `_pool`."""
-    return (
-        visit_planes[plane, 3],
-        visit_planes[plane, 4],
-        visit_planes[plane, 5],
-        visit_planes[plane, 6],
-    )
-
-
-@compile_lazily
 def _over(displacement, stride):
     """displacement / stride, rounded down: mostly without a division, which takes a while."""
     return displacement if stride == 1 else displacement // stride
-
-
-@compile_lazily
-def _take(slots, source, planes, at, pitch, size, lanes, shares):
-    """Move a plane out of its slot, which is left empty, times the share at index 0."""
-    zero, share = zeros(planes), broadcast(shares, 0)
-    for i in range(size[0]):
-        target = at + i * pitch
-        for _ in range(size[1]):
-            store(planes, target, load(slots, source) * share)
-            store(slots, source, zero)
-            source += lanes
-            target += lanes
 
 
 @compile_lazily
@@ -385,8 +258,8 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         for state in range(n_states):
                             source = stages[stage, SLOTS_AT]
                             source += (slot * n_states + state) * slot_size
-                            _take(slots, source, planes, at + state * step, pitch, size, lanes,
-                                  shares[stage : stage + 1])  # fmt: skip
+                            take_slot(slots, source, planes, at + state * step, pitch, size, lanes,
+                                      shares[stage : stage + 1])  # fmt: skip
 
                 while o < last:
                     operation = operations[o]
@@ -521,9 +394,9 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         if pooled:
                             place = POOLED
                             slot_size = stages[stage + 1, SLOT_SIZE]
-                            of_columns = _slot_rows(
+                            of_columns = slot_rows(
                                 rows_in_slots, (di, dj), size[0], stages[stage + 1, SLOTS_AT],
-                                n_states * slot_size, _targets(visit_planes, first + k), nowhere,
+                                n_states * slot_size, slots_of(visit_planes, first + k), nowhere,
                                 (stages[stage, NEXT_ROWS], stages[stage, NEXT_COLUMNS]),
                                 (stages[stage, WINDOW_ROWS], stages[stage, WINDOW_COLUMNS]), lanes,
                             )  # fmt: skip
@@ -536,15 +409,15 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                             _record(planes, source, pitch, size, lanes, behind, smallest,
                                     x_units[2 * (y * n_linear + behind[LINEAR]) * lanes :],
                                     variances[y], x_tables[x_tables_at:])  # fmt: skip
-                        run_elementwise(
-                            behind[KIND], place, planes, source, pitch, target, size,
-                            source_step, step, n_thetas, x_tables,
-                            x_tables_at + (behind[TABLE] + at_x) * x_lanes, x_lanes, y_tables,
-                            y_tables_at + (behind[TABLE] + at_y) * lanes, (n_map, map_columns),
-                            lanes, exact_lanes, coefs, (o + fused) * SLOTS, unit, offset,
-                            (added, other, factors, kept), slots, pool,
+                        arguments = (
+                            planes, source, pitch, target, size, source_step, step, n_thetas,
+                            x_tables, x_tables_at + (behind[TABLE] + at_x) * x_lanes, x_lanes,
+                            y_tables, y_tables_at + (behind[TABLE] + at_y) * lanes,
+                            (n_map, map_columns), lanes, exact_lanes, coefs, (o + fused) * SLOTS,
+                            unit, offset, (added, other, factors, kept), slots, pool,
                             behind[NORMALISED] == 1,
                         )  # fmt: skip
+                        run_elementwise(behind[KIND], place, arguments)
                     o += 1 + fused
 
                 # What the planes bring to the next stage.
@@ -555,12 +428,12 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                 slots_at, slot_size = stages[stage + 1, SLOTS_AT], stages[stage + 1, SLOT_SIZE]
                 for k in range(group):
                     plane = first + k
-                    targets = _targets(visit_planes, plane)
+                    targets = slots_of(visit_planes, plane)
                     displacement = (
                         _over(visit_planes[plane, 0], stages[stage, END_ROW_STRIDE]),
                         _over(visit_planes[plane, 1], stages[stage, END_COLUMN_STRIDE]),
                     )
                     source = stages[stage, END_REGISTER] * register_size
                     source += k * n_states * plane_size + first_entry
-                    _pool(planes, source, pitch, step, n_states, displacement, slots, slots_at,
-                          slot_size, targets, coarse, window, lanes)  # fmt: skip
+                    add_pooled(planes, source, pitch, step, n_states, displacement, slots, slots_at,
+                               slot_size, targets, coarse, window, lanes)  # fmt: skip

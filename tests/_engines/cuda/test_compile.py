@@ -14,7 +14,7 @@ READOUTS += [Readout(4, True, "hidden"), Readout(3, False, "hidden"), Readout(2,
 POOLED = [Readout(4, False, "all", lap=1), Readout(3, False, "last", lap=2)]
 POOLED += [Readout(4, False, "hidden", lap=1)]
 
-needs_nvrtc = pytest.mark.skipif(nvrtc.library() is None, reason="compiling for GPUs needs NVRTC")
+needs_nvrtc = pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
 
 
 class CompilingDevice(cuda_host.HostDevice):
