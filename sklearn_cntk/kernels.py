@@ -101,7 +101,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
 
     def _gram(self, X, Y=None):
         if has_formulas(self, X):
-            return gram_of_vectors(self, X, Y)
+            return gram_of_vectors(self, X, Y)[0]
         (K,) = self._job(X).gram(X, Y)
         return K
 

@@ -9,6 +9,7 @@ from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessR
 from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
 
 from sklearn_cntk import CNTK
+from sklearn_cntk._models import hyperparameters
 from sklearn_cntk.networks import Network
 
 IMAGES = load_digits().images[:12] / 16
@@ -109,6 +110,23 @@ def test_gradient_of_vectors(trained_layers, parameters, rng):
         np.testing.assert_allclose(
             K_gradient[..., k], (above - below) / (2 * step), rtol=1e-6, atol=1e-7
         )
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_blocks_of_vectors(normalize, rng, monkeypatch):
+    """Change no bits, nor the symmetry."""
+    X = rng.normal(size=(11, 3))
+    kernel = clone(FREE["both"]).set_params(normalize=normalize)
+    K, K_gradient = kernel(X, eval_gradient=True)
+    np.testing.assert_array_equal(K, K.T)
+    np.testing.assert_array_equal(K_gradient, K_gradient.transpose(1, 0, 2))
+    across = kernel(X, X.copy())
+    monkeypatch.setattr(hyperparameters, "_BLOCK", 40)
+    for values, expected in zip(kernel(X, eval_gradient=True), (K, K_gradient), strict=True):
+        np.testing.assert_allclose(values, expected, rtol=1e-14)
+        np.testing.assert_array_equal(values, values.swapaxes(0, 1))
+    np.testing.assert_allclose(kernel(X, X.copy()), across, rtol=1e-14)
+    np.testing.assert_allclose(across, K, rtol=1e-13)
 
 
 def test_years():

@@ -83,7 +83,7 @@ def gram_and_rates(X, Y, readout, weight_variance, bias_variance, free):
     # K(cX, b) = c² K(X, b/c²): numbers near 1, whose fourth powers do not overflow.
     unit = max(abs(X).max(), abs(Y).max(), math.sqrt(bias_variance))
     unit = 2.0 ** (math.frexp(unit)[1] - 1) if unit else 1.0
-    symmetric, X, Y = X is Y, X / unit, Y / unit
+    X, Y = X / unit, Y / unit
     b = variance("bias_variance", bias_variance / unit / unit)
 
     n_features = X.shape[1]
@@ -109,10 +109,7 @@ def gram_and_rates(X, Y, readout, weight_variance, bias_variance, free):
     nngp = dense * k + b
     outputs = {"last": nngp, "all": dense * theta + nngp, "hidden": dense * theta}
     result = outputs[readout.trained_layers] * float(n_features) * unit * unit
-    K, *rates = (np.broadcast_to(one, theta.value.shape) for one in (result.value, *result.rates))
-    if symmetric:  # to the last bit
-        K, *rates = (np.triu(one) + np.triu(one, 1).T for one in (K, *rates))
-    return K, rates
+    return result.value, [np.broadcast_to(rate, result.value.shape) for rate in result.rates]
 
 
 def _differences(X, Y):

@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter
 
 from .._compute.normalisation import Normalizer
 from .._engines.feature_vectors import gram_and_rates
-from .._support.architecture import Readout, check_network
+from .._support.architecture import check_network
 from .._support.checks import is_number
 from .._support.images import check_same_shape
 from .._support.layers import check_bias_variance, check_weight_variance
@@ -18,10 +18,13 @@ from .._support.parameters import parameter, parameters
 from .parameters import KernelParameters
 
 if TYPE_CHECKING:
-    from .._support.typing import Any, Bounds, FloatArray
+    from .._support.typing import Any, Bounds, FloatArray, Sequence
 
 # Of a logarithm.  Truncation is about depth³ · 1e-10 of the derivative, and rounding 1e-10.
 _STEP = 2e-5
+
+# Pairs of vectors at a time, of which the formulas hold a few dozen numbers each.
+_BLOCK = 2**18
 
 _CHECKS = {"bias_variance": check_bias_variance, "weight_variance": check_weight_variance}
 
@@ -88,18 +91,63 @@ def has_formulas(kernel: Any, images: FloatArray) -> bool:
     return bool(kernel.n_dims) and images.shape[1:3] == (1, 1) and kernel.lap == 0
 
 
-def gram_of_vectors(kernel: Any, X: FloatArray, Y: FloatArray | None = None) -> FloatArray:
-    """Gram matrix of images of one pixel, by the formulas."""
+def gram_of_vectors(
+    kernel: Any, X: FloatArray, Y: FloatArray | None = None, free: Sequence[str] = ()
+) -> tuple[FloatArray, FloatArray]:
+    """Gram matrix of images of one pixel by the formulas, and derivatives (n, m, len(free)).
+
+    Derivatives are by the logarithms of `free` variances; none are asked for where there is a Y.
+    """
     job = kernel._job(X)  # which checks the parameters
+    (readout,) = job.readouts
     check_same_shape(X, X if Y is None else Y)
-    K, _ = _values(kernel, X, Y, [])
     of_rows = job.raw_diagonals(X)  # which checks their range
+    rows, columns = (
+        np.asarray(Z, dtype=np.float64).reshape(len(Z), -1) for Z in (X, X if Y is None else Y)
+    )
+    K = np.empty((len(rows), len(columns)))
+    K_gradient = np.empty((*K.shape, len(free)))
+    height = max(1, _BLOCK // len(columns))
+    for start in range(0, len(rows), height):
+        first = start if Y is None else 0
+        values, rates = gram_and_rates(
+            rows[start : start + height],
+            columns[first:],
+            readout,
+            kernel.weight_variance,
+            kernel.bias_variance,
+            free,
+        )
+        _place(K, values, start, symmetric=Y is None)
+        for k, rate in enumerate(rates):
+            _place(K_gradient[..., k], rate, start, symmetric=Y is None)
     if kernel.normalize:
         of_columns = of_rows if Y is None else job.raw_diagonals(Y)
         everything = slice(None)
         normalizer = Normalizer(of_rows, of_columns, symmetric=Y is None)
         normalizer.divide(K[np.newaxis], everything, everything)
-    return K
+        for k in range(len(free)):
+            _normalize_rate(K_gradient[..., k], K, of_rows[0])
+    return K, K_gradient
+
+
+def _place(target, values, start, symmetric):
+    """Put values where rows from `start` on belong; of a symmetric matrix those from the diagonal
+    on, which are equal to those below it to the last bit."""
+    height = len(values)
+    if symmetric:
+        diagonal = values[:, :height]
+        values = np.hstack([np.triu(diagonal) + np.triu(diagonal, 1).T, values[:, height:]])
+        target[start:, start : start + height] = values.T
+    target[start : start + height, -values.shape[1] :] = values
+
+
+def _normalize_rate(rate, K, diagonal):
+    """Make the derivative of K = raw / sqrt(d d') of that of `raw`, whose `diagonal` is d."""
+    inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
+    relative = inverse * rate.diagonal()
+    rate *= np.sqrt(np.outer(inverse, inverse))
+    rate -= K * np.add.outer(relative, relative) / 2
 
 
 def gram_and_gradient(kernel: Any, images: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -110,33 +158,14 @@ def gram_and_gradient(kernel: Any, images: FloatArray) -> tuple[FloatArray, Floa
     again.
     """
     kernel = clone(kernel).set_params(memory=None)
-    K, theta = kernel._gram(images), kernel.theta
-    K_gradient = np.empty((*K.shape, len(theta)))
     if has_formulas(kernel, images):
         free = [one.name for one in kernel.hyperparameters if not one.fixed]
-        raw, rates = _values(kernel, images, None, free)
-        for k, rate in enumerate(rates):
-            K_gradient[..., k] = _normalized_rate(K, raw, rate) if kernel.normalize else rate
-        return K, K_gradient
+        return gram_of_vectors(kernel, images, free=free)
+    K, theta = kernel._gram(images), kernel.theta
+    K_gradient = np.empty((*K.shape, len(theta)))
     for k, step in enumerate(_STEP * np.eye(len(theta))):
         above, below = (
             kernel.clone_with_theta(end)._gram(images) for end in (theta + step, theta - step)
         )
         K_gradient[..., k] = (above - below) / (2 * _STEP)
     return K, K_gradient
-
-
-def _values(kernel, X, Y, free):
-    """Values and derivatives of vectors, not normalized."""
-    rows = np.asarray(X, dtype=np.float64).reshape(len(X), -1)
-    columns = rows if Y is None else np.asarray(Y, dtype=np.float64).reshape(len(Y), -1)
-    variances = kernel.weight_variance, kernel.bias_variance
-    return gram_and_rates(rows, columns, Readout.of(kernel), *variances, free)
-
-
-def _normalized_rate(K, raw, rate):
-    """Derivative of K = raw / sqrt(d d'), where d is the diagonal of `raw`."""
-    diagonal = raw.diagonal()
-    inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
-    relative = inverse * rate.diagonal()
-    return rate * np.sqrt(np.outer(inverse, inverse)) - K * np.add.outer(relative, relative) / 2

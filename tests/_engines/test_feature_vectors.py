@@ -93,4 +93,3 @@ def test_vectors_of_any_size(scale, rng):
     )
     np.testing.assert_allclose(other / scale**2, K, rtol=1e-13)
     np.testing.assert_allclose(other_rate / scale**2, rate, rtol=1e-12)
-    np.testing.assert_array_equal(K, gram_and_rates(X, X, Readout(4, False), 1.5, 0.2, [])[0].T)
