@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from bad_networks import BAD_NETWORKS, BLOCKS, RELU
 from engines import CountingEngine
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -21,9 +22,6 @@ from sklearn_cntk import (
 )
 from sklearn_cntk._engines.cuda import devices
 from sklearn_cntk.networks import Activation, AvgPool, Conv, LayerNorm, Network, Residual
-
-RELU = Activation("relu")
-BLOCKS = Network([Conv(), Residual([RELU, Conv()]), RELU])
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +64,12 @@ def test_depth_1_is_the_linear_kernel_of_the_pixels(images, network):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"network": "myrtle6"}, ValueError, "network='myrtle6' is unknown: use one of"),
-        ({"network": [Conv()]}, TypeError, "network must be a Network or one of"),
-        ({"network": BLOCKS, "filter_size": 5}, ValueError, "filter_size=5 has no meaning for"),
-        ({"network": BLOCKS, "depth": 4}, ValueError, r"depth=4 is not one .* \(1, 2, 3\)"),
+        *BAD_NETWORKS,
         (
             {"network": Network([Conv(), Residual([RELU, Conv(), RELU, Conv()])]), "depth": 3},
             ValueError,
             "depth=3 is not one .* do not cut a residual block",
         ),
-        ({"network": Network([Conv(), AvgPool(9)])}, ValueError, "layer 2, .* leaves nothing"),
-        ({"network": "myrtle5", "frozen_layers": 5}, ValueError, "allows at most 4"),
-        ({"trained_layers": "last", "frozen_layers": 1}, ValueError, "frozen_layers=1 says noth"),
-        ({"frozen_layers": -1}, ValueError, "frozen_layers=-1 is too small"),
         ({"frozen_layers": 1.0}, TypeError, "frozen_layers must be an integer"),
         (
             {"network": Network([Conv(), RELU, AvgPool(3)]), "flip": True},

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engines import RecordingEngine
+from engines import ChangedEngine, RecordingEngine, cpu
 from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTK
@@ -140,3 +140,19 @@ def test_what_travels_has_no_engine():
     assert "engine" not in vars(arrived)
     assert arrived == job
     np.testing.assert_array_equal(arrived.gram(TEST), job.gram(TEST))
+
+
+def test_tiles_are_worth_a_call():
+    """Cores share what takes them longer than calls do."""
+    tiles = []
+
+    def gram(X, Y, *args, **options):
+        tiles.append((len(X), len(Y)))
+        return cpu.gram(X, Y, *args, **options)
+
+    kernel = CNTK(3, device=ChangedEngine(gram=gram), n_jobs=2)
+    kernel(IMAGES.reshape(N, -1))
+    assert tiles == [(N, N)]
+    tiles.clear()
+    kernel(IMAGES)
+    assert len(tiles) > 4

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from bad_networks import BAD_NETWORKS, BLOCKS, RELU
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
@@ -21,8 +22,6 @@ from sklearn_cntk.finite import (  # noqa: E402
 
 DIGITS = load_digits()
 IMAGES, LABELS = DIGITS.images / 16, DIGITS.target
-RELU = Activation("relu")
-BLOCKS = Network([Conv(), Residual([RELU, Conv()]), RELU])
 
 
 # --- Which network ------------------------------------------------------------------------------
@@ -88,14 +87,7 @@ def test_parameters_of_the_network_can_be_set(cls):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"network": "myrtle6"}, ValueError, "network='myrtle6' is unknown: use one of"),
-        ({"network": [Conv()]}, TypeError, "network must be a Network or one of"),
-        ({"network": BLOCKS, "filter_size": 5}, ValueError, "filter_size=5 has no meaning for"),
-        ({"network": BLOCKS, "depth": 4}, ValueError, r"depth=4 is not one .* \(1, 2, 3\)"),
-        ({"network": Network([Conv(), AvgPool(9)])}, ValueError, "layer 2, .* leaves nothing"),
-        ({"network": "myrtle5", "frozen_layers": 5}, ValueError, "allows at most 4"),
-        ({"trained_layers": "last", "frozen_layers": 1}, ValueError, "frozen_layers=1 says noth"),
-        ({"frozen_layers": -1}, ValueError, "frozen_layers=-1 is too small"),
+        *BAD_NETWORKS,
         (
             {"network": Network([Conv(), Residual([])])},
             ValueError,
