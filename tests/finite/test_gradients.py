@@ -8,9 +8,11 @@ from sklearn_cntk.networks import Activation, AvgPool, Conv, LayerNorm, Network,
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: extra `finite`")
 
 from sklearn_cntk.finite import (  # noqa: E402
+    ConvolutionalNetwork,
     EmpiricalCNTK,
     RandomCNTKFeatures,
     _gradients,
+    _layers,
     _network,
 )
 
@@ -73,3 +75,39 @@ def test_both_ways_to_contract_agree(network, rng, monkeypatch):
         monkeypatch.setattr(_gradients, "pixelwise_is_cheaper", lambda *sizes, c=cheaper: c)
         grams.append(kernel(images))
     np.testing.assert_allclose(*grams, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Conv(), RELU, Conv(), RELU],
+        [Conv(1), LayerNorm(), Activation("gelu")] * 3,
+        [Conv(1), Activation("gaussian")] * 3,
+        [Conv(), Residual([RELU, Conv()]), RELU, AvgPool(), Conv(), RELU],
+    ],
+    ids=["plain", "norm", "gaussian", "residual"],
+)
+def test_room_for_what_automatic_differentiation_keeps(layers):
+    """At least what it keeps, and not many times as much."""
+    network = ConvolutionalNetwork((8, 8, 1), network=Network(layers), width=16)
+    images = torch.ones(1, 1, 8, 8, requires_grad=True)
+    weights = {weight.data_ptr() for weight in network.parameters()}
+    kept = {}
+
+    def note(tensor):
+        if tensor.data_ptr() not in weights:
+            kept[tensor.data_ptr()] = tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        network(images)
+    assert sum(kept.values()) <= network.kept_numbers <= 6 * sum(kept.values())
+
+
+@pytest.mark.parametrize(
+    "layer", [Conv((3, 9)), Conv(5, strides=3), Conv(7, padding="circular"), Conv(1, strides=4)]
+)
+def test_padded_pixels(layer):
+    (place,), _, _ = _layers.places(Network([layer]), (6, 4, 1), 3)
+    padded = _layers.pad(torch.ones(1, 1, 6, 4), layer)
+    assert place.padded == padded.numel()
