@@ -8,17 +8,21 @@ them share is sent there once.
 import sys
 import uuid
 from contextlib import nullcontext
-from itertools import islice
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from joblib.parallel import get_active_backend
 
-# Calls a worker in one go, where a backend returns nothing before a whole list of calls is done.
-_WAVE = 16
+# Results a worker that may wait to be taken, or be under way: joblib begins two calls a worker
+# before it returns the first.  Where a backend returns whole lists, more of them, since its workers
+# idle at the end of each.
+_IN_FLIGHT = 4
+_IN_A_LIST = 16
 
 
 def run(function, shared, arguments, n_jobs):
     """Yield ``function(*shared, *args)`` for each of `arguments`, in the order of completion.
+
+    No more than some results a worker are kept, however slowly they are taken.
 
     Parameters
     ----------
@@ -58,25 +62,35 @@ def run(function, shared, arguments, n_jobs):
     sent = tuple(objects[id(item)] for item in shared)
     streams = backend.supports_return_generator or name == "SequentialBackend"
     return_as = "generator_unordered" if streams else "list"
-    with context:
-        parallel = Parallel(n_jobs, prefer="threads", return_as=return_as)
     # Two counts, since joblib asks for calls in a thread of its own while results are taken here.
     begun = ended = 0
+    remaining = iter(arguments)
+    exhausted = False
 
     def calls():
-        nonlocal begun
-        for args in arguments:
+        """Calls until there are no more, or results pile up: joblib, which must not be kept waiting
+        here, hands out those under way then, and is called again."""
+        nonlocal begun, exhausted
+        while begun - ended < most:
+            try:
+                args = next(remaining)
+            except StopIteration:
+                exhausted = True
+                return
             begun += 1
             yield delayed(_call)(function, *sent, args=args)
 
-    for result in parallel(calls()) if streams else _waves(parallel, calls(), n_jobs):
-        ended += 1
-        yield result
-    if begun != ended:  # a cluster whose scheduler is gone may end its results without an error
-        raise RuntimeError(
-            f"joblib's backend {name} returned without the results of {begun - ended} calls: is "
-            "its cluster still there?"
-        )
+    with context, Parallel(n_jobs, prefer="threads", return_as=return_as) as parallel:
+        most = (_IN_FLIGHT if streams else _IN_A_LIST) * effective_n_jobs(n_jobs)
+        while not exhausted:
+            for result in parallel(calls()):
+                yield result
+                ended += 1
+            if begun != ended:  # a cluster whose scheduler is gone may end its results silently
+                raise RuntimeError(
+                    f"joblib's backend {name} returned without the results of {begun - ended} "
+                    "calls: is its cluster still there?"
+                )
 
 
 def _on_workers(backend, shared):
@@ -96,14 +110,6 @@ def _on_workers(backend, shared):
         wait_for_workers_timeout=backend.wait_for_workers_timeout,
         **backend.submit_kwargs,
     )
-
-
-def _waves(parallel, calls, n_jobs):
-    """Results of a backend that returns lists."""
-    with parallel:
-        wave = _WAVE * effective_n_jobs(n_jobs)
-        while batch := list(islice(calls, wave)):
-            yield from parallel(batch)
 
 
 def runs_here():

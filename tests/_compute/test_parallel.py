@@ -3,6 +3,8 @@
 import sys
 import threading
 import time
+import weakref
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -41,6 +43,58 @@ def test_threads_that_count_do_not_lose_counts(interleaved):
     with joblib.parallel_config(backend="threading", n_jobs=4):
         results = sorted(_parallel.run(square, (3,), ((x,) for x in range(1000)), 4))
     assert results == [3 + x**2 for x in range(1000)]
+
+
+class Counted:
+    """Arrays of a kind, of which it is known how many there are."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.alive = self.most = 0
+
+    def make(self, *_):
+        array = np.zeros(1)
+        with self.lock:
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+        weakref.finalize(array, self.forget)
+        return array
+
+    def forget(self):
+        with self.lock:
+            self.alive -= 1
+
+
+@pytest.mark.parametrize(("backend", "n_jobs"), [("threading", 3), ("sequential", 1)])
+def test_slow_consumers_keep_few_results(backend, n_jobs):
+    """However much faster they are computed than taken, all are, and few of them wait."""
+    results, taken = Counted(), 0
+    with joblib.parallel_config(backend=backend, n_jobs=n_jobs):
+        for result in _parallel.run(results.make, (), ((k,) for k in range(100)), n_jobs):
+            time.sleep(0.002)
+            taken += len(result)
+            del result
+    assert taken == 100
+    assert n_jobs <= results.most <= _parallel._IN_FLIGHT * n_jobs + 1
+    assert results.alive == 0
+
+
+def test_lists_of_results_are_short(monkeypatch):
+    """Where a backend returns lists, as Ray's."""
+    lengths = []
+
+    class Lists(joblib.Parallel):
+        def __call__(self, calls):
+            results = list(super().__call__(calls))
+            lengths.append(len(results))
+            return results
+
+    backend = SimpleNamespace(supports_return_generator=False)
+    monkeypatch.setattr(_parallel, "Parallel", Lists)
+    monkeypatch.setattr(_parallel, "get_active_backend", lambda: (backend, 2))
+    results = sorted(_parallel.run(square, (3,), ((x,) for x in range(75)), 2))
+    assert results == [3 + x**2 for x in range(75)]
+    assert lengths == [32, 32, 11]
 
 
 def test_lost_results_are_an_error(monkeypatch):
