@@ -155,15 +155,16 @@ class DeviceMatrix:
     Parameters
     ----------
     device : devices.CupyDevice
+        It may compute tiles meanwhile: the matrix has a stream of its own.
     n : int
     panel : int
         Columns of a panel.
     """
 
     def __init__(self, device, n, panel=PANEL):
-        self.device = device
+        self.device = device.beside()
         self.n = n
-        with device:
+        with self.device:
             self.panels = [
                 (start, device.zeros((n - start, min(panel, n - start))))
                 for start in range(0, n, panel)
@@ -172,17 +173,18 @@ class DeviceMatrix:
     def add(self, rows, columns, values):
         """Add `values` of slices of rows and columns in the upper triangle, 0 below it."""
         with self.device:
+            uploaded = self.device.upload(values)
             for start, panel in self.panels:
                 # A row of the upper triangle is a column of the lower one.
                 first, last = max(rows.start, start), min(rows.stop, start + panel.shape[1])
                 top, end = max(columns.start, start), min(columns.stop, self.n)
                 if first < last and top < end:
-                    part = values[
+                    part = uploaded[
                         first - rows.start : last - rows.start,
                         top - columns.start : end - columns.start,
                     ]
                     target = panel[top - start : end - start, first - start : last - start]
-                    target += self.device.upload(part.T)
+                    target += part.T  # there: on the host it would take longer than the upload
 
     def diagonal(self):
         """The diagonal, on the host."""

@@ -1,6 +1,7 @@
 """Linear systems on a GPU: on the host, through CuPy with NumPy in its place, and on real GPUs."""
 
 import sys
+import threading
 import tracemalloc
 import warnings
 
@@ -256,3 +257,22 @@ def test_host_device_offers_what_the_gpu_does():
     """The two devices have one interface."""
     public = {name for name in vars(_devices.CupyDevice) if not name.startswith("_")}
     assert public <= set(vars(cuda_host.HostDevice))
+
+
+def test_the_matrix_does_not_wait_for_tiles(gpus, rng):
+    """It has a stream and a lock of its own, so tiles are added while others are computed."""
+    engine_device = _devices.CupyDevice(0)
+    K = definite(rng, 12)
+    matrix = DeviceMatrix(engine_device, 12, panel=5)
+    added = threading.Event()
+
+    def add():
+        matrix.add(slice(0, 12), slice(0, 12), np.triu(K))
+        added.set()
+
+    with engine_device:
+        thread = threading.Thread(target=add)
+        thread.start()
+        assert added.wait(60)
+    thread.join()
+    np.testing.assert_array_equal(matrix.diagonal(), K.diagonal())

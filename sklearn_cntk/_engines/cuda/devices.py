@@ -51,6 +51,10 @@ class CupyDevice:
         self._device.__exit__(*error)
         self._lock.release()
 
+    def beside(self):
+        """The same GPU with a stream and a lock of its own: neither waits for the other."""
+        return type(self)(self._index)
+
     def upload(self, array):
         """A copy of `array` on the device."""
         return self._cupy.asarray(np.ascontiguousarray(array))

@@ -24,7 +24,7 @@ def missing():
     """Why there is no such device here, or None."""
     if not sys.platform.startswith("linux"):
         return "cuda_host.h needs Linux"
-    return None if COMPILER else "no g++ to compile kernels.cu for the host"
+    return None if COMPILER else "no g++ to compile CUDA sources for the host"
 
 
 @cache
@@ -76,6 +76,9 @@ class HostDevice:
 
     def __exit__(self, *error):
         LOCK.release()
+
+    def beside(self):
+        return self
 
     def upload(self, array):
         return np.array(array, order="C")
