@@ -82,6 +82,8 @@ class Plan:
     architecture : Architecture
     readouts : list of Readout
     dtype : {"float32", "float64"}
+    gauge_of : callable or None, default=None
+        ``gauge_of(architecture, n_layers)`` is the Gauge of the layers; None is `Gauge.of`.
 
     Attributes
     ----------
@@ -97,9 +99,10 @@ class Plan:
         Convolutions of the deepest readout.
     """
 
-    def __init__(self, architecture, readouts, dtype):
+    def __init__(self, architecture, readouts, dtype, gauge_of=None):
         self.architecture = architecture
         self.readouts = readouts
+        self._gauge_of = gauge_of
         self.dtype = np.dtype(dtype).name
         wanted = {readout.trained_layers for readout in readouts}
         if "hidden" in wanted:
@@ -115,7 +118,12 @@ class Plan:
         """The Gauge of the layers."""
         from .scales import Gauge  # compiled, which is slow to import
 
-        return Gauge.of(self.architecture, self.n_layers)
+        make = self._gauge_of or Gauge.of
+        return make(self.architecture, self.n_layers)
+
+    def of(self, readouts):
+        """The same for some of the readouts."""
+        return Plan(self.architecture, readouts, self.dtype, self._gauge_of)
 
     @cached_property
     def displacements(self):

@@ -22,6 +22,9 @@ from .diagonals import box_sum
 # they stand for is far below the rounding of the rest.
 SMALLEST_SCALE = {"float32": 1e-15, "float64": 1e-140}
 
+# What float32 takes of a recursion without losing range at either end.
+_LARGEST_GROWTH = 1e15
+
 
 @dataclass(frozen=True)
 class Gauge:
@@ -54,6 +57,21 @@ class Gauge:
             box_sum(ones, (rows, columns), radius, 1, scratch)
             factors[layer] = before / ones.max()
             ones *= factors[layer]
+        return cls._of_factors(architecture, factors)
+
+    @classmethod
+    def in_steps(cls, architecture, n_layers):
+        """A gauge whose factors are 1 but in every so many layers, where numbers return to those
+        of the other one; in between they grow by the filter's area at most, a layer."""
+        area = np.prod(architecture.filter_sides)
+        every = max(1, int(np.log(_LARGEST_GROWTH) / np.log(max(area, 2))))
+        usual, factors = cls.of(architecture, n_layers).factors, np.ones(n_layers)
+        for last in range(every - 1, n_layers, every):
+            factors[last] = np.prod(usual[last + 1 - every : last + 1])
+        return cls._of_factors(architecture, factors)
+
+    @classmethod
+    def _of_factors(cls, architecture, factors):
         return cls(factors, np.cumprod(1.0 / np.prod(architecture.filter_sides) / factors))
 
 

@@ -1,1 +1,1 @@
-"""The CUDA engine: CuPy and ``kernels.cu``."""
+"""The CUDA engine: CuPy and the kernels."""

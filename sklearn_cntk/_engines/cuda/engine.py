@@ -1,4 +1,4 @@
-"""The CUDA engine: exact kernels on GPUs, by the code of ``kernels.cu``.
+"""The CUDA engine: exact kernels on GPUs, by the CUDA sources beside it.
 
 A call goes by pooling: every depth and every `trained_layers` of GAP come from one launch, those of
 a trace or of local pooling with one radius from another, which costs a small share of the first, so
@@ -19,6 +19,7 @@ from ..scales import SMALLEST_SCALE
 from .images import PreparedImages, Work
 from .passes import BLOCKS_IN_GLOBAL_MEMORY, passes_of
 from .source import LANES, WARPS, kernel
+from .variants import USUAL
 
 # Of a tile: what keeps a GPU busy for a moment, and Ctrl-C working.
 _TILE_WORK = 4e11
@@ -31,13 +32,16 @@ class CudaEngine:
     Parameters
     ----------
     devices : list of ``devices.CupyDevice``
+    variant : Variant, default=USUAL
+        Of the kernels, for those who compare them.
     """
 
     # While a GPU computes one, the host prepares another and reads a third.
     most_calls = 4
 
-    def __init__(self, devices):
+    def __init__(self, devices, variant=USUAL):
         self.devices = devices
+        self.variant = variant
 
     def __deepcopy__(self, memo):
         """Clones of kernels and estimators copy their parameters, but share a GPU."""
@@ -64,17 +68,18 @@ class CudaEngine:
 
     def prepare(self, X, Y, architecture, readouts, dtype):
         """A Call whose tiles share what has to be known of the images."""
-        return Call(self.devices, X, Y, architecture, readouts, dtype)
+        return Call(self.devices, self.variant, X, Y, architecture, readouts, dtype)
 
 
 class Call:
     """Tiles of the Gram matrices of images X and Y; several threads may ask for them at once."""
 
-    def __init__(self, devices, X, Y, architecture, readouts, dtype):
+    def __init__(self, devices, variant, X, Y, architecture, readouts, dtype):
         if reason := cpu_only(architecture, readouts):
             raise ValueError(f"{reason}: use device='cpu'.")
         self.devices = devices
-        self.plan = _DevicePlan(Plan(architecture, readouts, dtype))
+        variant = variant.of(np.dtype(dtype).name)
+        self.plan = _DevicePlan(Plan(architecture, readouts, dtype, variant.gauge), variant)
         self._X = X
         self._ids, self._lock = ImageIds(X.dtype, Y.dtype), Lock()
         self._x = self._prepared(X)
@@ -134,7 +139,7 @@ class Call:
                 ) from error
         except device.CompileError as error:
             raise RuntimeError(
-                f"kernels.cu does not compile on {device.label} for {device.architecture}, "
+                f"the CUDA kernels do not compile on {device.label} for {device.architecture}, "
                 f"{plan.dtype}, filter_size={plan.architecture.filter_size}, images of shape "
                 f"{plan.architecture.image_shape} and depth {plan.n_layers + 1}: {error}"
             ) from error
@@ -145,11 +150,11 @@ class Call:
 class _DevicePlan:
     """A plan in passes, each of one pooling."""
 
-    def __init__(self, plan):
-        self.plan = plan
+    def __init__(self, plan, variant):
+        self.plan, self.variant = plan, variant
         self.architecture, self.readouts = plan.architecture, plan.readouts
         self.dtype, self.n_layers = plan.dtype, plan.n_layers
-        self.passes = passes_of(plan)
+        self.passes = passes_of(plan, variant)
 
     def values(self, device, sides, work):
         """Kernel values (readout, pair)."""
@@ -185,15 +190,15 @@ class _DevicePlan:
         }
 
     def _tables(self, device, pixels, n_images):
-        """Device array of the tables (image, layer, row, column, (1/s, s·sqrt(factor)))."""
+        """Device array of the tables (image, layer, row, column, scales), see ``entry.cu``."""
         rows, columns, n_channels = self.architecture.image_shape
-        shape = (n_images, self.n_layers, rows, columns, 2)
+        shape = (n_images, self.n_layers, rows, columns, self.variant.table_numbers)
         tables = device.empty(shape, self.dtype)
         plane_bytes = 2 * rows * columns * 8
         in_shared = plane_bytes <= device.shared_bytes
         blocks = n_images if in_shared else min(n_images, BLOCKS_IN_GLOBAL_MEMORY)
         device.launch(
-            *kernel("tables", self.plan),
+            *kernel("tables", self.plan, **self.variant.constants),
             blocks,
             LANES * WARPS,
             plane_bytes if in_shared else 0,

@@ -1,14 +1,15 @@
 """Launches: which kernel runs a plan of one pooling, with which constants and arguments.
 
-``sweep`` keeps a plane in the registers of a warp (GAP and local pooling), ``trace`` does so for
-the one plane of a trace, and ``planes`` keeps it in memory, for images that are wider than a warp
-or too high for its registers.
+``sweep`` keeps a plane in the registers of a warp (GAP and local pooling), ``sweep_pairs`` likewise
+with two columns a lane (GAP), ``trace`` does so for the one plane of a trace, and ``planes`` keeps
+it in memory, for images that are wider than a warp or too high for its registers.
 """
 
 import numpy as np
 
 from ..._support.architecture import lap_weights
-from ..plan import GAP, TRACE, Plan, pooling_of
+from ..plan import GAP, TRACE, pooling_of
+from .layouts import one_column, two_columns
 from .source import LANES, WARPS, kernel
 
 # Registers of a multiprocessor, and of a thread's state at most: beyond it the compiler spills.
@@ -35,10 +36,12 @@ class Pass:
     ----------
     plan : Plan
         Of these readouts.
+    variant : Variant
+        That of the plan's precision.
     """
 
-    def __init__(self, plan):
-        self.plan = plan
+    def __init__(self, plan, variant):
+        self.plan, self.variant = plan, variant
         self.architecture, self.dtype = plan.architecture, plan.dtype
         (self.pooling,) = plan.poolings
         self.n_theta = len(plan.states) - 1
@@ -51,33 +54,37 @@ class Pass:
         return (
             columns <= LANES
             and min(self.architecture.radius, max(rows, columns) - 1) <= _LARGEST_RADIUS
-            and self._state_registers() <= _STATE_REGISTERS
+            and self._state_registers(rows) <= _STATE_REGISTERS
         )
 
-    def _state_registers(self):
+    def _state_registers(self, entries):
         words = np.dtype(self.dtype).itemsize // 4
-        return self.architecture.image_shape[0] * (1 + self.n_theta) * words
+        return entries * (1 + self.n_theta) * words
 
-    def _constants(self, staged):
+    def _constants(self, **others):
         """Constants of the kernel that are not those of the architecture."""
-        constants = {
+        return {
             "N_THETA": self.n_theta,
             "SUMS_K": int("last" in self.plan.sums),
             "WEIGHTED": int(self.pooling > 0),
-            "STAGED": int(staged),
+            **self.variant.constants,
+            **others,
         }
-        if not self.in_registers():
-            return constants | {"WARPS": WARPS, "MIN_BLOCKS": 1}
-        # As many warps a multiprocessor as have their registers, in blocks of 8 or else 4.
+
+    def _blocks(self, entries, planes):
+        """As many warps a multiprocessor as have their registers, in blocks of 8 or else 4."""
         kind = {TRACE: "trace", GAP: "sweep"}.get(self.pooling, "weighted")
-        registers = self._state_registers() + _OTHER_REGISTERS[self.dtype][kind]
+        registers = self._state_registers(entries) + _OTHER_REGISTERS[self.dtype][kind]
         registers += _SECOND_THETA_REGISTERS * max(0, self.n_theta - 1)
         warps_at_once = min(24, _REGISTERS // (LANES * (-(-registers // 8) * 8)))
         warps = WARPS if warps_at_once >= 2 * WARPS else WARPS // 2
         if self.pooling != TRACE:
-            planes = LANES // self.architecture.image_shape[1]
-            warps = min(warps, -(-len(self.plan.circular_displacements) // planes))
-        return constants | {"WARPS": warps, "MIN_BLOCKS": max(1, min(8, warps_at_once // warps))}
+            warps = min(warps, self._most_warps(planes))
+        return {"WARPS": warps, "MIN_BLOCKS": max(1, min(8, warps_at_once // warps))}
+
+    def _most_warps(self, planes):
+        """What a pair gives to do at once."""
+        return -(-len(self.plan.circular_displacements) // planes)
 
     def sums_of(self, device, sides, pairs, n_y, n_pairs, table_layers):
         """Sums (sum, layer, pair) without the plane (0, 0) of equal pairs, on the host."""
@@ -107,38 +114,65 @@ class Pass:
         return device.download(results)
 
     def _launch_trace(self, device, arguments, n_pairs, results):
-        constants = self._constants(staged=False)
-        pairs_of_block = constants["WARPS"] * (LANES // self.architecture.image_shape[1])
+        rows, columns, _ = self.architecture.image_shape
+        blocks = self._blocks(rows, LANES // columns)
         device.launch(
-            *kernel("trace", self.plan, **constants),
-            -(-n_pairs // pairs_of_block),
-            LANES * constants["WARPS"],
+            *kernel("trace", self.plan, **self._constants(**blocks)),
+            -(-n_pairs // (blocks["WARPS"] * (LANES // columns))),
+            LANES * blocks["WARPS"],
             0,
             [*arguments, results],
         )
 
     def _launch_sweep(self, device, arguments, n_pairs, results):
-        rows, columns, _ = self.architecture.image_shape
-        warps = self._constants(staged=True)["WARPS"]
-        sums_bytes = -(-warps * len(self.plan.sums) * len(self.layers) // 2) * 16
-        layer_bytes = 2 * rows * columns * 2 * np.dtype(self.dtype).itemsize  # of x and y
-        # All layers at once if that leaves room for other blocks; else this one and the next.
-        all_bytes = self.plan.n_layers * layer_bytes
-        resident = sums_bytes + all_bytes <= device.shared_bytes // 4
-        shared_bytes = sums_bytes + (all_bytes if resident else 2 * layer_bytes)
+        layout, blocks, resident, shared_bytes = self._sweep_memory(device)
         staged = shared_bytes <= device.shared_bytes
         if not staged:
-            shared_bytes = sums_bytes
+            layout = self._layouts()[-1]
+            blocks = self._blocks(layout.entries, layout.planes)
+            shared_bytes = self._sums_bytes(blocks["WARPS"])
         if shared_bytes > device.shared_bytes:  # readouts of thousands of depths
             return self._launch_planes(device, arguments, n_pairs, results)
-        constants = self._constants(staged)
+        constants = self._constants(STAGED=int(staged), **blocks, **layout.constants)
         device.launch(
-            *kernel("sweep", self.plan, **constants),
+            *kernel(layout.kernel, self.plan, **constants),
             n_pairs,
-            LANES * warps,
+            LANES * blocks["WARPS"],
             shared_bytes,
             [*arguments, *self._planes(device), np.int32(resident), results],
         )
+
+    def _layouts(self):
+        """Of the sweep, the one of the variant first."""
+        shape, radius = self.architecture.image_shape[:2], self.architecture.radius
+        layouts = [one_column(shape)]
+        if self.variant.columns == 2 and self.pooling == GAP:
+            paired = two_columns(shape, radius, self._entry_bytes())
+            layouts = [paired, *layouts] if paired else layouts
+        return layouts
+
+    def _sweep_memory(self, device):
+        """Layout, blocks, whether the tables of all layers are in shared memory, and its bytes."""
+        layout = self._layouts()[0]
+        blocks = self._blocks(layout.entries, layout.planes)
+        layer_bytes = layout.table_entries * self._entry_bytes()
+        all_bytes = self.plan.n_layers * layer_bytes
+        if self.variant.warps:
+            warps = min(self.variant.warps, self._most_warps(layout.planes))
+            shared_bytes = self._sums_bytes(warps) + all_bytes
+            if shared_bytes <= device.shared_bytes:
+                return layout, {"WARPS": warps, "MIN_BLOCKS": 1}, True, shared_bytes
+        # All layers at once if that leaves room for other blocks; else this one and the next.
+        sums_bytes = self._sums_bytes(blocks["WARPS"])
+        resident = sums_bytes + all_bytes <= device.shared_bytes // 4
+        return layout, blocks, resident, sums_bytes + (all_bytes if resident else 2 * layer_bytes)
+
+    def _entry_bytes(self):
+        """Bytes of an entry of a table."""
+        return self.variant.table_numbers * np.dtype(self.dtype).itemsize
+
+    def _sums_bytes(self, warps):
+        return -(-warps * len(self.plan.sums) * len(self.layers) // 2) * 16
 
     def _launch_planes(self, device, arguments, n_pairs, results):
         rows, columns, _ = self.architecture.image_shape
@@ -147,7 +181,7 @@ class Pass:
         sums_bytes = 8 * WARPS
         in_shared = sums_bytes + plane_bytes <= device.shared_bytes
         blocks = n_pairs if in_shared else min(n_pairs, BLOCKS_IN_GLOBAL_MEMORY)
-        constants = self._constants(staged=False) | {"WARPS": WARPS, "MIN_BLOCKS": 1}
+        constants = self._constants(WARPS=WARPS, MIN_BLOCKS=1)
         device.launch(
             *kernel("planes", self.plan, **constants),
             blocks,
@@ -184,14 +218,14 @@ class Pass:
         return self.plan.read(sum_of)
 
 
-def passes_of(plan):
+def passes_of(plan, variant):
     """The passes of a plan, and which of its readouts each of them yields, as indices."""
     of_pooling: dict[int, list[int]] = {}
     for k, readout in enumerate(plan.readouts):
         of_pooling.setdefault(pooling_of(readout, plan.architecture), []).append(k)
     passes = []
     for _, chosen in sorted(of_pooling.items()):
-        whole = _pass(plan, chosen)
+        whole = _pass(plan, chosen, variant)
         parts = [(chosen, whole)]
         if whole.n_theta > 1 and not whole.in_registers():
             # Two Θ may be too many for the registers; one may not be.
@@ -200,13 +234,12 @@ def passes_of(plan):
                 half = [
                     k for k in chosen if (plan.readouts[k].trained_layers == "hidden") == frozen
                 ]
-                halves.append((half, _pass(plan, half)))
+                halves.append((half, _pass(plan, half, variant)))
             if all(half.in_registers() for _, half in halves):
                 parts = halves
         passes += parts
     return passes
 
 
-def _pass(plan, chosen):
-    readouts = [plan.readouts[k] for k in chosen]
-    return Pass(Plan(plan.architecture, readouts, plan.dtype))
+def _pass(plan, chosen, variant):
+    return Pass(plan.of([plan.readouts[k] for k in chosen]), variant)

@@ -1,11 +1,10 @@
 """The CUDA engine's kernels compiled for GPUs by NVRTC: registers and spills."""
 
-import cuda_host
 import numpy as np
 import nvrtc
 import pytest
+from compiling_device import CompilingDevice
 
-from sklearn_cntk._engines.cuda import devices as _devices
 from sklearn_cntk._engines.cuda.engine import CudaEngine
 from sklearn_cntk.networks import Architecture, Readout
 
@@ -15,20 +14,6 @@ POOLED = [Readout(4, False, "all", lap=1), Readout(3, False, "last", lap=2)]
 POOLED += [Readout(4, False, "hidden", lap=1)]
 
 needs_nvrtc = pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
-
-
-class CompilingDevice(cuda_host.HostDevice):
-    """Compiles what a GPU of an architecture would run, and runs nothing."""
-
-    def __init__(self, architecture, shared_bytes=99 * 1024):
-        super().__init__(None, shared_bytes)
-        self.architecture = architecture
-        self.usage = {}
-
-    def launch(self, source, name, *arguments):
-        if source not in self.usage:
-            usage = nvrtc.compile_cuda(source, self.architecture, _devices._OPTIONS)
-            self.usage[source] = name, usage[name]
 
 
 def usage_of(architecture, shape, q, readouts, dtype):

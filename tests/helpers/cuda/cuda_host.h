@@ -1,4 +1,4 @@
-// CUDA on the host, for tests: what kernels.cu needs, and no more.  See cuda_host.cpp.
+// CUDA on the host, for tests: what the kernels need, and no more.  See cuda_host.cpp.
 
 #include <math.h>
 #include <stddef.h>

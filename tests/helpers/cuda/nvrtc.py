@@ -45,7 +45,7 @@ def compile_cuda(source, architecture, options=()):
 
     check(
         nvrtc.nvrtcCreateProgram(
-            ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None
+            ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None
         )
     )
     options = [

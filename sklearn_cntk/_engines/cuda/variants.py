@@ -1,0 +1,82 @@
+"""Variants of the kernels, of which GPUs have to tell which is the fastest.
+
+They compute the same values but for rounding.  Each was derived from the machine code; none is the
+default before it was timed (``benchmarks/gpu.py --parts variants``).
+"""
+
+from typing import NamedTuple
+
+from ..scales import Gauge
+
+
+class Variant(NamedTuple):
+    """How planes go through a layer.
+
+    Attributes
+    ----------
+    columns : {1, 2}
+        Of a plane of GAP that a lane holds.  Two take half of the exchanges between lanes and of
+        the loads of x, but need an even number of columns and filters of at most 3 × 3.
+    second_root : bool
+        κ₁ = λ κ₀ + √(1 − λ²)/π instead of a polynomial of its own.
+    one_table : bool
+        1/s alone, with s by a reciprocal: half of the memory.  In float32; `second_root` or not.
+    late_sums : bool
+        Sums are added up behind a layer, and only where they are read.
+    warps : int or None
+        Of a block of GAP that holds the tables of all layers, where they fit; None is what the
+        registers suggest, with the tables of two layers where all leave no room for other blocks.
+    strip : int
+        Images of x that a trace takes along all of y before the next ones.
+    """
+
+    columns: int = 1
+    second_root: bool = False
+    one_table: bool = False
+    late_sums: bool = False
+    warps: int | None = None
+    strip: int = 1
+
+    def of(self, dtype):
+        """What of it serves a precision."""
+        if dtype == "float32":
+            return self
+        return self._replace(columns=1, one_table=False, warps=None)
+
+    @property
+    def table_numbers(self):
+        """Numbers of an entry of a table."""
+        return 1 if self.one_table else 2
+
+    @property
+    def constants(self):
+        """Constants of the kernels."""
+        return {
+            "SECOND_ROOT": int(self.second_root),
+            "ONE_TABLE": int(self.one_table),
+            "LATE_SUMS": int(self.late_sums or self.one_table),
+            "STRIP": self.strip,
+        }
+
+    def gauge(self, architecture, n_layers):
+        """The Gauge of the layers."""
+        make = Gauge.in_steps if self.one_table else Gauge.of
+        return make(architecture, n_layers)
+
+
+#: What the engine runs unless it is told otherwise.
+USUAL = Variant()
+
+#: What ``benchmarks/gpu.py`` compares, by name.
+CANDIDATES = {
+    "usual": USUAL,
+    "usual, 16 warps": Variant(warps=16),
+    "second root": Variant(second_root=True),
+    "second root, late sums": Variant(second_root=True, late_sums=True),
+    "two columns": Variant(columns=2),
+    "two columns, second root": Variant(columns=2, second_root=True),
+    "two columns, one table": Variant(columns=2, second_root=True, one_table=True),
+    "two columns, one table, 16 warps": Variant(2, second_root=True, one_table=True, warps=16),
+    "strips": Variant(strip=16),
+    "strips, one table": Variant(strip=16, second_root=True, one_table=True),
+}
