@@ -1,21 +1,27 @@
 """Everything there is to measure on a GPU, in one command, or in pieces.
 
-    python benchmarks/gpu.py [--device cuda] [--data FOLDER] [--parts PART,PART...] [--quick]
-        [--again] [--ncu] [--json FILE]
+    python benchmarks/gpu.py [--device cuda] [--parts PART,PART...] [--quick] [--again]
+        [--slice IMAGES.npz] [--data FOLDER] [--json FILE]
 
-Parts, in this order; each is saved when it is done, throughput and Table 1 row by row, and a run
-that was killed goes on with what is missing:
+Parts, in this order, so that what gives most comes first; all but the columns of Table 1 and the
+slice take about six minutes with --quick.  Each is saved when it is done, and the longer ones row
+by row: a run that was killed goes on with what is missing, and one that fails stops no other.
 
-    tests       the tests marked gpu; where one fails, nothing else is measured
     errors      deviations from the CPU engine in float64, and that two runs give the same bits
-    throughput  element-layers a second, as throughput.py --device cuda
+    variants    the kernels' variants, each timed by events on the GPU
+    throughput  element-layers a second: of kernels, and of whole calls
     traces      10 000 × 2 000 traces of 32×32×3 images at depth 21, transfers included
     solve       linear systems of 20 000 and, where they fit, 50 000 rows
-    ncu         Nsight Compute's figures of one launch, where `ncu` is found
+    tests       the tests marked gpu, of the engine and of linear systems
+    ncu         Nsight Compute's figures of one launch of `sweep`, `sweep_pairs` and `trace`
+    sanitizer   compute-sanitizer's findings: memcheck and racecheck
+    slice-train with --slice, the triangle of gap_slice.py, into a folder beside the results
+    slice-test  and the accuracies on its test images
     table1-gap  with --data, column CNTK-GAP-2K of the paper's Table 1
     table1-v    with --data, column CNTK-V of all 50 000 training images
 
-The results go to ``benchmarks/results/gpu_NAME.json``, with the GPU's name, unless told otherwise.
+Nothing needs to be installed but what the package needs, and pytest.  The results go to
+``benchmarks/results/gpu_NAME.json``, with the GPU's name, unless told otherwise.
 """
 
 import argparse
@@ -28,21 +34,42 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from machine import describe_machine
-from table1 import DEPTHS, rows_of_column
-from throughput import DEPTH, SHAPES, gpu_cases, gpu_facts, measure_gpu, write_json
-
-from sklearn_cntk import CNTK, cntk_path
-from sklearn_cntk._engines import select_engine
-from sklearn_cntk._linalg.gpu_ridge import DeviceMatrix, _solve, needed_bytes
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("tests", "errors", "throughput", "traces", "solve", "ncu", "table1-gap", "table1-v")
+sys.path.insert(0, str(ROOT))  # the package of this checkout, installed or not
+
+import gap_slice  # noqa: E402
+from machine import describe_machine  # noqa: E402
+from table1 import DEPTHS, rows_of_column  # noqa: E402
+from throughput import (  # noqa: E402
+    DEPTH,
+    SHAPES,
+    gpu_bound,
+    gpu_cases,
+    gpu_facts,
+    measure_gpu,
+    write_json,
+)
+from timed_device import timed_devices  # noqa: E402
+
+from sklearn_cntk import CNTK, cntk_path  # noqa: E402
+from sklearn_cntk._engines import select_engine  # noqa: E402
+from sklearn_cntk._engines.cuda.engine import CudaEngine  # noqa: E402
+from sklearn_cntk._engines.cuda.variants import CANDIDATES  # noqa: E402
+from sklearn_cntk._linalg.gpu_ridge import DeviceMatrix, _solve, needed_bytes  # noqa: E402
+from sklearn_cntk.networks import Architecture, Readout  # noqa: E402
+
+TESTS = ("tests/_engines/cuda", "tests/_linalg/test_gpu_ridge.py")
+PARTS = (
+    *("errors", "variants", "throughput", "traces", "solve", "tests", "ncu", "sanitizer"),
+    *("slice-train", "slice-test", "table1-gap", "table1-v"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +80,9 @@ class Sizes:
     depths: tuple = (DEPTH, 21)
     seconds: float = 2
     repeats: int = 5
+    # Shape, depth and images of a side of what variants are compared by, GAP and traces.
+    sweeps: tuple = (((32, 32, 3), 11, 64), ((28, 28, 1), 11, 64), ((8, 8, 1), 11, 1024))
+    traces: tuple = (((32, 32, 3), 11, 1024), ((32, 32, 3), 21, 1024))
     least: int = 64  # images of a side: at least 4096 pairs
     most: int = 4096
     error_shapes: tuple = ((8, 8, 1), (28, 28, 1), (32, 32, 3), (40, 9, 1), (12, 40, 2))
@@ -104,17 +134,17 @@ class Results:
 
 
 def run_tests(results, options, sizes):
-    """The tests that run on a GPU; none else is measured where one fails."""
-    # In one process, which has the GPU's memory for itself.
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-n", "0", "-m", "gpu"]
-    command.append(str(ROOT / "tests"))
+    """The tests that run on a GPU."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rf", "-n", "8", "-m", "gpu"]
+    # Other versions than the project's may have warnings of their own.
+    command += ["-o", "filterwarnings=default", "-p", "no:cacheprovider", *TESTS]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    print(done.stdout)
+    print(done.stdout[-4000:])
     summary = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "no output"
     passed = done.returncode == 0 and "passed" in summary  # and were not all skipped
-    results.put("tests", passed, summary=summary)
+    results.put("tests", passed, summary=summary, output=None if passed else done.stdout[-8000:])
     if not passed:
-        sys.exit("The tests fail, or do not run, on this GPU: nothing is timed.")
+        raise FoundError(f"the tests fail, or do not run, on this GPU: {summary}")
 
 
 def largest_errors(results, options, sizes):
@@ -133,10 +163,62 @@ def largest_errors(results, options, sizes):
                 again, _ = cntk_path(X, Y, **path, dtype=dtype, device=options.device)
                 name = f"{'×'.join(map(str, shape))} {'gap' if gap else 'trace'} {dtype}"
                 if not np.array_equal(values, again):
-                    sys.exit(f"Two runs differ: {name}.")
+                    raise FoundError(f"two runs differ: {name}")
                 errors[name] = float(np.max(abs(values - expected) / scale))
                 print(f"{name}: {errors[name]:.1e} from the CPU in float64", flush=True)
     results.put("errors", deviations=errors)
+
+
+def variants(results, options, sizes):
+    """Rows of element-layers a second of each variant's kernel, and what it changes of values."""
+    rows = results.rows("variants")
+    for gap, cases in ((True, sizes.sweeps), (False, sizes.traces)):
+        for shape, depth, n in cases:
+            usual = None
+            for name, variant in CANDIDATES.items():
+                if variant.strip > 1 if gap else variant.columns > 1 or variant.warps:
+                    continue
+                case = {"image_shape": list(shape), "readout": "gap" if gap else "trace"}
+                case |= {"dtype": "float32", "depth": depth, "variant": name}
+                if usual is not None and any(case.items() <= row.items() for row in rows):
+                    continue
+                device = timed_devices(options.device)[0]
+                engine = CudaEngine([device], variant)
+                values, times = time_kernel(engine, device, shape, Readout(depth, gap), n, sizes)
+                usual = values if usual is None else usual
+                work = n * n * (shape[0] * shape[1]) ** (2 if gap else 1) * (depth - 1)
+                bound = gpu_bound(results.facts | {"gpus": 1}, case, name)
+                row = case | {
+                    "pairs": n * n,
+                    "seconds": min(times),
+                    "element_layers_per_second": work / min(times),
+                    "share_of_bound": bound and work / min(times) / bound,
+                    "differs": float(abs(values - usual).max() / abs(usual).max()),
+                }
+                rows = [old for old in rows if not case.items() <= old.items()] + [row]
+                share = "" if bound is None else f" {row['share_of_bound']:4.0%} of its bound,"
+                print(
+                    f"{'×'.join(map(str, shape)):>7} {case['readout']:>5} depth {depth:2} {name:32}"
+                    f"{min(times) * 1e3:9.3f} ms {row['element_layers_per_second'] / 1e9:7.1f}e9/s"
+                    f"{share} differs by {row['differs']:.1e}",
+                    flush=True,
+                )
+                results.put("variants", finished=False, rows=rows)
+    results.put("variants", rows=rows)
+
+
+def time_kernel(engine, device, shape, readout, n, sizes):
+    """Values of n × n pairs, and the seconds of their one kernel in each of some runs."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(2, n, *shape)).astype(np.float32)
+    call = X, Y, Architecture(shape), [readout]
+    values = engine.gram(*call)  # compiles
+    device.seconds()
+    times = []
+    for _ in range(sizes.repeats):
+        engine.gram(*call)
+        times.append(sum(t for name, t in device.seconds().items() if name != "tables"))
+    return values, times
 
 
 def throughput(results, options, sizes):
@@ -145,7 +227,8 @@ def throughput(results, options, sizes):
     for case in gpu_cases(sizes.shapes, sizes.depths):
         if not any(case.items() <= row.items() for row in rows):
             repeats = sizes.seconds, sizes.repeats, sizes.least, sizes.most
-            rows.append(measure_gpu(options.device, results.facts, case, *repeats))
+            devices = timed_devices(options.device)
+            rows.append(measure_gpu(devices, results.facts, case, *repeats))
             results.put("throughput", finished=False, rows=rows)
     results.put("throughput", rows=rows)
 
@@ -169,6 +252,9 @@ def solve(results, options, sizes):
     device = max(select_engine(options.device).devices, key=lambda device: device.free_bytes())
     rng = np.random.default_rng(0)
     rows = []
+    warm = DeviceMatrix(device, 64)
+    warm.add_to_diagonal(1.0)
+    _solve(warm, np.ones(64), 0.0, None)  # loads cuBLAS and cuSOLVER
     for n in sizes.rows:
         if needed_bytes(n) > 0.9 * device.free_bytes():
             print(f"{n} rows: {needed_bytes(n) / 1e9:.1f} GB do not fit")
@@ -196,7 +282,7 @@ def solve(results, options, sizes):
         rows.append(row | {"bytes": needed_bytes(n), "relative_error": error, "fits": True})
         results.put("solve", finished=False, rows=rows)
         if not error < 1e-8:
-            sys.exit("The linear system is not solved.")
+            raise FoundError("the linear system is not solved")
     results.put("solve", rows=rows)
 
 
@@ -226,58 +312,139 @@ def table1(part, column):
     return run
 
 
-# --- Nsight Compute -----------------------------------------------------------------------------
+# --- NVIDIA's tools -----------------------------------------------------------------------------
 
-METRICS = {
-    "launch__registers_per_thread": "registers",
-    "sm__warps_active.avg.pct_of_peak_sustained_active": "achieved_occupancy_percent",
-    "smsp__issue_active.avg.pct_of_peak_sustained_active": "issue_slots_used_percent",
-    "gpu__time_duration.sum": "duration",
-}
+# Of Nsight Compute's figures, those whose names begin so.
+FIGURES = (
+    *("gpu__time_duration.sum", "launch__registers_per_thread", "launch__occupancy_limit"),
+    *("sm__warps_active.avg.pct", "smsp__issue_active.avg.pct", "smsp__inst_executed.sum"),
+    *("sm__inst_executed_pipe", "smsp__average_warps_issue_stalled", "dram__throughput.avg.pct"),
+    *(
+        "lts__t_sector_hit_rate.pct",
+        "l1tex__data_bank_conflicts",
+        "l1tex__data_pipe_lsu_wavefronts",
+    ),
+)
+# Kernels, the variants that have them, and the pooling.
+PROFILED = (
+    ("sweep", "usual", True),
+    ("sweep_pairs", "two columns, second root", True),
+    ("trace", "usual", False),
+)
 
 
-def one_sweep(device):
-    """What `ncu` looks at: the second launch of `sweep`, with enough blocks to fill a GPU."""
-    images = np.random.default_rng(0).normal(size=(128, 32, 32, 3)).astype(np.float32)
+def one_launch(device, variant, gap):
+    """What `ncu` looks at: two launches, of several waves of blocks."""
+    n = 64 if gap else 1024
+    images = np.random.default_rng(0).normal(size=(2, n, 32, 32, 3)).astype(np.float32)
+    engine = CudaEngine(select_engine(device).devices[:1], CANDIDATES[variant])
     for _ in range(2):
-        CNTK(DEPTH, device=device)(images[:64], images[64:])
+        engine.gram(*images, Architecture((32, 32, 3)), [Readout(DEPTH, gap)])
 
 
 def profile(results, options, sizes):
-    """Figures of one launch, or why there are none."""
-    command = ["ncu", "--csv", "--kernel-name", "sweep", "--launch-skip", "1"]
-    command += ["--launch-count", "1", "--metrics", ",".join(METRICS)]
-    device = "cuda:0" if options.device == "cuda" else options.device
-    command += [sys.executable, str(Path(__file__).resolve()), "--one-sweep", "--device", device]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        figures = read_csv(done.stdout)
-        reason = None if figures else (done.stdout + done.stderr)[-2000:]
-    except (OSError, subprocess.TimeoutExpired) as error:
-        figures, reason = {}, str(error)
-    print(f"ncu: {figures or reason}")
-    results.put("ncu", figures=figures, reason=reason)
+    """Figures of one launch of each kernel, or why there are none."""
+    figures = {}
+    for kernel, variant, gap in PROFILED:
+        command = ["ncu", "--clock-control", "none", "--set", "full", "--csv", "--page", "raw"]
+        command += ["--kernel-name", kernel, "--launch-skip", "1", "--launch-count", "1"]
+        command += [sys.executable, str(Path(__file__).resolve()), "--one-launch", variant]
+        command += [] if gap else ["--trace"]
+        command += ["--device", options.device]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+            figures[kernel] = read_csv(done.stdout) or (done.stdout + done.stderr)[-2000:]
+        except (OSError, subprocess.TimeoutExpired) as error:
+            figures[kernel] = str(error)
+        print(f"ncu, {kernel}: {figures[kernel]}")
+    found = any(isinstance(of_kernel, dict) for of_kernel in figures.values())
+    results.put("ncu", finished=found, figures=figures)
 
 
 def read_csv(output):
-    """Figures by the names of METRICS, from what ncu prints: messages, then CSV."""
-    lines = output.splitlines()
-    starts = [k for k, line in enumerate(lines) if line.startswith('"ID"')]
-    rows = csv.DictReader(lines[starts[0] :]) if starts else ()
+    """The figures that count, from what ncu prints: messages, then names, units and a row."""
+    lines = [line for line in output.splitlines() if line.startswith('"')]
+    if len(lines) < 3:
+        return {}
+    names, units, values = list(csv.reader(lines))[:3]
     return {
-        METRICS[row["Metric Name"]]: f"{row['Metric Value']} {row['Metric Unit']}".strip()
-        for row in rows
-        if row.get("Metric Name") in METRICS
+        name: f"{value} {unit}".strip()
+        for name, unit, value in zip(names, units, values, strict=True)
+        if name.startswith(FIGURES) and value not in ("0", "")
     }
 
 
+SMALL_CALLS = (
+    ((8, 8, 1), [Readout(4), Readout(4, False)]),
+    ((7, 6, 2), [Readout(4), Readout(3, False, lap=1)]),
+    ((28, 28, 1), [Readout(5)]),
+    ((3, 40, 1), [Readout(3)]),
+)
+
+
+def small_calls(device):
+    """What compute-sanitizer looks at: every kernel, in both precisions, and two columns."""
+    rng = np.random.default_rng(0)
+    devices = select_engine(device).devices[:1]
+    for variant in ("usual", "two columns, second root", "two columns, one table, 16 warps"):
+        engine = CudaEngine(devices, CANDIDATES[variant])
+        for shape, readouts in SMALL_CALLS:
+            for dtype in ("float32", "float64"):
+                images = rng.normal(size=(2, 2, *shape))
+                engine.gram(*images, Architecture(shape), readouts, dtype=dtype)
+
+
+def sanitize(results, options, sizes):
+    """The last lines of each tool."""
+    lines = {}
+    for tool in ("memcheck", "racecheck"):
+        command = ["compute-sanitizer", "--tool", tool, sys.executable]
+        command += [str(Path(__file__).resolve()), "--small-calls", "--device", options.device]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            lines[tool] = (done.stdout + done.stderr).strip().splitlines()[-5:]
+        except (OSError, subprocess.TimeoutExpired) as error:
+            lines[tool] = [str(error)]
+        print(tool, *lines[tool], sep="\n")
+    results.put("sanitizer", findings=lines)
+
+
+# --- the slice of Table 1 -----------------------------------------------------------------------
+
+
+def slice_train(results, options, sizes):
+    """The files of the triangle."""
+    rows = results.rows("slice-train")
+    for row in gap_slice.train(options.of_slice):
+        rows.append(row)
+        print(row, flush=True)
+        results.put("slice-train", finished=False, rows=rows)
+    results.put("slice-train", rows=rows)
+
+
+def slice_test(results, options, sizes):
+    """Accuracies on more and more of the test images."""
+    for found in gap_slice.test(options.of_slice):
+        print(found, flush=True)
+        results.put("slice-test", finished=False, **found)
+    results.put("slice-test", **found)
+
+
+class FoundError(Exception):
+    """A part that ended, and found that something is wrong."""
+
+
 RUN = {
-    "tests": run_tests,
     "errors": largest_errors,
+    "variants": variants,
     "throughput": throughput,
     "traces": traces,
     "solve": solve,
+    "tests": run_tests,
     "ncu": profile,
+    "sanitizer": sanitize,
+    "slice-train": slice_train,
+    "slice-test": slice_test,
     "table1-gap": table1("table1-gap", "cntk-gap-2k"),
     "table1-v": table1("table1-v", "cntk-v"),
 }
@@ -285,18 +452,27 @@ RUN = {
 
 def chosen_parts(options):
     """The parts that were asked for, in their order."""
-    if options.parts:
-        asked = options.parts.split(",")
-        unknown = [part for part in asked if part not in PARTS]
-        if unknown:
-            sys.exit(f"--parts: {', '.join(unknown)} unknown: use some of {', '.join(PARTS)}.")
-    else:
-        asked = [p for p in PARTS if p not in ("ncu", "table1-gap", "table1-v")]
-        asked += ["ncu"] if shutil.which("ncu") else []
-        asked += ["table1-gap", "table1-v"] if options.data else []
-    asked += ["ncu"] if options.ncu else []
-    if not options.data and any(part.startswith("table1") for part in asked):
-        sys.exit("--parts table1-gap and table1-v need --data FOLDER, with CIFAR-10.")
+    needs = {
+        "slice-train": "slice",
+        "slice-test": "slice",
+        "table1-gap": "data",
+        "table1-v": "data",
+    }
+    tools = {"ncu": "ncu", "sanitizer": "compute-sanitizer"}
+    if not options.parts:
+        return [
+            part
+            for part in PARTS
+            if getattr(options, needs.get(part, "device"))
+            and shutil.which(tools.get(part, "python3"))
+        ]
+    asked = options.parts.split(",")
+    unknown = [part for part in asked if part not in PARTS]
+    if unknown:
+        sys.exit(f"--parts: {', '.join(unknown)} unknown: use some of {', '.join(PARTS)}.")
+    for part in asked:
+        if not getattr(options, needs.get(part, "device")):
+            sys.exit(f"--parts {part} needs --{needs[part]}.")
     return [part for part in PARTS if part in asked]
 
 
@@ -304,6 +480,8 @@ def main(arguments=None, sizes=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda", help="cuda (default: all GPUs) or cuda:N")
     parser.add_argument("--parts", help="some of " + ",".join(PARTS))
+    parser.add_argument("--slice", help="the images of gap_slice.py")
+    parser.add_argument("--slice-folder", help="its triangle; default: beside the JSON")
     parser.add_argument("--data", help="CIFAR-10, what load_cifar10 takes: for Table 1")
     parser.add_argument(
         "--checkpoints", help="folder for blocks of kernels; default: beside the JSON"
@@ -312,12 +490,15 @@ def main(arguments=None, sizes=None):
     parser.add_argument("--n-test", type=int, default=10000)
     parser.add_argument("--quick", action="store_true", help="a quarter of the time, more noise")
     parser.add_argument("--again", action="store_true", help="parts that are there already, too")
-    parser.add_argument("--ncu", action="store_true", help="Nsight Compute, or why there is none")
     parser.add_argument("--json", help="file of the results")
-    parser.add_argument("--one-sweep", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--one-launch", help=argparse.SUPPRESS)
+    parser.add_argument("--trace", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--small-calls", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.one_sweep:
-        return one_sweep(options.device)
+    if options.one_launch:
+        return one_launch(options.device, options.one_launch, not options.trace)
+    if options.small_calls:
+        return small_calls(options.device)
     parts = chosen_parts(options)
 
     facts = gpu_facts(options.device)
@@ -325,8 +506,14 @@ def main(arguments=None, sizes=None):
     name = "gpu_" + re.sub(r"\W+", "_", facts["gpu"].lower())
     path = Path(options.json or ROOT / "benchmarks" / "results" / f"{name}.json")
     options.checkpoints = options.checkpoints or os.fspath(path.with_suffix(".checkpoints"))
+    options.of_slice = SimpleNamespace(
+        images=options.slice,
+        folder=options.slice_folder or os.fspath(path.with_suffix(".slice")),
+        device=options.device,
+    )
     results = Results(path, facts)
     sizes = sizes or (QUICK if options.quick else FULL)
+    failed = []
     for part in parts:
         if options.again:
             results.forget(part)
@@ -335,9 +522,15 @@ def main(arguments=None, sizes=None):
             continue
         print(f"\n--- {part}", flush=True)
         start = time.perf_counter()
-        RUN[part](results, options, sizes)
-        print(f"({time.perf_counter() - start:.0f} s)")
+        try:
+            RUN[part](results, options, sizes)
+        except Exception as error:  # the next part may tell more
+            failed.append(part)
+            print(error) if isinstance(error, FoundError) else traceback.print_exc()
+        print(f"({time.perf_counter() - start:.0f} s)", flush=True)
     print(f"\nresults: {path}")
+    if failed:
+        sys.exit(f"Failed: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":

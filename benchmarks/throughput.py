@@ -7,8 +7,9 @@ bound is measured in turns with them, on the same cores and with the engine's ow
     python benchmarks/throughput.py [--quick] [--memory] [--import-time] [--json FILE]
     python benchmarks/throughput.py --networks [--quick] [--json FILE]
 
-With ``--device cuda`` the same of the CUDA engine: whole calls, transfers included, and their share
-of what the chip could issue.  With ``--networks`` other networks, in turns with plain ones.
+With ``--device cuda`` the same of the CUDA engine: whole calls, transfers included, and kernels by
+events, with their share of what the chip could do by the machine code.  With ``--networks`` other
+networks, in turns with plain ones.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from joblib import cpu_count
@@ -24,6 +26,7 @@ from machine import describe_machine
 
 from sklearn_cntk import CNTK
 from sklearn_cntk._engines.cpu.roofline import arithmetic_bound, multiplications
+from sklearn_cntk._engines.cuda.engine import CudaEngine
 from sklearn_cntk._engines.plan import pair_work
 from sklearn_cntk.networks import (
     Activation,
@@ -237,9 +240,8 @@ def run_networks(options):
 
 # --- on a GPU -----------------------------------------------------------------------------------
 
-# Instructions that one layer takes of a warp for a row of a plane with one Θ, in the machine code
-# of `sweep` for 32 × 32 images on sm_90: the bound is a chip that issues nothing else, each cycle.
-GPU_INSTRUCTIONS = {"float32": 46, "float64": 88}
+# What cuda_code.py reads from the machine code.
+GPU_CODE = Path(__file__).parent / "results" / "cuda_code_sm_90.json"
 
 
 def gpu_facts(device):
@@ -259,12 +261,19 @@ def gpu_facts(device):
     }
 
 
-def gpu_bound(facts, dtype):
-    """Element-layers a second if every scheduler issued one needed instruction a cycle."""
-    if facts["clock_mhz"] is None:
-        return None
-    lanes = 4 * 32 * facts["multiprocessors"] * facts["gpus"]
-    return lanes * facts["clock_mhz"] * 1e6 / GPU_INSTRUCTIONS[dtype]
+def gpu_bound(facts, case, variant="usual"):
+    """Element-layers a second if schedulers did nothing but issue, or wait for a full pipe.
+
+    By the machine code for sm_90, of which a layer takes so many cycles for a row of 32 entries.
+    None where it is not known: of a shape, of another chip's clock.
+    """
+    wanted = {name: case[name] for name in ("image_shape", "dtype", "readout")}
+    wanted["variant"] = variant
+    for row in json.loads(GPU_CODE.read_text())["kernels"]:
+        if facts["clock_mhz"] and wanted.items() <= row.items():
+            rows = 4 * facts["multiprocessors"] * facts["gpus"] * facts["clock_mhz"] * 1e6
+            return rows / max(row["cycles"].values()) * 32 * row["lanes_used"]
+    return None
 
 
 def gpu_cases(shapes=SHAPES, depths=(DEPTH, 21)):
@@ -277,35 +286,44 @@ def gpu_cases(shapes=SHAPES, depths=(DEPTH, 21)):
                     yield dict(zip(("image_shape", "readout", "dtype", "depth"), case, strict=True))
 
 
-def measure_gpu(device, facts, case, seconds, repeats, n=64, most=4096):
-    """A row of results: `CNTK(...)(X, Y)` of at least n² pairs, for about `seconds` a call."""
+def measure_gpu(devices, facts, case, seconds, repeats, n=64, most=4096):
+    """A row of results: `CNTK(...)(X, Y)` of at least n² pairs, for about `seconds` a call.
+
+    `devices` are those of timed_device.py; with several, kernels are as fast as the slowest.
+    """
     shape, gap = case["image_shape"], case["readout"] == "gap"
-    kernel = CNTK(case["depth"], gap, dtype=case["dtype"], device=device)
+    kernel = CNTK(case["depth"], gap, dtype=case["dtype"], device=CudaEngine(devices))
     images = np.random.default_rng(0).normal(size=(2 * most, *shape)).astype(np.float32)
     kernel(images[:n], images[-n:])  # compiles
-    times = []
-    while len(times) < repeats:
+    calls, kernels = [], []
+    while len(calls) < repeats:
+        for device in devices:
+            device.seconds()
         start = time.perf_counter()
         kernel(images[:n], images[-n:])
         elapsed = time.perf_counter() - start
         if elapsed < seconds / 4 and n < most:
             n *= 2
         else:
-            times.append(elapsed)
+            calls.append(elapsed)
+            kernels.append(max(sum(device.seconds().values()) for device in devices))
     work = n * n * (shape[0] * shape[1]) ** (2 if gap else 1) * (case["depth"] - 1)
-    bound = gpu_bound(facts, case["dtype"])
+    bound = gpu_bound(facts, case)
     row = case | {
         "pairs": n * n,
-        "seconds": statistics.median(times),
-        "element_layers_per_second": work / statistics.median(times),
-        "best": work / min(times),
-        "share_of_bound": bound and work / min(times) / bound,
+        "seconds": statistics.median(calls),
+        "kernel_seconds": statistics.median(kernels),
+        "element_layers_per_second": work / statistics.median(kernels),
+        "best": work / min(kernels),
+        "of_whole_calls": work / statistics.median(calls),
+        "share_of_bound": bound and work / min(kernels) / bound,
     }
     share = "" if bound is None else f", {row['share_of_bound']:.0%} of the bound"
     print(
         f"{'×'.join(map(str, shape)):>8} {row['readout']:>6} {row['dtype']} "
         f"depth {row['depth']:2} {n * n:9} pairs {row['seconds']:8.2f} s"
-        f" {row['element_layers_per_second'] / 1e9:8.1f}e9/s{share}",
+        f" {row['of_whole_calls'] / 1e9:7.1f}e9/s, kernels"
+        f" {row['element_layers_per_second'] / 1e9:7.1f}e9/s{share}",
         flush=True,
     )
     return row
@@ -372,11 +390,14 @@ def main():
     options = parser.parse_args()
 
     if options.device != "cpu":
+        from timed_device import timed_devices  # needs CuPy
+
         facts = gpu_facts(options.device)
         seconds, repeats = (1, 3) if options.quick else (4, 5)
         results = {"machine": describe_machine(), **facts}
         results["kernels"] = [
-            measure_gpu(options.device, facts, case, seconds, repeats) for case in gpu_cases()
+            measure_gpu(timed_devices(options.device), facts, case, seconds, repeats)
+            for case in gpu_cases()
         ]
         if options.json:
             write_json(results, options.json)

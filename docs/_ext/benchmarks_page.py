@@ -177,6 +177,26 @@ def networks(result):
     return f"{text}{table(header, rows)}\n{table(costs_header, costs)}"
 
 
+def cuda_code(result):
+    rows = [
+        (
+            shape_text(row["image_shape"]),
+            row["readout"],
+            row["dtype"],
+            row["variant"],
+            max(row["cycles"].values()),
+            *(row["cycles"].get(name, 0.0) for name in ("issue", "float64", "roots", "shared")),
+            row["registers"],
+            row["spilled_bytes"],
+        )
+        for row in result.data["kernels"]
+    ]
+    header = ["images", "readout", "dtype", "variant", "cycles", "issue", "float64 operations"]
+    header += ["roots", "shuffles and shared memory", "registers", "bytes spilled"]
+    text = f"{result.data['architecture']}, NVRTC {result.data['nvrtc']}, one Θ."
+    return f"{text}\n\n{table(header, rows)}"
+
+
 def search(result):
     seconds, ratios = result.data["seconds"], result.data["ratios"]
     rows = [(name, value, ratios[name]) for name, value in seconds.items()]
@@ -276,6 +296,14 @@ SECTIONS = {
         "core, for a machine that other processes use as well. Below, what layers add to the time "
         "of the same network without them.",
         networks,
+    ),
+    "cuda_code_sm_90.json": Section(
+        "What the CUDA kernels cost by their machine code",
+        "cuda_code.py",
+        "Cycles that one of a multiprocessor's four schedulers needs for a row of 32 entries of a "
+        "layer: the largest of what it issues and what its pipes need. No GPU ran them: this "
+        "bounds the speed. Instructions that few layers take are counted as if all did.",
+        cuda_code,
     ),
     "search_cpu.json": Section(
         "Architecture search",

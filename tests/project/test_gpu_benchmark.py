@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pretended_cupy import pretend_gpus
 
-from sklearn_cntk import CNTKClassifier
+from sklearn_cntk import CNTK, CNTKClassifier
 from sklearn_cntk._engines.cuda import devices as _devices
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -23,7 +23,7 @@ def gpu(fresh_devices, monkeypatch, host_device):
     """The module, on a GPU that is pretended."""
     pretend_gpus(monkeypatch, host_device(shared_bytes=99 * 1024), n_devices=1)
     monkeypatch.syspath_prepend(BENCHMARKS)
-    names = ("gpu", "table1", "throughput", "machine")
+    names = ("gpu", "gap_slice", "table1", "throughput", "timed_device", "machine")
     yield importlib.import_module("gpu")
     for name in names:
         sys.modules.pop(name, None)
@@ -34,6 +34,8 @@ def sizes(gpu):
     return gpu.Sizes(
         shapes=((2, 2, 1),),
         depths=(2, 3),
+        sweeps=(((4, 4, 1), 3, 2),),
+        traces=(((4, 4, 1), 3, 5),),
         seconds=0.01,
         repeats=2,
         least=4,
@@ -54,7 +56,10 @@ def cifar(gpu, monkeypatch):
     y = np.arange(24) % 2
     X = rng.normal(size=(24, 2, 2, 1)) + 3 * (2 * y - 1)[:, None, None, None] * np.eye(2)[..., None]
     data = SimpleNamespace(X_train=X[:16], y_train=y[:16], X_test=X[16:], y_test=y[16:])
-    monkeypatch.setattr(table1, "load_cifar10", lambda folder, n_train, n_test: data)
+    for module in (table1, sys.modules["gap_slice"]):
+        monkeypatch.setattr(module, "load_cifar10", lambda folder, n_train=0, n_test=0: data)
+    monkeypatch.setattr(sys.modules["gap_slice"], "HEIGHT", 7)
+    monkeypatch.setattr(sys.modules["gap_slice"], "TEST_HEIGHT", 3)
     return data
 
 
@@ -70,14 +75,14 @@ def parts(path):
 def test_every_part(gpu, sizes, cifar, monkeypatch, tmp_path, capsys):
     ran = SimpleNamespace(stdout="....\n4 passed, 100 deselected in 2.00s\n", returncode=0)
     pretend_pytest(gpu, monkeypatch, ran)
-    monkeypatch.setattr(gpu.shutil, "which", lambda name: None)
     monkeypatch.setattr(sys.modules["table1"], "MANY", 10)
     path = tmp_path / "results" / "gpu.json"
-    command = ["--json", str(path), "--data", "somewhere"]
+    command = ["--json", str(path), "--data", "somewhere", "--slice", "images.npz"]
     command += ["--n-train", "16", "--n-test", "8"]
+    monkeypatch.setattr(gpu.shutil, "which", lambda name: "python3" if name == "python3" else None)
     gpu.main(command, sizes)
     found = parts(path)
-    assert list(found) == [part for part in gpu.PARTS if part != "ncu"]
+    assert list(found) == [part for part in gpu.PARTS if part not in ("ncu", "sanitizer")]
     for part in found.values():
         assert part["finished"]
         assert part["gpu"] == "Pretended GPU"
@@ -92,12 +97,29 @@ def test_every_part(gpu, sizes, cifar, monkeypatch, tmp_path, capsys):
     for row in rows:
         entries = 16 if row["readout"] == "gap" else 4
         work = row["pairs"] * entries * (row["depth"] - 1)
-        assert row["element_layers_per_second"] == pytest.approx(work / row["seconds"])
-        bound = 128 * 132 * 1.98e9 / (46 if row["dtype"] == "float32" else 88)
-        assert row["share_of_bound"] == pytest.approx(row["best"] / bound)
+        assert row["of_whole_calls"] == pytest.approx(work / row["seconds"])
+        assert row["element_layers_per_second"] == pytest.approx(work / row["kernel_seconds"])
+        assert 0 < row["kernel_seconds"] < row["seconds"]
+    of_variants = found["variants"]["rows"]
+    for readout, names in (
+        ("gap", [name for name, variant in gpu.CANDIDATES.items() if variant.strip == 1]),
+        (
+            "trace",
+            ["usual", "second root", "second root, late sums", "strips", "strips, one table"],
+        ),
+    ):
+        rows = [row for row in of_variants if row["readout"] == readout]
+        assert [row["variant"] for row in rows] == names
+        assert all(row["differs"] < 1e-6 for row in rows)
+        assert rows[0]["differs"] == 0 < rows[1]["seconds"]
     assert found["traces"]["images"] == [5, 4]
     assert [row["rows"] for row in found["solve"]["rows"]] == [60, 300]
     assert all(row["relative_error"] < 1e-10 for row in found["solve"]["rows"])
+    assert [row["rows"] for row in found["slice-train"]["rows"]] == [[0, 7], [7, 14], [14, 16]]
+    assert sum(row["pairs"] for row in found["slice-train"]["rows"]) == 16 * 17 / 2
+    of_slice = found["slice-test"]
+    assert of_slice["test_images"] == 8
+    assert [row["paper"] for row in of_slice["rows"]] == [49.71, 51.06, 51.73, 51.92, 52.22]
     gap, flat = (found[part]["rows"] for part in ("table1-gap", "table1-v"))
     assert [row["depth"] for row in flat] == [3, 4, 6, 11, 21]
     assert [row["paper"] for row in flat] == ["64.47", "65.52", "66.03", "65.90", "64.09"]
@@ -111,7 +133,7 @@ def test_every_part(gpu, sizes, cifar, monkeypatch, tmp_path, capsys):
     capsys.readouterr()
     before = path.read_text()
     gpu.main(command, sizes)
-    assert capsys.readouterr().out.count(" already") == 7
+    assert capsys.readouterr().out.count(" already") == 10
     assert path.read_text() == before
 
 
@@ -184,14 +206,46 @@ def test_columns_go_on(gpu, sizes, cifar, monkeypatch, tmp_path):
     assert parts(path)["table1-gap"]["finished"]
 
 
-def test_failing_tests_stop_the_run(gpu, sizes, monkeypatch, tmp_path):
+def test_the_slice(gpu, cifar, tmp_path, capsys):
+    """Its triangle is the Gram matrix, its accuracies are a classifier's, and it is checked."""
+    gap_slice = sys.modules["gap_slice"]
+    options = SimpleNamespace(images="x", folder=tmp_path, device="cuda", entries=50)
+    assert len(list(gap_slice.train(options))) == 3
+    assert not list(gap_slice.train(options))  # it is there
+    K = gap_slice.grams(tmp_path, 16)
+    for depth, of_depth in zip(gap_slice.DEPTHS, K, strict=True):
+        expected = CNTK(depth, trained_layers="hidden", dtype="float64")(cifar.X_train)
+        # Of images this small, deep networks know little but their norms: λ is near 1.
+        np.testing.assert_allclose(of_depth, expected, rtol=1e-4)
+    *_, found = gap_slice.test(options)
+    for row in found["rows"]:
+        model = CNTKClassifier(row["depth"], trained_layers="hidden", device="cpu", n_jobs=1)
+        model.fit(cifar.X_train, cifar.y_train)
+        score = 100 * model.score(cifar.X_test, cifar.y_test)
+        assert row["default_ridge"] == pytest.approx(score)
+    assert 0 < max(gap_slice.check(options)["deviations"].values()) < 1e-4
+    files = sorted(tmp_path.iterdir())
+    np.save(files[0], np.load(files[0]) * 1.01)
+    assert max(gap_slice.check(options)["deviations"].values()) > 1e-3
+
+
+def test_a_part_that_fails_stops_no_other(gpu, sizes, monkeypatch, tmp_path):
     path = tmp_path / "gpu.json"
     for output, status in (("1 failed, 3 passed in 1s", 1), ("9 skipped in 1s", 0), ("", 4)):
         ran = SimpleNamespace(stdout=output, returncode=status)
         pretend_pytest(gpu, monkeypatch, ran)
-        with pytest.raises(SystemExit, match="tests fail, or do not run"):
+        with pytest.raises(SystemExit, match="Failed: tests."):
             gpu.main(["--json", str(path), "--parts", "tests,traces"], sizes)
-        assert "traces" not in parts(path)
+        assert not parts(path)["tests"]["finished"]
+        assert parts(path)["traces"]["finished"]
+
+    def wrong(*arguments):
+        raise RuntimeError("a device that is lost")
+
+    monkeypatch.setitem(gpu.RUN, "solve", wrong)
+    with pytest.raises(SystemExit, match="Failed: solve."):
+        gpu.main(["--json", str(path), "--parts", "solve,errors"], sizes)
+    assert parts(path)["errors"]["finished"]
 
 
 def test_systems_that_do_not_fit(gpu, sizes, monkeypatch, tmp_path):
@@ -202,54 +256,83 @@ def test_systems_that_do_not_fit(gpu, sizes, monkeypatch, tmp_path):
 
 
 NCU = """==PROF== Connected to process 1
-==PROF== Profiling "sweep": 0%....100% - 1 pass
-"ID","Process ID","Kernel Name","Metric Name","Metric Unit","Metric Value"
-"0","1","sweep","gpu__time_duration.sum","msecond","24.1"
-"0","1","sweep","launch__registers_per_thread","register/thread","128"
-"0","1","sweep","sm__warps_active.avg.pct_of_peak_sustained_active","%","24.7"
-"0","1","sweep","smsp__issue_active.avg.pct_of_peak_sustained_active","%","91.2"
+==PROF== Profiling "sweep": 0%....100% - 40 passes
+"ID","Kernel Name","gpu__time_duration.sum","launch__registers_per_thread","dram__bytes.sum"
+"","","msecond","register/thread","Mbyte"
+"0","sweep","24.1","128","3.5"
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a script stands for ncu")
-def test_ncu(gpu, sizes, monkeypatch, tmp_path):
-    path, script = tmp_path / "gpu.json", tmp_path / "ncu"
+@pytest.mark.skipif(os.name != "posix", reason="scripts stand for NVIDIA's tools")
+def test_tools(gpu, sizes, monkeypatch, tmp_path):
+    path, ncu, sanitizer = (tmp_path / name for name in ("gpu.json", "ncu", "compute-sanitizer"))
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    command = ["--json", str(path), "--parts", "ncu", "--again"]
-    script.write_text(f"#!/bin/sh\necho \"$@\" >{tmp_path}/asked\ncat <<'END'\n{NCU}END\n")
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    command = ["--json", str(path), "--parts", "ncu,sanitizer", "--again"]
+    for script, output in ((ncu, NCU), (sanitizer, "ran\n===== ERROR SUMMARY: 0 errors\n")):
+        lines = f"#!/bin/sh\necho \"$@\" >>{script}.asked\ncat <<'END'\n{output}END\n"
+        script.write_text(lines)
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
     gpu.main(command, sizes)
-    assert parts(path)["ncu"]["figures"] == {
-        "duration": "24.1 msecond",
-        "registers": "128 register/thread",
-        "achieved_occupancy_percent": "24.7 %",
-        "issue_slots_used_percent": "91.2 %",
+    figures = {
+        "gpu__time_duration.sum": "24.1 msecond",
+        "launch__registers_per_thread": "128 register/thread",
     }
-    asked = (tmp_path / "asked").read_text()
-    assert "--kernel-name sweep --launch-skip 1 --launch-count 1" in asked
-    assert "gpu.py --one-sweep --device cuda:0" in asked
+    kernels = ("sweep", "sweep_pairs", "trace")
+    assert parts(path)["ncu"]["figures"] == dict.fromkeys(kernels, figures)
+    asked = (tmp_path / "ncu.asked").read_text().splitlines()
+    for kernel, line in zip(kernels, asked, strict=True):
+        assert "--clock-control none" in line
+        assert f"--kernel-name {kernel} --launch-skip 1 --launch-count 1" in line
+        assert ("--trace" in line) == (kernel == "trace")
+    findings = parts(path)["sanitizer"]["findings"]
+    assert findings == dict.fromkeys(
+        ("memcheck", "racecheck"), ["ran", "===== ERROR SUMMARY: 0 errors"]
+    )
 
-    script.write_text("#!/bin/sh\necho '==ERROR== ERR_NVGPUCTRPERM' >&2; exit 1\n")
+    ncu.write_text("#!/bin/sh\necho '==ERROR== ERR_NVGPUCTRPERM' >&2; exit 1\n")
     gpu.main(command, sizes)
-    assert "ERR_NVGPUCTRPERM" in parts(path)["ncu"]["reason"]
+    assert "ERR_NVGPUCTRPERM" in parts(path)["ncu"]["figures"]["sweep"]
+    assert not parts(path)["ncu"]["finished"]
 
-    script.unlink()
+    ncu.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
-    gpu.main(["--json", str(path), "--parts", "traces", "--ncu", "--again"], sizes)
-    assert "ncu" in parts(path)["ncu"]["reason"]
+    gpu.main(["--json", str(path), "--parts", "ncu", "--again"], sizes)
+    assert "ncu" in parts(path)["ncu"]["figures"]["trace"]
 
 
 def test_wrong_parts(gpu, sizes, tmp_path):
-    with pytest.raises(SystemExit, match="--parts: trace unknown: use some of tests, errors"):
+    with pytest.raises(SystemExit, match="--parts: trace unknown: use some of errors, variants"):
         gpu.main(["--parts", "trace"], sizes)
-    with pytest.raises(SystemExit, match="need --data FOLDER"):
+    with pytest.raises(SystemExit, match="--parts table1-v needs --data"):
         gpu.main(["--parts", "table1-v"], sizes)
+    with pytest.raises(SystemExit, match="--parts slice-test needs --slice"):
+        gpu.main(["--parts", "slice-test"], sizes)
 
 
-def test_sweep_for_ncu(gpu, monkeypatch):
+def test_what_tools_look_at(gpu, monkeypatch):
+    """Whole launches of one engine, and every kernel."""
     calls = []
+
+    class Engine:
+        def __init__(self, devices, variant):
+            assert len(devices) == 1
+
+        def gram(self, X, Y, architecture, readouts, dtype="float32"):
+            calls.append((X.shape, len(Y), readouts[0].gap))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gpu, "CudaEngine", Engine)
+        gpu.main(["--one-launch", "usual"])
+        gpu.main(["--one-launch", "usual", "--trace"])
+    assert calls == 2 * [((64, 32, 32, 3), 64, True)] + 2 * [((1024, 32, 32, 3), 1024, False)]
+
+    names = []
+    launch = _devices.CupyDevice.launch
     monkeypatch.setattr(
-        gpu, "CNTK", lambda *a, **k: lambda X, Y: calls.append((k, X.shape, Y.shape))
+        _devices.CupyDevice,
+        "launch",
+        lambda d, s, name, *a: names.append(name) or launch(d, s, name, *a),
     )
-    gpu.main(["--one-sweep", "--device", "cuda:0"])
-    assert calls == 2 * [({"device": "cuda:0"}, (64, 32, 32, 3), (64, 32, 32, 3))]
+    monkeypatch.setattr(gpu, "SMALL_CALLS", [call for call in gpu.SMALL_CALLS if call[0][0] < 28])
+    gpu.main(["--small-calls"])
+    assert set(names) == {"tables", "sweep", "sweep_pairs", "trace", "planes"}

@@ -32,34 +32,49 @@ class Usage:
 
 def compile_cuda(source, architecture, options=()):
     """Compile `source` for an architecture such as "sm_90": kernel name -> Usage."""
+    return usage(_compile(source, architecture, (*options, "--ptxas-options=-v"), "ProgramLog"))
+
+
+def machine_code(source, architecture, options=()):
+    """The same as an object file: bytes."""
+    return _compile(source, architecture, options, "CUBIN")
+
+
+def version():
+    """That of the compiler, as text."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"{major.value}.{minor.value}"
+
+
+def _compile(source, architecture, options, result):
     nvrtc = library()
     program = ctypes.c_void_p()
 
+    def read(name):
+        size = ctypes.c_size_t()
+        getattr(nvrtc, f"nvrtcGet{name}Size")(program, ctypes.byref(size))
+        content = ctypes.create_string_buffer(size.value)
+        getattr(nvrtc, f"nvrtcGet{name}")(program, content)
+        return content.raw if name == "CUBIN" else content.value.decode()
+
     def check(status):
         if status:
-            size = ctypes.c_size_t()
-            nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-            log = ctypes.create_string_buffer(size.value)
-            nvrtc.nvrtcGetProgramLog(program, log)
-            raise RuntimeError(f"NVRTC failed ({status}) for {architecture}:\n{log.value.decode()}")
+            log = read("ProgramLog")
+            raise RuntimeError(f"NVRTC failed ({status}) for {architecture}:\n{log}")
 
     check(
         nvrtc.nvrtcCreateProgram(
             ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None
         )
     )
-    options = [
-        option.encode() for option in (*options, f"-arch={architecture}", "--ptxas-options=-v")
-    ]
+    options = [option.encode() for option in (*options, f"-arch={architecture}")]
     check(
         nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
     )
-    size = ctypes.c_size_t()
-    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetProgramLog(program, log)
+    content = read(result)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return usage(log.value.decode())
+    return content
 
 
 def usage(log):

@@ -1,6 +1,7 @@
 """CuPy with NumPy and SciPy in its place, and kernels on the host."""
 
 import sys
+import time
 import types
 from collections import defaultdict
 from contextlib import contextmanager
@@ -9,6 +10,16 @@ from threading import get_ident
 import cuda_host
 import numpy as np
 import scipy.linalg
+
+
+class Event:
+    """A moment of the host."""
+
+    def record(self, stream):
+        self.time = time.perf_counter()
+
+    def synchronize(self):
+        pass
 
 
 def pretend_cupy(monkeypatch, count):
@@ -85,6 +96,8 @@ def pretend_gpus(monkeypatch, device, n_devices=2):
     }
     cupy.cuda.Device = lambda index: Context(f"device {index}")
     cupy.cuda.Stream = lambda non_blocking: Context("stream")
+    cupy.cuda.Event = Event
+    cupy.cuda.get_elapsed_time = lambda start, end: 1e3 * (end.time - start.time)
     cupy.cuda.memory = types.SimpleNamespace(OutOfMemoryError=MemoryError)
     cupy.cuda.compiler = types.SimpleNamespace(CompileException=SyntaxError)
     cupy.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)

@@ -1,0 +1,177 @@
+"""A slice of Table 1 that a GPU computes in minutes: CNTK-GAP-2K on the first 2000 test images.
+
+The column of table1.py with the first 2000 training and test images, every depth from one pass, in
+pieces that are kept as they are finished and small enough to be carried from machine to machine:
+
+    python benchmarks/gap_slice.py prepare --data FOLDER --images FILE.npz
+    python benchmarks/gap_slice.py train --images FILE.npz --folder FOLDER [--device cuda]
+    python benchmarks/gap_slice.py test  --images FILE.npz --folder FOLDER [--device cuda]
+    python benchmarks/gap_slice.py check --images FILE.npz --folder FOLDER [--entries 2000]
+
+`train` computes the Gram matrices' triangle, 4.2e13 element-layers, in five files of 2 to 15 MB;
+`test` the test images' kernels, 8.4e13, of which only the accuracies are kept; `check` compares
+random entries of the triangle with the CPU engine's in float64.  On GPUs, gpu.py runs them.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from table1 import DEFAULT_ALPHA, DEPTHS, TABLE, dual_of, solve
+
+from sklearn_cntk import cntk_path
+from sklearn_cntk._engines import select_engine
+from sklearn_cntk.datasets import load_cifar10
+from sklearn_cntk.networks import Architecture, Readout
+
+COLUMN = "cntk-gap-2k"
+# Training images of a file, and test images of a piece.
+HEIGHT = 400
+TEST_HEIGHT = 500
+
+
+def prepare(options):
+    """A file of the images, as load_cifar10 takes it."""
+    n = TABLE[COLUMN][0]
+    data = load_cifar10(options.data, n_train=n, n_test=n, standardize=False)
+    names = ("X_train", "y_train", "X_test", "y_test")
+    np.savez_compressed(options.images, **{name: data[name] for name in names})
+    print(f"{options.images}: {Path(options.images).stat().st_size / 1e6:.1f} MB")
+
+
+def path_of(options):
+    """What cntk_path is told."""
+    _, gap, trained_layers, _ = TABLE[COLUMN]
+    return {
+        "depths": DEPTHS,
+        "gap": [gap],
+        "trained_layers": [trained_layers],
+        "device": options.device,
+    }
+
+
+def pieces(n):
+    """Rows of the training images' triangle, as slices."""
+    return [slice(i, min(i + HEIGHT, n)) for i in range(0, n, HEIGHT)]
+
+
+def file_of(folder, rows):
+    """Where the rows of a slice are kept: entries (depth, pair) in float32, row by row."""
+    return Path(folder) / f"triangle_{rows.start}_{rows.stop}.npy"
+
+
+def triangle_of(rows):
+    """Which entries of a rectangle (rows, all up to the last row) are in the triangle."""
+    return np.tri(rows.stop - rows.start, rows.stop, rows.start, dtype=bool)
+
+
+def train(options):
+    """Yield a row of results for each file, and make those that are missing."""
+    data = load_cifar10(options.images)
+    Path(options.folder).mkdir(parents=True, exist_ok=True)
+    for rows in pieces(len(data.X_train)):
+        file = file_of(options.folder, rows)
+        if file.exists():
+            continue
+        start = time.perf_counter()
+        X = data.X_train
+        # The images before those of the slice, and then its own triangle.
+        parts = [cntk_path(X[rows], **path_of(options))[0]]
+        if rows.start:
+            parts.insert(0, cntk_path(X[rows], X[: rows.start], **path_of(options))[0])
+        grams = np.concatenate(parts, axis=2)
+        seconds = time.perf_counter() - start
+        unfinished = file.with_suffix(".unfinished.npy")
+        np.save(unfinished, grams[:, triangle_of(rows)].astype(np.float32))
+        unfinished.replace(file)
+        pairs = (rows.start + (rows.stop - rows.start + 1) / 2) * (rows.stop - rows.start)
+        yield {"rows": [rows.start, rows.stop], "pairs": int(pairs), "seconds": seconds}
+
+
+def grams(folder, n):
+    """Gram matrices (depth, n, n) from the files."""
+    K = np.empty((len(DEPTHS), n, n))
+    for rows in pieces(n):
+        below = triangle_of(rows)
+        K[:, rows, : rows.stop][:, below] = np.load(file_of(folder, rows))
+    upper = ~np.tri(n, dtype=bool)
+    for of_depth in K:
+        of_depth[upper] = of_depth.T[upper]
+    return K
+
+
+def test(options):
+    """Yield the accuracies on the test images so far, after each piece of them."""
+    data = load_cifar10(options.images)
+    K = grams(options.folder, len(data.X_train))
+    targets = (data.y_train[:, None] == np.arange(10)) - 0.1
+    duals = []
+    for of_depth in K:
+        exact, alpha = solve(of_depth.copy(), targets, options.device)
+        duals.append((alpha, exact, dual_of(of_depth, targets, DEFAULT_ALPHA, options.device)))
+    right = np.zeros((2, len(DEPTHS)), dtype=int)
+    seconds = 0.0
+    for i in range(0, len(data.X_test), TEST_HEIGHT):
+        images, labels = (part[i : i + TEST_HEIGHT] for part in (data.X_test, data.y_test))
+        start = time.perf_counter()
+        K_test = cntk_path(images, data.X_train, **path_of(options))[0]
+        seconds += time.perf_counter() - start
+        for k, (_, exact, default) in enumerate(duals):
+            for row, dual in enumerate((exact, default)):
+                right[row, k] += np.sum((K_test[k] @ dual).argmax(axis=1) == labels)
+        n = i + len(images)
+        rows = [
+            {
+                "depth": depth,
+                "no_ridge": round(100 * right[0, k] / n, 2),
+                "alpha_used": duals[k][0],
+                "default_ridge": round(100 * right[1, k] / n, 2),
+                "paper": TABLE[COLUMN][3][k],
+            }
+            for k, depth in enumerate(DEPTHS)
+        ]
+        yield {"test_images": n, "pairs": n * len(K[0]), "seconds": seconds, "rows": rows}
+
+
+def check(options):
+    """The largest deviation of random entries from float64 on the CPU, relative to the largest."""
+    data = load_cifar10(options.images)
+    n = len(data.X_train)
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, n, (2, options.entries))
+    _, gap, trained_layers, _ = TABLE[COLUMN]
+    architecture = Architecture(data.X_train.shape[1:])
+    readouts = [Readout(depth, gap, trained_layers) for depth in DEPTHS]
+    images = data.X_train[x], data.X_train[y]
+    exact = select_engine("cpu").pairs(*images, architecture, readouts, dtype="float64")
+    deviations = {
+        depth: float(np.max(abs(of_depth[x, y] - values)) / of_depth.max())
+        for depth, of_depth, values in zip(DEPTHS, grams(options.folder, n), exact, strict=True)
+    }
+    return {"entries": options.entries, "deviations": deviations}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("step", choices=("prepare", "train", "test", "check"))
+    parser.add_argument("--data", help="CIFAR-10, what load_cifar10 takes: for `prepare`")
+    parser.add_argument("--images", required=True, help="the file that `prepare` writes")
+    parser.add_argument("--folder", help="where the triangle is kept")
+    parser.add_argument("--device", default="cuda", help="as of CNTK")
+    parser.add_argument("--entries", type=int, default=2000, help="entries that are checked")
+    options = parser.parse_args()
+    if options.step == "prepare":
+        if not options.data:
+            parser.error("prepare needs --data.")
+        return prepare(options)
+    if not options.folder:
+        parser.error(f"{options.step} needs --folder.")
+    results = {"train": train, "test": test, "check": check}[options.step](options)
+    for result in [results] if isinstance(results, dict) else results:
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()
