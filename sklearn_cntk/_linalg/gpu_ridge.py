@@ -14,6 +14,7 @@ from scipy.linalg import LinAlgError
 from scipy.sparse.linalg import LinearOperator, onenormest
 
 from .._engines import select_engine
+from .._engines.cuda.devices import lost
 from .ridge import not_positive_definite, warn_if_nearly_singular
 
 # Columns of a panel: wide enough for products at the speed of the chip, narrow enough that the
@@ -94,7 +95,7 @@ def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None
     if job.store is not None:
         (K,) = job.gram(images)
         return solve_on_device(device, K, targets, alpha, sample_weight, panel=panel)
-    with _explained_memory(device, len(images)):
+    with _explained_errors(device, len(images)):
         matrix = DeviceMatrix(device, len(images), panel)
         for tile in job.triangle(images):
             matrix.add(tile.i, tile.j, tile.values[0])
@@ -103,7 +104,7 @@ def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None
 
 def solve_on_device(device, K, targets, alpha, sample_weight=None, *, panel=PANEL):
     """`ridge_dual` by a GPU, for a matrix that is on the host already; not overwritten."""
-    with _explained_memory(device, len(K)):
+    with _explained_errors(device, len(K)):
         matrix = DeviceMatrix(device, len(K), panel)
         for start in range(0, len(K), panel):
             rows, columns = slice(0, start + panel), slice(start, start + panel)
@@ -112,7 +113,7 @@ def solve_on_device(device, K, targets, alpha, sample_weight=None, *, panel=PANE
 
 
 @contextmanager
-def _explained_memory(device, n):
+def _explained_errors(device, n):
     try:
         yield
     except device.OutOfMemoryError as error:
@@ -120,6 +121,8 @@ def _explained_memory(device, n):
             f"{device.label} ran out of memory for the linear system of {n} rows "
             f"({error}): use solver='cg', or device='cpu'."
         ) from error
+    except device.FailedError as error:
+        raise lost(device, error) from error
 
 
 def _solve(matrix, targets, alpha, sample_weight):

@@ -35,6 +35,7 @@ class CupyDevice:
         )
         self.OutOfMemoryError = cupy.cuda.memory.OutOfMemoryError
         self.CompileError = cupy.cuda.compiler.CompileException
+        self.FailedError = _failed_errors(cupy)
         with self._device:
             self._stream = cupy.cuda.Stream(non_blocking=True)
         self._lock = RLock()
@@ -47,9 +48,13 @@ class CupyDevice:
         return self
 
     def __exit__(self, *error):
-        self._stream.__exit__(*error)
-        self._device.__exit__(*error)
-        self._lock.release()
+        try:  # a device that is lost may fail here too, and nobody may wait for it then
+            self._stream.__exit__(*error)
+        finally:
+            try:
+                self._device.__exit__(*error)
+            finally:
+                self._lock.release()
 
     def beside(self):
         """The same GPU with a stream and a lock of its own: neither waits for the other."""
@@ -127,6 +132,15 @@ class CupyDevice:
             b[...] = solved
 
 
+def lost(device, error):
+    """The error to raise where a device failed in the middle of its work."""
+    return RuntimeError(
+        f"{device.label} failed ({_first_line(error)}). A GPU that failed remains unusable for its "
+        "process: start a new one, or use device='cpu'. What a store holds, of memory or "
+        "gram_to_zarr, is kept, and the next run continues from there."
+    )
+
+
 def check(index):
     """Raise what CuPy raises if this device cannot compile and run a kernel."""
     import cupy
@@ -149,6 +163,10 @@ def open_devices(index):
         CuPy, the driver or the device is missing.
     """
     asked = "device='cuda'" if index is None else f"device='cuda:{index}'"
+    busy = (
+        "another process may have filled it, which nvidia-smi shows: wait for that one, take "
+        "another GPU, or use device='cpu'"
+    )
     extras = (
         "pip install 'sklearn-cntk[cuda12x]' (CUDA 12) or 'sklearn-cntk[cuda13x]' (CUDA 13), "
         "or use device='cpu'"
@@ -172,8 +190,9 @@ def open_devices(index):
         try:
             check(k)
         except Exception as error:
+            remedy = busy if "memory" in str(error).lower() else extras
             raise RuntimeError(
-                f"{asked}: cuda:{k} runs no kernels ({_first_line(error)}): {extras}."
+                f"{asked}: cuda:{k} runs no kernels ({_first_line(error)}): {remedy}."
             ) from error
     return [CupyDevice(k) for k in indices]
 
@@ -195,6 +214,11 @@ def find_devices():
             stacklevel=2,
         )
         return []
+
+
+def _failed_errors(cupy):
+    """What CuPy raises where CUDA reports an error, those of memory apart."""
+    return cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError
 
 
 def _label(cupy, index):

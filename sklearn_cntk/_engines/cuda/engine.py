@@ -16,6 +16,7 @@ from ..equal_pairs import ImageIds, self_values
 from ..plan import TRACE, Plan, cpu_only
 from ..protocol import TileLimits
 from ..scales import SMALLEST_SCALE
+from .devices import lost
 from .images import PreparedImages, Work
 from .passes import BLOCKS_IN_GLOBAL_MEMORY, passes_of
 from .source import LANES, WARPS, kernel
@@ -141,8 +142,11 @@ class Call:
             raise RuntimeError(
                 f"the CUDA kernels do not compile on {device.label} for {device.architecture}, "
                 f"{plan.dtype}, filter_size={plan.architecture.filter_size}, images of shape "
-                f"{plan.architecture.image_shape} and depth {plan.n_layers + 1}: {error}"
+                f"{plan.architecture.image_shape} and depth {plan.n_layers + 1}: use "
+                f"device='cpu', or a CuPy for a newer CUDA. The compiler says: {error}"
             ) from error
+        except device.FailedError as error:
+            raise lost(device, error) from error
         device.release_memory()
         return np.concatenate([self._run(sides, device, half) for half in work.split(2)], axis=1)
 

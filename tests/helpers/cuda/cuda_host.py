@@ -63,6 +63,9 @@ class HostDevice:
     class CompileError(Exception):
         pass
 
+    class FailedError(Exception):
+        pass
+
     def __init__(self, folder, shared_bytes=48 * 1024, memory=None):
         self.folder = folder
         self.shared_bytes = shared_bytes

@@ -96,6 +96,10 @@ def pretend_gpus(monkeypatch, device, n_devices=2):
     }
     cupy.cuda.Device = lambda index: Context(f"device {index}")
     cupy.cuda.Stream = lambda non_blocking: Context("stream")
+    cupy.cuda.runtime.CUDARuntimeError = type("CUDARuntimeError", (RuntimeError,), {})
+    cupy.cuda.driver = types.SimpleNamespace(
+        CUDADriverError=type("CUDADriverError", (RuntimeError,), {})
+    )
     cupy.cuda.Event = Event
     cupy.cuda.get_elapsed_time = lambda start, end: 1e3 * (end.time - start.time)
     cupy.cuda.memory = types.SimpleNamespace(OutOfMemoryError=MemoryError)
