@@ -2,6 +2,7 @@
 
 import numpy as np
 import nvrtc
+import oracle
 import pytest
 from compiling_device import CompilingDevice
 from engines import cpu
@@ -15,6 +16,14 @@ from sklearn_cntk.networks import Architecture, Readout
 READOUTS = [Readout(3), Readout(4, True, "last"), Readout(4, True, "hidden"), Readout(5, False)]
 # Deeper than one table goes on without being rescaled.
 READOUTS += [Readout(18), Readout(20, False, "hidden")]
+
+# Those in which all of them take part.
+SOME = (
+    "usual",
+    "two columns, second root",
+    "two columns, one table, 16 warps",
+    "strips, one table",
+)
 
 needs_nvrtc = pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
 
@@ -136,7 +145,7 @@ def test_layout_of_two_columns():
 
 @needs_nvrtc
 @pytest.mark.compile
-@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.parametrize("name", SOME)
 @pytest.mark.parametrize("side", [8, 28, 32])
 def test_registers(name, side):
     """In float32, Σ and Θ take 128 registers at most, and next to nothing is spilled."""
@@ -150,7 +159,7 @@ def test_registers(name, side):
 
 
 @pytest.mark.compile
-@pytest.mark.parametrize("name", [name for name, v in CANDIDATES.items() if v.strip == 1])
+@pytest.mark.parametrize("name", SOME[:3])
 def test_float32_at_depth_11(host_device, name, rng):
     """Of 32 × 32 images."""
     X, Y = rng.normal(size=(2, 1, 32, 32, 3))
@@ -158,3 +167,29 @@ def test_float32_at_depth_11(host_device, name, rng):
     device = host_device(shared_bytes=227 * 1024)
     values = CudaEngine([device], CANDIDATES[name]).gram(*call)
     assert errors(values, cpu.gram(*call, dtype="float64")).max() < 2e-6
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize("case", sorted({entry["case"] for entry in oracle.SPEC}))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_oracle(host_device, case, dtype):
+    """Variants against the values of another system."""
+    entries = [
+        entry for entry in oracle.SPEC if entry["case"] == case and not oracle.is_void(entry)
+    ]
+    X, Y = oracle.images(case)
+    if X[0].size > 1000:
+        # GAP of 32 × 32 images takes minutes on the host; test_float32_at_depth_11 has one pair.
+        entries = [entry for entry in entries if entry["readout"] == "flatten"]
+    near = entries[0]["inputs"] == "near"
+    tolerance = {"float64": (1e-10, 1e-8), "float32": (2e-5, 1e-3)}[dtype][near]
+    architecture = Architecture(X.shape[1:], entries[0]["filter_size"])
+    readouts = [oracle.readout(entry) for entry in entries]
+    for name in SOME:
+        engine = CudaEngine([host_device(shared_bytes=227 * 1024)], CANDIDATES[name])
+        values = engine.gram(X, Y, architecture, readouts, dtype=dtype)
+        for value, entry in zip(values, entries, strict=True):
+            expected = oracle.VALUES[entry["key"]]
+            np.testing.assert_allclose(
+                value, expected, rtol=tolerance, err_msg=f"{name}, {entry['key']}"
+            )
