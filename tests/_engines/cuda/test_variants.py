@@ -25,6 +25,12 @@ SOME = (
     "strips, one table",
 )
 
+
+def some():
+    """Names and variants of SOME."""
+    return ((name, CANDIDATES[name]) for name in SOME)
+
+
 needs_nvrtc = pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
 
 
@@ -48,10 +54,9 @@ def errors(values, expected):
         ((8, 8, 1), True),
         ((4, 6, 2), True),
         ((5, 7, 1), False),
+        ((7, 1, 1), False),
         pytest.param((33, 2, 1), True, marks=pytest.mark.compile),  # three groups of rows
         pytest.param((6, 32, 1), True, marks=pytest.mark.compile),
-        pytest.param((36, 4, 1), True, marks=pytest.mark.compile),
-        pytest.param((7, 1, 1), False, marks=pytest.mark.compile),
         pytest.param((3, 34, 1), False, marks=pytest.mark.compile),
     ],
 )
@@ -59,7 +64,7 @@ def test_all_give_the_same_values(host_device, shape, paired, rng):
     X, Y = pair_of_sides(rng, shape, 2, 3)
     call = X, Y, Architecture(shape), READOUTS
     expected = cpu.gram(*call, dtype="float64")
-    for name, variant in CANDIDATES.items():
+    for name, variant in CANDIDATES.items() if shape == (4, 6, 2) else some():
         device = host_device(shared_bytes=2**17)
         values = CudaEngine([device], variant).gram(*call)
         assert (errors(values, expected) < 2e-6).all(), name
@@ -185,8 +190,8 @@ def test_oracle(host_device, case, dtype):
     tolerance = {"float64": (1e-10, 1e-8), "float32": (2e-5, 1e-3)}[dtype][near]
     architecture = Architecture(X.shape[1:], entries[0]["filter_size"])
     readouts = [oracle.readout(entry) for entry in entries]
-    for name in SOME:
-        engine = CudaEngine([host_device(shared_bytes=227 * 1024)], CANDIDATES[name])
+    for name, variant in some():
+        engine = CudaEngine([host_device(shared_bytes=227 * 1024)], variant)
         values = engine.gram(X, Y, architecture, readouts, dtype=dtype)
         for value, entry in zip(values, entries, strict=True):
             expected = oracle.VALUES[entry["key"]]
