@@ -14,7 +14,9 @@ random entries of the triangle with the CPU engine's in float64.  On GPUs, gpu.p
 """
 
 import argparse
+import hashlib
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -62,6 +64,27 @@ def file_of(folder, rows):
     return Path(folder) / f"triangle_{rows.start}_{rows.stop}.npy"
 
 
+class Record:
+    """What has been computed in a folder, in a JSON file, and of which images."""
+
+    def __init__(self, options):
+        self.path = Path(options.folder) / "record.json"
+        images = hashlib.sha256(Path(options.images).read_bytes()).hexdigest()
+        self.values = {"images": images, "height": HEIGHT, "train": [], "test": None}
+        if self.path.exists():
+            found = json.loads(self.path.read_text())
+            if (found["images"], found["height"]) != (images, HEIGHT):
+                sys.exit(
+                    f"{options.folder} holds the triangle of other images: use an empty folder."
+                )
+            self.values = found
+
+    def save(self):
+        """Write the file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.values))
+
+
 def triangle_of(rows):
     """Which entries of a rectangle (rows, all up to the last row) are in the triangle."""
     return np.tri(rows.stop - rows.start, rows.stop, rows.start, dtype=bool)
@@ -69,25 +92,25 @@ def triangle_of(rows):
 
 def train(options):
     """Yield a row of results for each file, and make those that are missing."""
-    data = load_cifar10(options.images)
-    Path(options.folder).mkdir(parents=True, exist_ok=True)
-    for rows in pieces(len(data.X_train)):
-        file = file_of(options.folder, rows)
-        if file.exists():
-            continue
+    data, record = load_cifar10(options.images), Record(options)
+    rows_of_results = record.values["train"]
+    yield from rows_of_results
+    X = data.X_train
+    for rows in pieces(len(X))[len(rows_of_results) :]:
         start = time.perf_counter()
-        X = data.X_train
         # The images before those of the slice, and then its own triangle.
         parts = [cntk_path(X[rows], **path_of(options))[0]]
         if rows.start:
             parts.insert(0, cntk_path(X[rows], X[: rows.start], **path_of(options))[0])
         grams = np.concatenate(parts, axis=2)
         seconds = time.perf_counter() - start
-        unfinished = file.with_suffix(".unfinished.npy")
-        np.save(unfinished, grams[:, triangle_of(rows)].astype(np.float32))
-        unfinished.replace(file)
+        record.save()  # makes the folder
+        np.save(file_of(options.folder, rows), grams[:, triangle_of(rows)].astype(np.float32))
         pairs = (rows.start + (rows.stop - rows.start + 1) / 2) * (rows.stop - rows.start)
-        yield {"rows": [rows.start, rows.stop], "pairs": int(pairs), "seconds": seconds}
+        row = {"rows": [rows.start, rows.stop], "pairs": int(pairs), "seconds": seconds}
+        rows_of_results.append(row)
+        record.save()
+        yield row
 
 
 def grams(folder, n):
@@ -104,35 +127,45 @@ def grams(folder, n):
 
 def test(options):
     """Yield the accuracies on the test images so far, after each piece of them."""
-    data = load_cifar10(options.images)
+    data, record = load_cifar10(options.images), Record(options)
     K = grams(options.folder, len(data.X_train))
     targets = (data.y_train[:, None] == np.arange(10)) - 0.1
     duals = []
     for of_depth in K:
         exact, alpha = solve(of_depth.copy(), targets, options.device)
         duals.append((alpha, exact, dual_of(of_depth, targets, DEFAULT_ALPHA, options.device)))
-    right = np.zeros((2, len(DEPTHS)), dtype=int)
-    seconds = 0.0
-    for i in range(0, len(data.X_test), TEST_HEIGHT):
+    done = record.values["test"] or {"n": 0, "seconds": 0.0, "right": [[0] * len(DEPTHS)] * 2}
+    right = np.array(done["right"])
+    for i in range(done["n"], len(data.X_test), TEST_HEIGHT):
         images, labels = (part[i : i + TEST_HEIGHT] for part in (data.X_test, data.y_test))
         start = time.perf_counter()
         K_test = cntk_path(images, data.X_train, **path_of(options))[0]
-        seconds += time.perf_counter() - start
+        done["seconds"] += time.perf_counter() - start
         for k, (_, exact, default) in enumerate(duals):
             for row, dual in enumerate((exact, default)):
                 right[row, k] += np.sum((K_test[k] @ dual).argmax(axis=1) == labels)
-        n = i + len(images)
-        rows = [
-            {
-                "depth": depth,
-                "no_ridge": round(100 * right[0, k] / n, 2),
-                "alpha_used": duals[k][0],
-                "default_ridge": round(100 * right[1, k] / n, 2),
-                "paper": TABLE[COLUMN][3][k],
-            }
-            for k, depth in enumerate(DEPTHS)
-        ]
-        yield {"test_images": n, "pairs": n * len(K[0]), "seconds": seconds, "rows": rows}
+        done |= {"n": i + len(images), "right": right.tolist()}
+        record.values["test"] = done
+        record.save()
+        yield accuracies(done, duals, len(data.X_train))
+    if done["n"] >= len(data.X_test):
+        yield accuracies(done, duals, len(data.X_train))
+
+
+def accuracies(done, duals, n_train):
+    """Per cent of the test images so far that are classified correctly, beside the paper's."""
+    n = done["n"]
+    rows = [
+        {
+            "depth": depth,
+            "no_ridge": round(100 * done["right"][0][k] / n, 2),
+            "alpha_used": duals[k][0],
+            "default_ridge": round(100 * done["right"][1][k] / n, 2),
+            "paper": TABLE[COLUMN][3][k],
+        }
+        for k, depth in enumerate(DEPTHS)
+    ]
+    return {"test_images": n, "pairs": n * n_train, "seconds": done["seconds"], "rows": rows}
 
 
 def check(options):

@@ -8,20 +8,23 @@ slice take about six minutes with --quick.  Each is saved when it is done, and t
 by row: a run that was killed goes on with what is missing, and one that fails stops no other.
 
     errors      deviations from the CPU engine in float64, and that two runs give the same bits
-    variants    the kernels' variants, each timed by events on the GPU
-    throughput  element-layers a second: of kernels, and of whole calls
+    variants    the kernels' variants, each timed by events, and what it changes of the values: at
+                least 4096 pairs of GAP at depth 11, 1024² traces at depths 11 and 21
+    throughput  element-layers a second of kernels, by events, and of whole calls, with transfers;
+                the share of the bound that cuda_code.py reads from the machine code
     traces      10 000 × 2 000 traces of 32×32×3 images at depth 21, transfers included
     solve       linear systems of 20 000 and, where they fit, 50 000 rows
-    tests       the tests marked gpu, of the engine and of linear systems
-    ncu         Nsight Compute's figures of one launch of `sweep`, `sweep_pairs` and `trace`
-    sanitizer   compute-sanitizer's findings: memcheck and racecheck
+    tests       the tests marked gpu, of the engine and of linear systems, in eight processes
+    ncu         where it is on PATH, Nsight Compute's figures of one launch of each kernel, of
+                several waves of blocks, with the clocks that the GPU chooses
+    sanitizer   where compute-sanitizer is on PATH, memcheck and racecheck on small images
     slice-train with --slice, the triangle of gap_slice.py, into a folder beside the results
     slice-test  and the accuracies on its test images
     table1-gap  with --data, column CNTK-GAP-2K of the paper's Table 1
     table1-v    with --data, column CNTK-V of all 50 000 training images
 
-Nothing needs to be installed but what the package needs, and pytest.  The results go to
-``benchmarks/results/gpu_NAME.json``, with the GPU's name, unless told otherwise.
+The package need not be installed, only what it needs, CuPy, and pytest with pytest-xdist.  The
+results go to ``benchmarks/results/gpu_NAME.json``, with the GPU's name, unless told otherwise.
 """
 
 import argparse
@@ -31,6 +34,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -64,6 +68,9 @@ from sklearn_cntk._engines.cuda.engine import CudaEngine  # noqa: E402
 from sklearn_cntk._engines.cuda.variants import CANDIDATES  # noqa: E402
 from sklearn_cntk._linalg.gpu_ridge import DeviceMatrix, _solve, needed_bytes  # noqa: E402
 from sklearn_cntk.networks import Architecture, Readout  # noqa: E402
+
+# Of what must come out, relative to the largest entry.
+LARGEST_ERRORS = {"float32": 1e-5, "float64": 1e-11}
 
 TESTS = ("tests/_engines/cuda", "tests/_linalg/test_gpu_ridge.py")
 PARTS = (
@@ -105,12 +112,16 @@ class Results:
         self.parts = json.loads(self.path.read_text())["parts"] if self.path.exists() else {}
 
     def finished(self, part):
-        """Whether a part is there, and whole."""
-        return self.parts.get(part, {}).get("finished", False)
+        """Whether a part is there, and whole, and not quicker than is asked for."""
+        return self._known(part).get("finished", False)
 
     def rows(self, part):
         """The rows of a part that are there."""
-        return self.parts.get(part, {}).get("rows", [])
+        return self._known(part).get("rows", [])
+
+    def _known(self, part):
+        known = self.parts.get(part, {})
+        return {} if known.get("quick") and not self.facts["quick"] else known
 
     def put(self, part, finished=True, **values):
         """Save a part, with the GPU, its driver, the machine and the date."""
@@ -138,11 +149,11 @@ def run_tests(results, options, sizes):
     command = [sys.executable, "-m", "pytest", "-q", "-rf", "-n", "8", "-m", "gpu"]
     # Other versions than the project's may have warnings of their own.
     command += ["-o", "filterwarnings=default", "-p", "no:cacheprovider", *TESTS]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    print(done.stdout[-4000:])
-    summary = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "no output"
-    passed = done.returncode == 0 and "passed" in summary  # and were not all skipped
-    results.put("tests", passed, summary=summary, output=None if passed else done.stdout[-8000:])
+    status, output = run_tool(command, 300)
+    print(output[-4000:])
+    summary = output.strip().splitlines()[-1] if output.strip() else "no output"
+    passed = status == 0 and "passed" in summary  # and were not all skipped
+    results.put("tests", passed, summary=summary, output=None if passed else output[-8000:])
     if not passed:
         raise FoundError(f"the tests fail, or do not run, on this GPU: {summary}")
 
@@ -167,11 +178,15 @@ def largest_errors(results, options, sizes):
                 errors[name] = float(np.max(abs(values - expected) / scale))
                 print(f"{name}: {errors[name]:.1e} from the CPU in float64", flush=True)
     results.put("errors", deviations=errors)
+    wrong = [name for name, error in errors.items() if not error < LARGEST_ERRORS[name.split()[-1]]]
+    if wrong:
+        raise FoundError(f"wrong values: {', '.join(wrong)}")
 
 
 def variants(results, options, sizes):
     """Rows of element-layers a second of each variant's kernel, and what it changes of values."""
     rows = results.rows("variants")
+    wrong = []
     for gap, cases in ((True, sizes.sweeps), (False, sizes.traces)):
         for shape, depth, n in cases:
             usual = None
@@ -204,7 +219,11 @@ def variants(results, options, sizes):
                     flush=True,
                 )
                 results.put("variants", finished=False, rows=rows)
+                if not row["differs"] < LARGEST_ERRORS["float32"]:
+                    wrong.append(f"{name} of {shape}")
     results.put("variants", rows=rows)
+    if wrong:
+        raise FoundError(f"wrong values: {', '.join(wrong)}")
 
 
 def time_kernel(engine, device, shape, readout, n, sizes):
@@ -252,7 +271,7 @@ def solve(results, options, sizes):
     device = max(select_engine(options.device).devices, key=lambda device: device.free_bytes())
     rng = np.random.default_rng(0)
     rows = []
-    warm = DeviceMatrix(device, 64)
+    warm = DeviceMatrix(device, 64, panel=32)
     warm.add_to_diagonal(1.0)
     _solve(warm, np.ones(64), 0.0, None)  # loads cuBLAS and cuSOLVER
     for n in sizes.rows:
@@ -351,11 +370,8 @@ def profile(results, options, sizes):
         command += [sys.executable, str(Path(__file__).resolve()), "--one-launch", variant]
         command += [] if gap else ["--trace"]
         command += ["--device", options.device]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=90)
-            figures[kernel] = read_csv(done.stdout) or (done.stdout + done.stderr)[-2000:]
-        except (OSError, subprocess.TimeoutExpired) as error:
-            figures[kernel] = str(error)
+        _, output = run_tool(command, 90)
+        figures[kernel] = read_csv(output) or output[-2000:]
         print(f"ncu, {kernel}: {figures[kernel]}")
     found = any(isinstance(of_kernel, dict) for of_kernel in figures.values())
     results.put("ncu", finished=found, figures=figures)
@@ -396,17 +412,33 @@ def small_calls(device):
 
 def sanitize(results, options, sizes):
     """The last lines of each tool."""
-    lines = {}
+    lines, statuses = {}, {}
     for tool in ("memcheck", "racecheck"):
-        command = ["compute-sanitizer", "--tool", tool, sys.executable]
+        command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", sys.executable]
         command += [str(Path(__file__).resolve()), "--small-calls", "--device", options.device]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-            lines[tool] = (done.stdout + done.stderr).strip().splitlines()[-5:]
-        except (OSError, subprocess.TimeoutExpired) as error:
-            lines[tool] = [str(error)]
+        statuses[tool], output = run_tool(command, 120)
+        lines[tool] = output.strip().splitlines()[-5:]
         print(tool, *lines[tool], sep="\n")
-    results.put("sanitizer", findings=lines)
+    passed = not any(statuses.values())
+    results.put("sanitizer", finished=passed, findings=lines, statuses=statuses)
+    if not passed:
+        raise FoundError(f"compute-sanitizer: {statuses}")
+
+
+def run_tool(command, seconds):
+    """Status and output of a command, or why there is none."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options)
+    except OSError as error:
+        return 127, str(error)
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # what it runs has the GPU
+        output, _ = process.communicate()
+        return 124, f"{output}\nnot done within {seconds} s"
+    return process.returncode, output
 
 
 # --- the slice of Table 1 -----------------------------------------------------------------------
@@ -414,7 +446,7 @@ def sanitize(results, options, sizes):
 
 def slice_train(results, options, sizes):
     """The files of the triangle."""
-    rows = results.rows("slice-train")
+    rows = []
     for row in gap_slice.train(options.of_slice):
         rows.append(row)
         print(row, flush=True)
@@ -501,7 +533,7 @@ def main(arguments=None, sizes=None):
         return small_calls(options.device)
     parts = chosen_parts(options)
 
-    facts = gpu_facts(options.device)
+    facts = gpu_facts(options.device) | {"quick": options.quick}
     print(*(f"{name}: {value}" for name, value in facts.items()), sep="\n")
     name = "gpu_" + re.sub(r"\W+", "_", facts["gpu"].lower())
     path = Path(options.json or ROOT / "benchmarks" / "results" / f"{name}.json")
@@ -517,6 +549,8 @@ def main(arguments=None, sizes=None):
     for part in parts:
         if options.again:
             results.forget(part)
+            if part == "slice-train":
+                shutil.rmtree(options.of_slice.folder, ignore_errors=True)
         if results.finished(part):
             print(f"\n--- {part}: in {path} already")
             continue

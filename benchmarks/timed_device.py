@@ -1,7 +1,5 @@
 """A GPU that keeps the time of its kernels by events, without what the host does beside them."""
 
-import cupy
-
 from sklearn_cntk._engines.cuda.devices import CupyDevice
 
 
@@ -14,6 +12,8 @@ class TimedDevice(CupyDevice):
 
     def launch(self, source, name, blocks, threads, shared_bytes, arguments):
         """As of the base class, between two events."""
+        import cupy
+
         start, end = cupy.cuda.Event(), cupy.cuda.Event()
         start.record(self._stream)
         super().launch(source, name, blocks, threads, shared_bytes, arguments)
@@ -22,6 +22,8 @@ class TimedDevice(CupyDevice):
 
     def seconds(self):
         """Dictionary of kernel names and the seconds of all their launches; they are forgotten."""
+        import cupy
+
         found = {}
         for name, start, end in self._spans:
             end.synchronize()
@@ -33,6 +35,8 @@ class TimedDevice(CupyDevice):
 
 def timed_devices(device):
     """The devices of "cuda" or "cuda:N"."""
+    import cupy
+
     index = device.partition(":")[2]
     indices = [int(index)] if index else range(cupy.cuda.runtime.getDeviceCount())
     return [TimedDevice(k) for k in indices]

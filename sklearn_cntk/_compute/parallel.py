@@ -9,20 +9,20 @@ import sys
 import uuid
 from contextlib import nullcontext
 
-from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import get_active_backend
 
-# Results a worker that may wait to be taken, or be under way: joblib begins two calls a worker
-# before it returns the first.  Where a backend returns whole lists, more of them, since its workers
-# idle at the end of each.
-_IN_FLIGHT = 4
-_IN_A_LIST = 16
+# Results a worker that may wait to be taken, or be under way: what fits into some memory, within
+# bounds.  joblib begins two calls a worker before it returns the first, and looks for results a
+# hundred times a second.  Where a backend returns whole lists, workers idle at the end of each.
+_ROOM = 2**28
+_LEAST_IN_FLIGHT, _LEAST_IN_A_LIST, _MOST_IN_FLIGHT = 4, 16, 64
 
 
-def run(function, shared, arguments, n_jobs):
+def run(function, shared, arguments, n_jobs, result_bytes=0):
     """Yield ``function(*shared, *args)`` for each of `arguments`, in the order of completion.
 
-    No more than some results a worker are kept, however slowly they are taken.
+    No more than 256 MiB of results, or four a worker, are kept, however slowly they are taken.
 
     Parameters
     ----------
@@ -34,6 +34,8 @@ def run(function, shared, arguments, n_jobs):
         Consumed while the calls run.
     n_jobs : int or None
         As in joblib.
+    result_bytes : int, default=0
+        Of a result, about.
 
     Raises
     ------
@@ -80,8 +82,15 @@ def run(function, shared, arguments, n_jobs):
             begun += 1
             yield delayed(_call)(function, *sent, args=args)
 
-    with context, Parallel(n_jobs, prefer="threads", return_as=return_as) as parallel:
-        most = (_IN_FLIGHT if streams else _IN_A_LIST) * effective_n_jobs(n_jobs)
+    # Outside of the context: what takes the results may use joblib, and not our backend.
+    with context:
+        parallel = Parallel(n_jobs, prefer="threads", return_as=return_as)
+        backend, usual = get_active_backend(prefer="threads")
+        n_workers = max(1, backend.effective_n_jobs(usual if n_jobs is None else n_jobs))
+    least = _LEAST_IN_FLIGHT if streams else _LEAST_IN_A_LIST
+    of_room = _ROOM // (n_workers * max(1, result_bytes))
+    most = n_workers * max(least, min(_MOST_IN_FLIGHT, of_room))
+    with parallel:
         while not exhausted:
             for result in parallel(calls()):
                 yield result

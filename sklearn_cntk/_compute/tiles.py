@@ -3,6 +3,7 @@
 Tiles run wherever ``joblib.parallel_config`` says, see `parallel`.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from random import randrange, shuffle
@@ -163,6 +164,9 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
 
     if not blocks:
         return
+    shapes = {(len(block.rows), len(block.columns)) for block in blocks}
+    largest = max(math.prod(_tile_shape(n, m, job)) for n, m in shapes)
+    tile_bytes = len(job.readouts) * largest * np.dtype(np.float64).itemsize
     settings = job.architecture, job.readouts, job.dtype
     function: Callable = _compute_prepared
     shared: tuple
@@ -179,7 +183,7 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
             triu = i.start - j.start if block.symmetric else None
             yield number, _index(block.rows[i]), _index(block.columns[j]), triu, flips
 
-    for number, values in run(function, shared, calls(), _n_calls(job)):
+    for number, values in run(function, shared, calls(), _n_calls(job), tile_bytes):
         block, i, j = begun.pop(number)
         triu = i.start - j.start
         computed = np.triu(np.ones(values.shape[1:], bool), triu) if block.symmetric else None

@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgError
 from scipy.sparse.linalg import LinearOperator, onenormest
 
 from .._engines import select_engine
-from .._engines.cuda.devices import lost
+from .._engines.cuda.devices import is_of_memory, lost
 from .ridge import not_positive_definite, warn_if_nearly_singular
 
 # Columns of a panel: wide enough for products at the speed of the chip, narrow enough that the
@@ -107,8 +107,10 @@ def solve_on_device(device, K, targets, alpha, sample_weight=None, *, panel=PANE
     with _explained_errors(device, len(K)):
         matrix = DeviceMatrix(device, len(K), panel)
         for start in range(0, len(K), panel):
-            rows, columns = slice(0, start + panel), slice(start, start + panel)
-            matrix.add(rows, columns, np.triu(K[rows, columns], -start))
+            columns = slice(start, start + panel)
+            for top in range(0, start + 1, panel):
+                rows = slice(top, top + panel)
+                matrix.add(rows, columns, np.triu(K[rows, columns], top - start))
         return _solve(matrix, targets, alpha, sample_weight)
 
 
@@ -116,13 +118,13 @@ def solve_on_device(device, K, targets, alpha, sample_weight=None, *, panel=PANE
 def _explained_errors(device, n):
     try:
         yield
-    except device.OutOfMemoryError as error:
+    except (device.OutOfMemoryError, *device.FailedError) as error:
+        if isinstance(error, device.FailedError) and not is_of_memory(error):
+            raise lost(device, error) from error
         raise MemoryError(
             f"{device.label} ran out of memory for the linear system of {n} rows "
             f"({error}): use solver='cg', or device='cpu'."
         ) from error
-    except device.FailedError as error:
-        raise lost(device, error) from error
 
 
 def _solve(matrix, targets, alpha, sample_weight):

@@ -49,7 +49,9 @@ class ZarrGram:
         columns = np.empty((self.n, len(index)))
         shared = (self.store, np.asarray(index))
         calls = ((rows,) for rows in self.strips)
-        for rows, block in run(_strip_columns, shared, calls, self.n_jobs):
+        for rows, block in run(
+            _strip_columns, shared, calls, self.n_jobs, columns.nbytes // len(self.strips)
+        ):
             columns[rows] = block
         return columns
 
@@ -61,7 +63,7 @@ class ZarrGram:
         calls = (({i, len(strips) - 1 - i},) for i in range(half))
         # The calls are parallel: threads of the linear algebra that wait for each other would spin.
         with one_thread() if runs_here() else nullcontext():
-            for part in run(_triangle_product, (self.store, V), calls, self.n_jobs):
+            for part in run(_triangle_product, (self.store, V), calls, self.n_jobs, V.nbytes):
                 result += part
         return result
 

@@ -66,17 +66,32 @@ class Counted:
 
 
 @pytest.mark.parametrize(("backend", "n_jobs"), [("threading", 3), ("sequential", 1)])
-def test_slow_consumers_keep_few_results(backend, n_jobs):
+@pytest.mark.parametrize("room", [0, 5, 1000])
+def test_slow_consumers_keep_few_results(backend, n_jobs, room, monkeypatch):
     """However much faster they are computed than taken, all are, and few of them wait."""
+    monkeypatch.setattr(_parallel, "_ROOM", room * n_jobs * 2**20)
     results, taken = Counted(), 0
     with joblib.parallel_config(backend=backend, n_jobs=n_jobs):
-        for result in _parallel.run(results.make, (), ((k,) for k in range(100)), n_jobs):
-            time.sleep(0.002)
+        for result in _parallel.run(results.make, (), ((k,) for k in range(300)), n_jobs, 2**20):
+            time.sleep(0.001)
             taken += len(result)
             del result
-    assert taken == 100
-    assert n_jobs <= results.most <= _parallel._IN_FLIGHT * n_jobs + 1
+    assert taken == 300
+    a_worker = {0: 4, 5: 5, 1000: 64}[room]
+    assert results.most <= a_worker * n_jobs + 1
+    assert results.most > (0 if n_jobs == 1 else 0.7 * a_worker * n_jobs)
     assert results.alive == 0
+
+
+def test_results_are_taken_outside_of_our_configuration(monkeypatch):
+    """Whoever takes them may use joblib as it was configured before."""
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        before = joblib.parallel.get_active_backend()
+        seen = [
+            joblib.parallel.get_active_backend()
+            for _ in _parallel.run(square, (3,), ((x,) for x in range(10)), 2)
+        ]
+    assert all(backend is before[0] for backend, _ in seen)
 
 
 def test_lists_of_results_are_short(monkeypatch):
@@ -89,10 +104,10 @@ def test_lists_of_results_are_short(monkeypatch):
             lengths.append(len(results))
             return results
 
-    backend = SimpleNamespace(supports_return_generator=False)
+    backend = SimpleNamespace(supports_return_generator=False, effective_n_jobs=lambda n: n)
     monkeypatch.setattr(_parallel, "Parallel", Lists)
-    monkeypatch.setattr(_parallel, "get_active_backend", lambda: (backend, 2))
-    results = sorted(_parallel.run(square, (3,), ((x,) for x in range(75)), 2))
+    monkeypatch.setattr(_parallel, "get_active_backend", lambda **hints: (backend, 2))
+    results = sorted(_parallel.run(square, (3,), ((x,) for x in range(75)), 2, 2**40))
     assert results == [3 + x**2 for x in range(75)]
     assert lengths == [32, 32, 11]
 

@@ -276,3 +276,16 @@ def test_the_matrix_does_not_wait_for_tiles(gpus, rng):
         assert added.wait(60)
     thread.join()
     np.testing.assert_array_equal(matrix.diagonal(), K.diagonal())
+    # CuPy keeps freed memory for the stream that had it: the next matrix has the same one.
+    assert DeviceMatrix(engine_device, 3).device is matrix.device is not engine_device
+
+
+def test_pieces_that_are_uploaded_are_small(host_device, monkeypatch, rng):
+    """Of a matrix on the host: CuPy keeps the pinned memory of the largest one."""
+    device, sizes = host_device(), []
+    upload = device.upload
+    monkeypatch.setattr(device, "upload", lambda a: sizes.append(np.size(a)) or upload(a))
+    K, targets = definite(rng, 40), rng.normal(size=40)
+    dual = gpu_ridge.solve_on_device(device, K, targets, 1e-3, panel=7)
+    np.testing.assert_allclose(dual, ridge_dual(K.copy(), targets, 1e-3), rtol=1e-9)
+    assert max(sizes) == 49

@@ -49,13 +49,15 @@ def sizes(gpu):
 
 
 @pytest.fixture
-def cifar(gpu, monkeypatch):
+def cifar(gpu, monkeypatch, tmp_path):
     """Small images in two classes that a kernel tells apart."""
     table1 = sys.modules["table1"]
     rng = np.random.default_rng(0)
     y = np.arange(24) % 2
     X = rng.normal(size=(24, 2, 2, 1)) + 3 * (2 * y - 1)[:, None, None, None] * np.eye(2)[..., None]
     data = SimpleNamespace(X_train=X[:16], y_train=y[:16], X_test=X[16:], y_test=y[16:])
+    monkeypatch.chdir(tmp_path)
+    Path("images.npz").write_bytes(b"what is hashed")
     for module in (table1, sys.modules["gap_slice"]):
         monkeypatch.setattr(module, "load_cifar10", lambda folder, n_train=0, n_test=0: data)
     monkeypatch.setattr(sys.modules["gap_slice"], "HEIGHT", 7)
@@ -63,9 +65,8 @@ def cifar(gpu, monkeypatch):
     return data
 
 
-def pretend_pytest(gpu, monkeypatch, ran):
-    run = SimpleNamespace(run=lambda *args, **options: ran, PIPE=None)
-    monkeypatch.setattr(gpu, "subprocess", run)
+def pretend_pytest(gpu, monkeypatch, output, status):
+    monkeypatch.setattr(gpu, "run_tool", lambda command, seconds: (status, output))
 
 
 def parts(path):
@@ -73,8 +74,7 @@ def parts(path):
 
 
 def test_every_part(gpu, sizes, cifar, monkeypatch, tmp_path, capsys):
-    ran = SimpleNamespace(stdout="....\n4 passed, 100 deselected in 2.00s\n", returncode=0)
-    pretend_pytest(gpu, monkeypatch, ran)
+    pretend_pytest(gpu, monkeypatch, "....\n4 passed, 100 deselected in 2.00s\n", 0)
     monkeypatch.setattr(sys.modules["table1"], "MANY", 10)
     path = tmp_path / "results" / "gpu.json"
     command = ["--json", str(path), "--data", "somewhere", "--slice", "images.npz"]
@@ -206,34 +206,47 @@ def test_columns_go_on(gpu, sizes, cifar, monkeypatch, tmp_path):
     assert parts(path)["table1-gap"]["finished"]
 
 
-def test_the_slice(gpu, cifar, tmp_path, capsys):
+def test_the_slice(gpu, cifar, tmp_path, monkeypatch):
     """Its triangle is the Gram matrix, its accuracies are a classifier's, and it is checked."""
     gap_slice = sys.modules["gap_slice"]
-    options = SimpleNamespace(images="x", folder=tmp_path, device="cuda", entries=50)
-    assert len(list(gap_slice.train(options))) == 3
-    assert not list(gap_slice.train(options))  # it is there
+    options = SimpleNamespace(images="images.npz", folder=tmp_path, device="cuda", entries=50)
+    rows = gap_slice.train(options)
+    assert next(rows)["rows"] == [0, 7]
+    rows.close()  # is killed, and goes on
+    assert [row["rows"][0] for row in gap_slice.train(options)] == [0, 7, 14]
+    paths = []
+    with monkeypatch.context() as patch:
+        patch.setattr(gap_slice, "cntk_path", lambda *a, **k: paths.append(a))
+        assert len(list(gap_slice.train(options))) == 3
+    assert not paths
     K = gap_slice.grams(tmp_path, 16)
     for depth, of_depth in zip(gap_slice.DEPTHS, K, strict=True):
         expected = CNTK(depth, trained_layers="hidden", dtype="float64")(cifar.X_train)
         # Of images this small, deep networks know little but their norms: λ is near 1.
         np.testing.assert_allclose(of_depth, expected, rtol=1e-4)
+    pieces = gap_slice.test(options)
+    assert [next(pieces)["test_images"] for _ in range(2)] == [3, 6]
+    pieces.close()
     *_, found = gap_slice.test(options)
+    assert found["test_images"] == 8
     for row in found["rows"]:
         model = CNTKClassifier(row["depth"], trained_layers="hidden", device="cpu", n_jobs=1)
         model.fit(cifar.X_train, cifar.y_train)
         score = 100 * model.score(cifar.X_test, cifar.y_test)
         assert row["default_ridge"] == pytest.approx(score)
     assert 0 < max(gap_slice.check(options)["deviations"].values()) < 1e-4
-    files = sorted(tmp_path.iterdir())
+    files = sorted(tmp_path.glob("triangle*"))
     np.save(files[0], np.load(files[0]) * 1.01)
     assert max(gap_slice.check(options)["deviations"].values()) > 1e-3
+    Path("images.npz").write_bytes(b"other images")
+    with pytest.raises(SystemExit, match="holds the triangle of other images"):
+        list(gap_slice.train(options))
 
 
 def test_a_part_that_fails_stops_no_other(gpu, sizes, monkeypatch, tmp_path):
     path = tmp_path / "gpu.json"
     for output, status in (("1 failed, 3 passed in 1s", 1), ("9 skipped in 1s", 0), ("", 4)):
-        ran = SimpleNamespace(stdout=output, returncode=status)
-        pretend_pytest(gpu, monkeypatch, ran)
+        pretend_pytest(gpu, monkeypatch, output, status)
         with pytest.raises(SystemExit, match="Failed: tests."):
             gpu.main(["--json", str(path), "--parts", "tests,traces"], sizes)
         assert not parts(path)["tests"]["finished"]
@@ -246,6 +259,22 @@ def test_a_part_that_fails_stops_no_other(gpu, sizes, monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="Failed: solve."):
         gpu.main(["--json", str(path), "--parts", "solve,errors"], sizes)
     assert parts(path)["errors"]["finished"]
+
+
+@pytest.mark.parametrize("part", ["errors", "variants"])
+def test_wrong_values_are_found(gpu, sizes, monkeypatch, tmp_path, part):
+    path = tmp_path / "gpu.json"
+    monkeypatch.setattr(gpu, "LARGEST_ERRORS", {"float32": 1e-9, "float64": 1e-11})
+    with pytest.raises(SystemExit, match=f"Failed: {part}."):
+        gpu.main(["--json", str(path), "--parts", part], sizes)
+    assert parts(path)[part]["finished"]
+
+
+def test_quick_results_do_not_stand_for_full_ones(gpu, sizes, monkeypatch, tmp_path, capsys):
+    command = ["--json", str(tmp_path / "gpu.json"), "--parts", "traces"]
+    for options, known in ([["--quick"], 0], [["--quick"], 1], [[], 0], [[], 1], [["--quick"], 1]):
+        gpu.main([*command, *options], sizes)
+        assert capsys.readouterr().out.count("already") == known
 
 
 def test_systems_that_do_not_fit(gpu, sizes, monkeypatch, tmp_path):
@@ -285,9 +314,17 @@ def test_tools(gpu, sizes, monkeypatch, tmp_path):
         assert f"--kernel-name {kernel} --launch-skip 1 --launch-count 1" in line
         assert ("--trace" in line) == (kernel == "trace")
     findings = parts(path)["sanitizer"]["findings"]
-    assert findings == dict.fromkeys(
-        ("memcheck", "racecheck"), ["ran", "===== ERROR SUMMARY: 0 errors"]
+    tools = ("memcheck", "racecheck")
+    assert findings == dict.fromkeys(tools, ["ran", "===== ERROR SUMMARY: 0 errors"])
+    sanitizer.write_text("#!/bin/sh\necho '===== ERROR SUMMARY: 2 errors'; exit 9\n")
+    with pytest.raises(SystemExit, match="Failed: sanitizer."):
+        gpu.main(command, sizes)
+    assert parts(path)["sanitizer"]["statuses"] == dict.fromkeys(tools, 9)
+    assert gpu.run_tool(["sh", "-c", "echo begun; sleep 60 & wait"], 0.5) == (
+        124,
+        "begun\n\nnot done within 0.5 s",
     )
+    sanitizer.write_text("#!/bin/sh\necho 'ran'\n")
 
     ncu.write_text("#!/bin/sh\necho '==ERROR== ERR_NVGPUCTRPERM' >&2; exit 1\n")
     gpu.main(command, sizes)

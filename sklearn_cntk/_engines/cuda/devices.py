@@ -1,6 +1,8 @@
 """CUDA devices through CuPy, which is imported when a GPU is asked for or looked for."""
 
+import re
 import warnings
+from contextlib import ExitStack
 from functools import lru_cache
 from importlib.util import find_spec
 from threading import RLock
@@ -35,30 +37,38 @@ class CupyDevice:
         )
         self.OutOfMemoryError = cupy.cuda.memory.OutOfMemoryError
         self.CompileError = cupy.cuda.compiler.CompileException
-        self.FailedError = _failed_errors(cupy)
+        runtime, driver = cupy.cuda.runtime, cupy.cuda.driver
+        self.FailedError = runtime.CUDARuntimeError, driver.CUDADriverError
         with self._device:
             self._stream = cupy.cuda.Stream(non_blocking=True)
         self._lock = RLock()
         self._functions = {}
+        self._beside = None
 
     def __enter__(self):
         self._lock.acquire()
-        self._device.__enter__()
-        self._stream.__enter__()
+        with ExitStack() as undone:  # by a device that is lost, for which nobody may wait then
+            undone.callback(self._lock.release)
+            self._device.__enter__()
+            undone.push(self._device)
+            self._stream.__enter__()
+            undone.pop_all()
         return self
 
     def __exit__(self, *error):
-        try:  # a device that is lost may fail here too, and nobody may wait for it then
+        with ExitStack() as left:
+            left.callback(self._lock.release)
+            left.push(self._device)
             self._stream.__exit__(*error)
-        finally:
-            try:
-                self._device.__exit__(*error)
-            finally:
-                self._lock.release()
 
     def beside(self):
-        """The same GPU with a stream and a lock of its own: neither waits for the other."""
-        return type(self)(self._index)
+        """The same GPU with a stream and a lock of its own: neither waits for the other.
+
+        One for all who ask, since CuPy keeps the memory that a stream has freed for that stream.
+        """
+        if self._beside is None:
+            self._beside = type(self)(self._index)
+        return self._beside
 
     def upload(self, array):
         """A copy of `array` on the device."""
@@ -89,9 +99,12 @@ class CupyDevice:
 
     def free_bytes(self):
         """Memory that arrays can take now."""
-        with self._other_context() as device:
-            free, _ = device.mem_info
-            return free + self._cupy.get_default_memory_pool().free_bytes()
+        try:
+            with self._other_context() as device:
+                free, _ = device.mem_info
+        except self.FailedError as error:
+            raise lost(self, error) from error
+        return free + self._cupy.get_default_memory_pool().free_bytes()
 
     def release_memory(self):
         """Give back what CuPy keeps for later arrays."""
@@ -106,7 +119,10 @@ class CupyDevice:
     def load_linear_algebra(self):
         """Raise ImportError where CuPy does not find cuBLAS and cuSOLVER."""
         import cupyx.scipy.linalg  # noqa: F401
-        from cupy_backends.cuda.libs import cublas, cusolver  # noqa: F401
+        from cupy_backends.cuda.libs import cublas, cusolver
+
+        errors = cublas.CUBLASError, cusolver.CUSOLVERError
+        self.FailedError = tuple({*self.FailedError, *errors})
 
     def cholesky(self, matrix):
         """The Cholesky factor of a small device matrix, of which the lower triangle is read.
@@ -132,12 +148,17 @@ class CupyDevice:
             b[...] = solved
 
 
+def is_of_memory(error):
+    """Whether an error of CUDA or one of its libraries says that memory is out."""
+    return re.search("out of memory|OUT_OF_MEMORY|ALLOC_FAILED", str(error)) is not None
+
+
 def lost(device, error):
     """The error to raise where a device failed in the middle of its work."""
     return RuntimeError(
-        f"{device.label} failed ({_first_line(error)}). A GPU that failed remains unusable for its "
-        "process: start a new one, or use device='cpu'. What a store holds, of memory or "
-        "gram_to_zarr, is kept, and the next run continues from there."
+        f"{device.label} failed ({_first_line(error)}). After most failures a GPU is unusable for "
+        "its process: start a new one, or use device='cpu'. What memory or gram_to_zarr had stored "
+        "is kept, and the next run continues from there."
     )
 
 
@@ -190,7 +211,7 @@ def open_devices(index):
         try:
             check(k)
         except Exception as error:
-            remedy = busy if "memory" in str(error).lower() else extras
+            remedy = busy if is_of_memory(error) else extras
             raise RuntimeError(
                 f"{asked}: cuda:{k} runs no kernels ({_first_line(error)}): {remedy}."
             ) from error
@@ -214,11 +235,6 @@ def find_devices():
             stacklevel=2,
         )
         return []
-
-
-def _failed_errors(cupy):
-    """What CuPy raises where CUDA reports an error, those of memory apart."""
-    return cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError
 
 
 def _label(cupy, index):

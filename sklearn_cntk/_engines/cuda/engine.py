@@ -16,7 +16,7 @@ from ..equal_pairs import ImageIds, self_values
 from ..plan import TRACE, Plan, cpu_only
 from ..protocol import TileLimits
 from ..scales import SMALLEST_SCALE
-from .devices import lost
+from .devices import is_of_memory, lost
 from .images import PreparedImages, Work
 from .passes import BLOCKS_IN_GLOBAL_MEMORY, passes_of
 from .source import LANES, WARPS, kernel
@@ -132,7 +132,9 @@ class Call:
         plan = self.plan
         try:
             return plan.values(device, sides, work)
-        except device.OutOfMemoryError as error:
+        except (device.OutOfMemoryError, *device.FailedError) as error:
+            if isinstance(error, device.FailedError) and not is_of_memory(error):
+                raise lost(device, error) from error
             if len(work) == 1:
                 raise MemoryError(
                     f"{device.label} has not enough free memory for one pair of images of shape "
@@ -145,8 +147,6 @@ class Call:
                 f"{plan.architecture.image_shape} and depth {plan.n_layers + 1}: use "
                 f"device='cpu', or a CuPy for a newer CUDA. The compiler says: {error}"
             ) from error
-        except device.FailedError as error:
-            raise lost(device, error) from error
         device.release_memory()
         return np.concatenate([self._run(sides, device, half) for half in work.split(2)], axis=1)
 

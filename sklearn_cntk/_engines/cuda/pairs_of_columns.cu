@@ -9,7 +9,7 @@ constexpr int HALF = COLUMNS / 2;
 constexpr int LANE_ROWS = ROWS / GROUPS;
 constexpr int PLANE_LANES = HALF * GROUPS;
 constexpr int WARP_PLANES = LANES / PLANE_LANES;
-static_assert(COLUMNS % 2 == 0 && ROWS % GROUPS == 0 && PLANE_LANES <= LANES, "no pairs of columns");
+static_assert(COLUMNS % 2 == 0 && ROWS % GROUPS == 0 && PLANE_LANES <= LANES, "layout");
 static_assert(RADIUS <= 1 && !WEIGHTED, "one column a lane");
 
 // Of the tables of x and y in a layer.  That of y stands there twice, one below the other, so that

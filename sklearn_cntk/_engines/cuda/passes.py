@@ -160,8 +160,9 @@ class Pass:
         if self.variant.warps:
             warps = min(self.variant.warps, self._most_warps(layout.planes))
             shared_bytes = self._sums_bytes(warps) + all_bytes
-            if shared_bytes <= device.shared_bytes:
-                return layout, {"WARPS": warps, "MIN_BLOCKS": 1}, True, shared_bytes
+            at_once = min(self.variant.warps // warps, device.shared_bytes // shared_bytes)
+            if at_once:
+                return layout, {"WARPS": warps, "MIN_BLOCKS": at_once}, True, shared_bytes
         # All layers at once if that leaves room for other blocks; else this one and the next.
         sums_bytes = self._sums_bytes(blocks["WARPS"])
         resident = sums_bytes + all_bytes <= device.shared_bytes // 4

@@ -20,9 +20,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     planes(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
            const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
            const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
-           int theta_starts, const int *pairs, int n_y, int n_pairs, const int *displacements, int n_displacements,
-           const REAL *row_weights, const REAL *column_weights, REAL *global_planes,
-           double *results) {
+           int theta_starts, const int *pairs, int n_y, int n_pairs, const int *displacements,
+           int n_displacements, const REAL *row_weights, const REAL *column_weights,
+           REAL *global_planes, double *results) {
     SHARED_MEMORY;
     double *scratch = shared_memory;
     REAL *state = global_planes ? global_planes + (long long)blockIdx.x * 2 * STATES * PIXELS

@@ -1,6 +1,7 @@
-// GAP and local average pooling, a column a lane.  A block carries one pair of images: each warp takes PLANES
-// displacements through all layers, and then the next ones.  Shared memory: the sums of each warp
-// (warp, sum, slot), then the tables of x and y, of all layers or else of this layer and the next.
+// GAP and local average pooling, a column a lane.  A block carries one pair of images: each warp
+// takes PLANES displacements through all layers, and then the next ones.  Shared memory: the sums of
+// each warp (warp, sum, slot), then the tables of x and y, of all layers or else of this layer and
+// the next.
 //
 //   x_pixels (image, channel, P, Q), x_tables (image, table_layers, P, Q), x_ids (image): as of y
 //   layers (n_layers): the factor of each
@@ -16,8 +17,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     sweep(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
           const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
           const int *slots, int table_layers, int n_layers, int n_slots, int n_channels,
-          int theta_starts, const int *pairs, int n_y, int n_pairs, const int *displacements, int n_displacements,
-          const REAL *row_weights, const REAL *column_weights, int resident, double *results) {
+          int theta_starts, const int *pairs, int n_y, int n_pairs, const int *displacements,
+          int n_displacements, const REAL *row_weights, const REAL *column_weights, int resident,
+          double *results) {
     SHARED_MEMORY;
     const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
     const long long pair = blockIdx.x;
@@ -34,7 +36,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     for (int k = lane; k < SUMS * n_slots; k += LANES) warp_sums[k] = 0;
     __syncwarp();
     // Scales of doubles are aligned to 16 bytes.
-    Scales *tables = reinterpret_cast<Scales *>(shared_memory + (WARPS * SUMS * n_slots + 1) / 2 * 2);
+    const int sums_size = (WARPS * SUMS * n_slots + 1) / 2 * 2;
+    Scales *tables = reinterpret_cast<Scales *>(shared_memory + sums_size);
     if (STAGED) {
         const int n_copied = resident ? n_layers : 1;
         for (int layer = 0; layer < n_copied; ++layer) {

@@ -26,7 +26,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     double *warp_sums = shared_memory + warp * SUMS * n_slots;
     for (int k = lane; k < SUMS * n_slots; k += LANES) warp_sums[k] = 0;
     __syncwarp();
-    Scales *tables = reinterpret_cast<Scales *>(shared_memory + (WARPS * SUMS * n_slots + 1) / 2 * 2);
+    const int sums_size = (WARPS * SUMS * n_slots + 1) / 2 * 2;
+    Scales *tables = reinterpret_cast<Scales *>(shared_memory + sums_size);
     const int n_copied = resident ? n_layers : 1;
     for (int layer = 0; layer < n_copied; ++layer) {
         copy_plane(tables + layer * LAYER_ENTRIES, x_tables + layer * PIXELS);

@@ -20,7 +20,7 @@ class Variant(NamedTuple):
     second_root : bool
         κ₁ = λ κ₀ + √(1 − λ²)/π instead of a polynomial of its own.
     one_table : bool
-        1/s alone, with s by a reciprocal: half of the memory.  In float32; `second_root` or not.
+        1/s alone, with s by a reciprocal: half of the memory.  In float32.
     late_sums : bool
         Sums are added up behind a layer, and only where they are read.
     warps : int or None

@@ -1,5 +1,6 @@
 """A GPU that fails in the middle of its work: what is said, and what is kept."""
 
+import sys
 import threading
 
 import numpy as np
@@ -44,22 +45,68 @@ def test_the_error_says_what_to_do(cupy, rng):
     assert "and more" not in str(e.value)
 
 
-def test_others_do_not_wait_for_a_lost_device(cupy, monkeypatch, rng):
-    """Not even where leaving its context fails as well."""
+@pytest.mark.parametrize("what", ["_device", "_stream"])
+@pytest.mark.parametrize("where", ["__enter__", "__exit__"])
+def test_others_do_not_wait_for_a_lost_device(cupy, monkeypatch, what, where, rng):
+    """Not even where its context can neither be entered nor left."""
     (device,) = _engines.select_engine("cuda").devices
-    monkeypatch.setattr(type(device._device), "__exit__", lambda *a: cupy.fail(), raising=True)
-    cupy.fail_after = 0
-    with pytest.raises(RuntimeError, match="failed"):
-        CNTK(3, device="cuda")(rng.normal(size=(4, 3, 3, 1)))
+
+    usual = type(device._device)
+
+    class Lost(usual):
+        pass
+
+    def fails(*arguments):
+        if where == "__exit__":
+            usual.__exit__(*arguments)
+        raise cupy.cuda.runtime.CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable")
+
+    monkeypatch.setattr(Lost, where, fails)
+    monkeypatch.setattr(device, what, Lost("lost"))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"failed \(cudaErrorECC"):
+            CNTK(3, device="cuda")(rng.normal(size=(4, 3, 3, 1)))
     done = []
-
-    def acquire():
-        done.append(device._lock.acquire(timeout=30))
-
-    thread = threading.Thread(target=acquire)
+    thread = threading.Thread(target=lambda: done.append(device._lock.acquire(timeout=30)))
     thread.start()
     thread.join()
     assert done == [True]
+
+
+def test_asking_a_lost_device_for_its_memory(cupy, monkeypatch, rng):
+    """Which is what every call begins with."""
+
+    def fails(index):
+        raise cupy.cuda.runtime.CUDARuntimeError("cudaErrorLaunchFailure: unspecified")
+
+    _engines.select_engine("cuda")
+    monkeypatch.setattr(cupy.cuda, "Device", fails)
+    with pytest.raises(RuntimeError, match=r"Pretended GPU\) failed \(cudaErrorLaunchFailure"):
+        CNTK(3, device="cuda")(rng.normal(size=(4, 3, 3, 1)))
+
+
+@pytest.mark.parametrize("kind", ["runtime.CUDARuntimeError", "driver.CUDADriverError"])
+def test_memory_that_is_out_outside_of_arrays(cupy, monkeypatch, kind, rng):
+    """As where a kernel is loaded: half of the tile may do, and what is said is of memory."""
+    module, name = kind.split(".")
+    error = getattr(getattr(cupy.cuda, module), name)
+    launch = _devices.CupyDevice.launch
+    most = 6
+
+    def launches(device, source, name, blocks, *arguments):
+        if name == "trace" and arguments[-1][-2] > most:
+            raise error("CUDA_ERROR_OUT_OF_MEMORY: out of memory")
+        launch(device, source, name, blocks, *arguments)
+
+    monkeypatch.setattr(_devices.CupyDevice, "launch", launches)
+    X = rng.normal(size=(5, 3, 3, 1))
+    values = CNTK(3, False, device="cuda")(X)
+    np.testing.assert_allclose(values, CNTK(3, False, device="cpu")(X), rtol=1e-5)
+    most = 0
+    with pytest.raises(
+        MemoryError, match=r"Pretended GPU\) has not enough free memory for one pair"
+    ):
+        CNTK(3, False, device="cuda")(X)
 
 
 def test_stores_keep_what_was_finished(cupy, tmp_path, rng):
@@ -79,20 +126,34 @@ def test_a_device_that_fails_while_it_solves(cupy, monkeypatch, rng):
     X, y = rng.normal(size=(20, 3, 3, 1)), np.arange(20) % 2
     model = CNTKClassifier(3, device="cuda", alpha=1e-3).fit(X, y)
 
+    cusolver = sys.modules["cupy_backends.cuda.libs"].cusolver
+    raised = cupy.cuda.driver.CUDADriverError("CUDA_ERROR_LAUNCH_FAILED")
+
     def fails(matrix):
-        raise cupy.cuda.driver.CUDADriverError("CUDA_ERROR_LAUNCH_FAILED")
+        raise raised
 
     monkeypatch.setattr(cupy.linalg, "cholesky", fails)
     with pytest.raises(RuntimeError, match=r"Pretended GPU\) failed \(CUDA_ERROR_LAUNCH_FAILED"):
+        model.fit(X, y)
+    raised = cusolver.CUSOLVERError("CUSOLVER_STATUS_EXECUTION_FAILED")
+    with pytest.raises(RuntimeError, match=r"Pretended GPU\) failed \(CUSOLVER_STATUS_EXECUTION"):
+        model.fit(X, y)
+    raised = cusolver.CUSOLVERError("CUSOLVER_STATUS_ALLOC_FAILED")
+    with pytest.raises(MemoryError, match="ran out of memory for the linear system of 20 rows"):
         model.fit(X, y)
 
 
 def test_a_gpu_that_others_fill(fresh_devices, monkeypatch, host_device):
     pretend_gpus(monkeypatch, host_device(), n_devices=1)
 
+    message = "cudaErrorMemoryAllocation: out of memory"
+
     def check(index):
-        raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
+        raise RuntimeError(message)
 
     monkeypatch.setattr(_devices, "check", check)
     with pytest.raises(RuntimeError, match="out of memory.*another process may have filled it"):
+        _engines.select_engine("cuda")
+    message = "cudaErrorIllegalAddress: an illegal memory access was encountered"
+    with pytest.raises(RuntimeError, match="illegal memory access.*pip install"):
         _engines.select_engine("cuda")

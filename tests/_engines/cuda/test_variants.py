@@ -159,7 +159,7 @@ def test_registers(name, side):
     architecture = Architecture((side, side, 1))
     CudaEngine([device], CANDIDATES[name]).gram(*images, architecture, [Readout(11)])
     (used,) = (usage for kernel, usage in device.usage.values() if kernel.startswith("sweep"))
-    assert used.registers <= 136
+    assert used.registers <= 128
     assert used.spill_stores <= 16, used
 
 

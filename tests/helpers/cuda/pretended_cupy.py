@@ -104,7 +104,9 @@ def pretend_gpus(monkeypatch, device, n_devices=2):
     cupy.cuda.get_elapsed_time = lambda start, end: 1e3 * (end.time - start.time)
     cupy.cuda.memory = types.SimpleNamespace(OutOfMemoryError=MemoryError)
     cupy.cuda.compiler = types.SimpleNamespace(CompileException=SyntaxError)
-    cupy.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
+    cupy.get_default_memory_pool = lambda: types.SimpleNamespace(
+        free_bytes=lambda: 0, free_all_blocks=lambda: None
+    )
     cupy.__version__ = "0"
     cupy.cuda.runtime.driverGetVersion = cupy.cuda.runtime.runtimeGetVersion = lambda: 12090
     cupy.RawModule, cupy.RawKernel = RawModule, RawKernel
@@ -150,6 +152,9 @@ def pretend_gpus(monkeypatch, device, n_devices=2):
     sys.modules["cupyx"].scipy = sys.modules["cupyx.scipy"]
     sys.modules["cupyx.scipy"].linalg = linalg
     libraries = types.ModuleType("cupy_backends.cuda.libs")
-    libraries.cublas = libraries.cusolver = None
+    libraries.cublas = types.SimpleNamespace(CUBLASError=type("CUBLASError", (RuntimeError,), {}))
+    libraries.cusolver = types.SimpleNamespace(
+        CUSOLVERError=type("CUSOLVERError", (RuntimeError,), {})
+    )
     monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs", libraries)
     return cupy
