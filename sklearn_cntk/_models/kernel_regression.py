@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._linalg.gradient_flow import GradientFlow
 from .._linalg.ridge import ridge_dual
 from .._linalg.threads import threads_for
 from .._support.checks import check_alpha, check_training_time
 from .._support.docstrings import fill_docs
-from .._support.images import on_host
 from .base import ImageEstimator
 from .network_params import SettableNetwork
 from .parameters import RegressionParameters
 from .solver import Solver
 from .training_rows import choose_rows
+from .weights import checked_weights
 
 if TYPE_CHECKING:
     from typing import Self
@@ -71,10 +71,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         targets, classes = self._encode(images, y)
         check_alpha(self.alpha)
         check_training_time(self.training_time)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                on_host(sample_weight), images, dtype=np.float64, ensure_non_negative=True
-            )
+        sample_weight = checked_weights(sample_weight, images)
         rows = choose_rows(self.train_size, len(images), self.random_state, classes)
         if rows is not None:
             images, targets = images[rows], targets[rows]
@@ -106,6 +103,11 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
 
     def _keep(self, images, dual, targets=None, sample_weight=None, n_iter=1, flow=None):
         """Keep what predictions need, and of the training what other times of it need."""
+        if not np.isfinite(dual).all():
+            raise ValueError(
+                "The dual coefficients are beyond the range of float64: divide y by a constant, or "
+                "multiply the pixels by one; sample_weight, where it is given, should be near 1."
+            )
         self.dual_coef_ = dual
         self.n_iter_ = n_iter
         self._flow = flow  # an eigendecomposition, which serves other times
@@ -127,8 +129,10 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         """Predicted targets; by blocks of rows, so memory does not grow with their number."""
         dual_coef = self.dual_coef_ if dual_coef is None else dual_coef
         predicted = np.empty((len(images), *dual_coef.shape[1:]))
-        blocks = self.kernel_._job(images).blocks(
-            images, self.X_fit_, y_diagonals=self._fit_diagonals
+        blocks = (
+            self.kernel_._job(images)
+            .of_known_store()
+            .blocks(images, self.X_fit_, y_diagonals=self._fit_diagonals)
         )
         for rows, (K,) in blocks:
             with threads_for(len(self.X_fit_)):
