@@ -12,6 +12,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 
 from .pivoted_cholesky import randomly_pivoted_cholesky
+from .ridge import not_positive_definite
 
 # Rank of the preconditioner, and the blocks in which its pivots are drawn, each of which costs a
 # reading of the matrix.
@@ -51,12 +52,14 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
     Raises
     ------
     LinAlgError
-        The residual is not finite.
+        The residual is not finite, or the solution grows without bound: the matrix is singular,
+        and no solution comes near the targets.
 
     Warns
     -----
     ConvergenceWarning
-        `tol` was not reached in `max_iter` iterations, or not at all: the matrix is singular.
+        `tol` was not reached in `max_iter` iterations: the iterate of the smallest residual is
+        returned.
     """
     diagonal = gram.diagonal()
     mean = np.average(diagonal, weights=sample_weight)
@@ -79,9 +82,14 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
     precondition = _preconditioner(
         F, max(ridge + _SHARE * left, 1e-8 * (mean if mean > 0 else 1.0))
     )
+    # A solution beyond it takes an eigenvalue that rounding cannot tell from 0.
+    scale = np.max(diagonal * root**2) + ridge
+    largest = 1 / (np.finfo(np.float64).eps * scale) if scale > 0 else np.inf
     solution, n_iter, residual = _conjugate_gradients(
-        product, b, precondition, tol, max_iter, verbose
+        product, b, precondition, tol, max_iter, largest, verbose
     )
+    if solution is None:
+        raise not_positive_definite(alpha)
     if not np.isfinite(residual):
         raise LinAlgError(
             f"solver='cg' met a residual of {residual} in iteration {n_iter}: values of the Gram "
@@ -109,11 +117,16 @@ def _preconditioner(F, shift):
     return lambda V: (V - F @ cho_solve(factor, F.T @ V, check_finite=False)) / shift
 
 
-def _conjugate_gradients(product, b, precondition, tol, max_iter, verbose):
-    """Solution, number of iterations, and the largest relative residual of its columns."""
+def _conjugate_gradients(product, b, precondition, tol, max_iter, largest, verbose):
+    """Solution, number of iterations, and the largest relative residual of its columns.
+
+    The solution is the iterate of the smallest residual, or None where a column grows beyond
+    `largest` times the norm of `b`.
+    """
     norms = np.linalg.norm(b, axis=0)
     norms[norms == 0] = 1.0
     x = np.zeros_like(b)
+    best, smallest = x.copy(), np.inf
     r = b.copy()
     z = precondition(r)
     p = z.copy()
@@ -128,11 +141,15 @@ def _conjugate_gradients(product, b, precondition, tol, max_iter, verbose):
         x += step * p
         r -= step * q
         residual = np.max(np.linalg.norm(r, axis=0) / norms)
+        if (np.linalg.norm(x, axis=0) > largest * norms).any():
+            return None, n_iter, residual
         if verbose and (n_iter % 10 == 0 or residual <= tol):
             print(f"conjugate gradients: iteration {n_iter}, relative residual {residual:.1e}")
+        if not residual >= smallest:  # NaN, too, is to be seen
+            best, smallest = x.copy(), residual
         if residual <= tol or not np.isfinite(residual) or not step.any():
             break
         z = precondition(r)
         rz, previous = np.sum(r * z, axis=0), rz
         p = z + np.divide(rz, previous, out=np.zeros_like(rz), where=previous > 0) * p
-    return x, n_iter, residual
+    return best, n_iter, smallest

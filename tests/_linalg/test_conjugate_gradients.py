@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import LinAlgError
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
@@ -68,3 +69,41 @@ def test_a_residual_that_is_no_number(value):
     options = {"tol": 1e-6, "max_iter": 5, "random_state": np.random.RandomState(0)}
     with pytest.raises(np.linalg.LinAlgError, match="solver='cg' met a residual of .*Divide"):
         ridge_cg(Gram(CNTK(3, gap=False)(IMAGES)), LABELS.astype(float), 1e-3, **options)
+
+
+def test_contradictions_without_a_ridge_have_no_solution():
+    """Images given twice with other targets: no factor for Cholesky, no bound for iterations."""
+    images = np.random.default_rng(0).normal(size=(20, 5, 5))
+    twice, targets = np.concatenate([images, images]), np.repeat([0.0, 1.0], 20)
+    for solver in ("cg", "cholesky"):
+        model = CNTKRegressor(2, solver=solver, alpha=0)
+        with pytest.raises(LinAlgError, match="alpha=0 is not positive definite. Set alpha to"):
+            model.fit(twice, targets)
+
+
+def test_images_given_twice_with_one_target_have_one():
+    images = np.random.default_rng(0).normal(size=(20, 5, 5))
+    targets = np.random.default_rng(1).normal(size=20)
+    settings = {"depth": 2, "dtype": "float64", "tol": 1e-9}
+    twice = CNTKRegressor(solver="cg", alpha=0, **settings)
+    twice.fit(np.concatenate([images, images]), np.concatenate([targets, targets]))
+    once = CNTKRegressor(solver="cholesky", alpha=0, **settings).fit(images, targets)
+    np.testing.assert_allclose(
+        twice.predict(TEST[:, :5, :5]), once.predict(TEST[:, :5, :5]), atol=1e-6
+    )
+
+
+def test_the_best_iterate_is_returned(rng):
+    """Where the iterations end before they converge: the residual may rise in between."""
+    K = CNTK(3, gap=False, dtype="float64")(IMAGES)
+    targets = rng.normal(size=150)
+    residuals = []
+    for max_iter in range(1, 12):
+        with pytest.warns(ConvergenceWarning):
+            dual, _ = ridge_cg(
+                ArrayGram(K), targets, 1e-9, tol=1e-14, max_iter=max_iter,
+                random_state=np.random.RandomState(0),
+            )  # fmt: skip
+        ridge = 1e-9 * K.diagonal().mean()
+        residuals.append(np.linalg.norm(K @ dual + ridge * dual - targets))
+    assert (np.diff(residuals) <= 1e-9 * residuals[0]).all()
