@@ -1,5 +1,6 @@
 """Progress bars: that of kernel values, and the class of all others."""
 
+import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -22,7 +23,7 @@ def progress_bar(total, verbose, label, advance=None):
 
     The `label` says what computes them, and on what.
     """
-    if advance is not None or not verbose:
+    if advance is not None or not verbose or sys.stderr is None:  # as of programs without a console
         yield advance or (lambda pairs: None)
         return
     with bar_class()(total=total, desc=label, unit="pair", unit_scale=True) as bar:

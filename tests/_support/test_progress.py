@@ -1,5 +1,8 @@
 """Progress bars, in terminals and notebooks."""
 
+import sys
+
+import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -23,6 +26,13 @@ def test_progress(kernel, capsys):
     error = capsys.readouterr().err
     assert "pair/s" in error
     assert f"{N * (N + 1) // 2}/{N * (N + 1) // 2}" in error
+
+
+def test_no_progress_without_a_console(kernel, monkeypatch):
+    """As of a program in a window, which has no stderr."""
+    expected = kernel(X)
+    monkeypatch.setattr(sys, "stderr", None)
+    np.testing.assert_array_equal(clone(kernel).set_params(verbose=1)(X), expected)
 
 
 def test_progress_in_a_notebook_without_widgets(kernel, notebook_without_widgets, capsys):

@@ -1,0 +1,97 @@
+"""The compiler's cache: damaged, full, or not writable, it ends no computation."""
+
+import importlib.util
+import os
+import signal
+import warnings
+
+import numba
+import pytest
+
+from sklearn_cntk._engines import compile as _compile
+
+SOURCE = """
+from sklearn_cntk._engines.compile import compile_lazily
+
+
+@compile_lazily
+def double(x):
+    return 2 * x
+"""
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache folder of its own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(numba.config, "CACHE_DIR", os.fspath(folder))
+    monkeypatch.setattr(_compile._BestEffortCache, "_has_warned", False)
+    return folder
+
+
+@pytest.fixture
+def double(tmp_path):
+    """Function that loads the compiled function, as a new process would."""
+    file = tmp_path / "module_with_a_kernel.py"
+    file.write_text(SOURCE)
+
+    def load():
+        spec = importlib.util.spec_from_file_location("module_with_a_kernel", file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.double
+
+    return load
+
+
+def hits(function):
+    return sum(function.stats.cache_hits.values())
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("content", [b"", b"no pickle", "half", "other"])
+def test_damaged_files(cache, double, suffix, content):
+    """A warning, a right value, and a cache that is whole again."""
+    assert double()(3) == 6
+    again = double()
+    assert again(3) == 6
+    assert hits(again) == 1
+    (file,) = cache.rglob(f"*{suffix}")
+    whole = file.read_bytes()
+    file.write_bytes({"half": whole[: len(whole) // 2], "other": whole[:-5]}.get(content, content))
+    with pytest.warns(RuntimeWarning, match=r"cache in .*cache.* cannot be read .*NUMBA_CACHE_DIR"):
+        assert double()(3) == 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        healed = double()
+        assert healed(3) == 6
+    assert hits(healed) == 1
+
+
+def test_no_room(cache, double):
+    """As on a full disk, the system writes no more."""
+    resource = pytest.importorskip("resource", reason="limits of file sizes are POSIX'")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        with pytest.warns(RuntimeWarning, match="cannot be written .OSError: .*File too large"):
+            value = double()(3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # once
+            assert double()(3) == 6
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert value == 6
+    assert not list(cache.rglob("*.nbc"))
+
+
+def test_no_folder_is_writable(double, monkeypatch):
+    def none(cache, function):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(_compile._BestEffortCache, "__init__", none)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert double()(3) == 6
