@@ -11,7 +11,7 @@ import pytest
 from engines import ChangedEngine, cpu
 from sklearn.datasets import load_digits
 
-from sklearn_cntk import CNTK, gram_progress
+from sklearn_cntk import CNTK, CNTKRegressor, gram_progress
 from sklearn_cntk._linalg.gram_operators import ZarrGram
 
 IMAGES = load_digits().images[:150]
@@ -92,6 +92,21 @@ def test_progress_names_the_engine(tmp_path, gram_to_zarr, capsys):
     engine = ChangedEngine(label="some device")
     gram_to_zarr(CNTK(2, device=engine, verbose=1), IMAGES[:4], store=tmp_path / "gram")
     assert "CNTK on some device: 100%" in capsys.readouterr().err
+
+
+def test_stores_of_the_user(tmp_path, gram_to_zarr, monkeypatch):
+    """`~` is the home folder, and an empty name is no store."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    gram_to_zarr(CNTK(2, gap=False), IMAGES[:4], store="~/gram")
+    assert (tmp_path / "home" / "gram" / "zarr.json").exists()
+    CNTKRegressor(2, gap=False, gram_store="~/gram").fit(IMAGES[:4], [1.0, 2.0, 3.0, 4.0])
+    assert not (tmp_path / "~").exists()
+    with pytest.raises(ValueError, match="empty path names no store"):
+        gram_to_zarr(CNTK(2, gap=False), IMAGES[:4], store="")
+    with pytest.raises(ValueError, match="empty path names no store"):
+        CNTKRegressor(2, gap=False, gram_store="").fit(IMAGES[:4], [1.0, 2.0, 3.0, 4.0])
 
 
 def test_other_kernel_or_images_are_refused(tmp_path, gram_to_zarr):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import os
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -92,6 +93,15 @@ class Job:
     def __getstate__(self):
         """What travels: not the engine, since a worker may have another."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def of_known_store(self):
+        """The same, but that a folder of `memory` which is not there is not made.
+
+        For predictions: who loads a model need not want the folders of whom it is from.
+        """
+        if self.store is None or os.path.isdir(self.store.folder):
+            return self
+        return replace(self, store=None)
 
     @cached_property
     def engine(self) -> Engine:

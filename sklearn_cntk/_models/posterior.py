@@ -100,7 +100,7 @@ class Posterior(_Mixin):
                 "of a network's changes. Use normalize=False, or trained_layers='last'."
             )
         time = np.inf if self._fit_time is None else self._fit_time
-        job = kernel._job(images)
+        job = kernel._job(images).of_known_store()
         with_prior = kernel.trained_layers != "last"
         if with_prior:  # both kernels come from one pass
             job = replace(job, readouts=[*job.readouts, *_last(job.readouts)])

@@ -43,7 +43,8 @@ class StagedPrediction(_Mixin):
         check_whole_training(self, "staged predictions")
         flow = self._flow
         if flow is None:
-            (K,) = self.kernel_._job(self.X_fit_).gram(self.X_fit_)
+            job = self.kernel_._job(self.X_fit_).of_known_store()
+            (K,) = job.gram(self.X_fit_)
             flow = GradientFlow(K, self._fit_alpha, self._fit_weight)
         # One pass over the images: the kernel's values are what costs.
         dual = [flow.dual(self._fit_targets, time) for time in times]

@@ -432,4 +432,8 @@ def clear_memory(folder: str | os.PathLike[str] | KernelStore) -> int:
 def _folder(folder):
     if not isinstance(folder, (str, os.PathLike)):
         raise TypeError(f"folder={folder!r} is no folder: use a path.")
-    return Path(folder)
+    if not os.fspath(folder):
+        raise ValueError(
+            "an empty path names no folder: use None for no memory, or '.' for the current folder."
+        )
+    return Path(folder).expanduser()

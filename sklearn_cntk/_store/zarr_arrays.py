@@ -30,11 +30,17 @@ def absolute_store(store):
     if isinstance(store, local) and not store.read_only:
         store = store.root
     if isinstance(store, os.PathLike):
-        return os.path.abspath(os.fsdecode(store))
+        return _absolute_path(os.fsdecode(store))
     if not isinstance(store, str):
         return store
     store = store.removeprefix("file://")  # zarr makes folders by path, not by URL
-    return os.path.abspath(store) if _is_path(store) else store
+    return _absolute_path(store) if _is_path(store) else store
+
+
+def _absolute_path(path):
+    if not path:
+        raise ValueError("an empty path names no store: use a folder's, such as 'gram.zarr'.")
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def open_or_create(store, shape, chunks, manifest):

@@ -221,7 +221,7 @@ class NeighborsDisplay:
 
 def _contributions(model, images, target):
     """Terms (m, n) of the sums, the predictions (m,), and the training targets (n,) or None."""
-    K = model.kernel_(images, model.X_fit_)
+    (K,) = model.kernel_._job(images).of_known_store().gram(images, model.X_fit_)
     dual = model.dual_coef_
     known = training_targets(model)
     if is_classifier(model):

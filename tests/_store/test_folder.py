@@ -1,6 +1,7 @@
 """The folder of kernel entries: its size, many small files, and what cannot be one."""
 
 import os
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from sklearn.base import clone
 from stored_kernels import ImpatientStore, files, kernels
 
-from sklearn_cntk import CNTK, KernelStore, clear_memory
+from sklearn_cntk import CNTK, CNTKRegressor, CNTKRegressorCV, KernelStore, clear_memory
+from sklearn_cntk.plotting import NeighborsDisplay
 
 
 def test_size_limit_evicts_what_was_not_used_for_longest(tmp_path, rng, counting):
@@ -88,3 +90,47 @@ def test_memory_must_not_be_a_file(images, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="is a file: name a folder"):
         CNTK(memory=tmp_path / "file")(images)
+
+
+def test_folders_of_the_user(images, tmp_path, monkeypatch):
+    """`~` is the home folder, and an empty name is none."""
+    monkeypatch.setenv("HOME", os.fspath(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", os.fspath(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    kernel = CNTK(3, memory="~/entries")
+    K = kernel(images[:5])
+    assert files(tmp_path / "home" / "entries")
+    assert not (tmp_path / "~").exists()
+    np.testing.assert_array_equal(kernel(images[:5]), K)
+    assert clear_memory("~/entries") > 0
+    for memory in ("", KernelStore("")):
+        with pytest.raises(ValueError, match="empty path names no folder: use None"):
+            CNTK(3, memory=memory)(images[:5])
+
+
+@pytest.mark.parametrize("estimator", [CNTKRegressor, CNTKRegressorCV])
+def test_a_model_makes_no_folder_where_it_is_loaded(images, tmp_path, monkeypatch, estimator):
+    """And uses the one that is there."""
+    images, here, there = images[..., :1], tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    options = {"depths": (2, 3)} if estimator is CNTKRegressorCV else {"depth": 3}
+    model = estimator(memory="entries", **options).fit(images[:10], np.arange(10.0))
+    expected = model.predict(images[10:14])
+    saved = pickle.dumps(model)
+    assert os.listdir(here) == ["entries"]
+    monkeypatch.chdir(there)
+    loaded = pickle.loads(saved)
+    np.testing.assert_array_equal(loaded.predict(images[10:14]), expected)
+    if estimator is CNTKRegressor:
+        loaded.predict(images[10:14], return_std=True)
+        NeighborsDisplay.from_estimator(loaded, images[10:14])
+        list(loaded.staged_predict(images[10:14], [1.0, None]))
+    assert os.listdir(there) == []
+    before = len(files(here / "entries"))
+    model.predict(images[14:18])
+    assert len(files(here / "entries")) == before  # it is not in the working directory
+    monkeypatch.chdir(here)
+    model.predict(images[14:18])
+    assert len(files(here / "entries")) > before > 0
