@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +71,11 @@ def as_images(
     ndarray (n, P, Q, C)
         Without a copy where `X` is a numeric array already.
 
+    Warns
+    -----
+    UserWarning
+        Channels seem to come first, and no `image_shape` says that they do not.
+
     Raises
     ------
     ValueError
@@ -97,6 +103,14 @@ def as_images(
                 f"{X.shape[1]} features: its shape is {X.shape}."
             )
         return X.reshape(len(X), *shape)
+    if X.ndim == 4 and image_shape is None and X.shape[1] in (1, 3) and X.shape[3] >= 8:
+        warnings.warn(
+            f"{name} has shape {X.shape}, which is taken as images of {X.shape[1]} × {X.shape[2]} "
+            f"pixels with {X.shape[3]} channels. If channels come first there, as PyTorch has "
+            f"them, use np.moveaxis({name}, 1, -1); if not, image_shape={X.shape[1:]} says so.",
+            UserWarning,
+            stacklevel=3,
+        )
     if X.ndim == 3:
         is_signal = image_shape is not None and (1, *X.shape[1:]) == image_shape
         X = X[:, None] if is_signal else X[..., None]

@@ -1,8 +1,12 @@
 """Arrays that are accepted as images."""
 
-import numpy as np
+import warnings
 
-from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor
+import numpy as np
+import pytest
+
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, cntk_path
+from sklearn_cntk.preprocessing import ImageStandardizer
 
 
 def normal(rng, n, shape):
@@ -41,3 +45,34 @@ def test_cupy_arrays_are_accepted(rng):
             np.testing.assert_array_equal(other.predict(Array(images)), model.predict(images))
     search = CNTKClassifierCV([2, 3], cv=2, device="cpu").fit(Array(X), Array(y))
     assert search.predict(Array(X)).shape == (6,)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_that_come_first(channels, rng):
+    """As PyTorch has them: they are images of few rows, of which nobody would see that."""
+    X, y = normal(rng, 6, (channels, 9, 9)), np.arange(6) % 2
+    moved = np.moveaxis(X, 1, -1)
+    message = rf"X has shape \(6, {channels}, 9, 9\), .* {channels} × 9 pixels with 9 channels.*"
+    message += r"np.moveaxis\(X, 1, -1\); if not, image_shape="
+    uses = [
+        lambda images, **options: CNTK(3, gap=False, **options)(images),
+        lambda images, **options: CNTKClassifier(3, gap=False, **options).fit(images, y),
+        lambda images, **options: cntk_path(images, depths=[2], gap=[False], **options),
+    ]
+    for use in uses:
+        with pytest.warns(UserWarning, match=message):
+            use(X)
+        use(moved)  # warnings are errors here
+        use(X[..., :7])
+        use(X, image_shape=(channels, 9, 9))
+    with pytest.warns(UserWarning, match=message):
+        ImageStandardizer().fit(X)
+
+
+def test_one_warning_a_call(rng):
+    X, y = normal(rng, 10, (3, 9, 9)), np.arange(10) % 2
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        model = CNTKClassifier(3, gap=False).fit(X, y)
+    assert len(found) == 1
+    assert len(model.predict(X)) == 10  # fit has said it
