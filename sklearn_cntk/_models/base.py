@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,10 +10,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from .._support.images import as_images, on_host
+from .._version import __version__
 from .doc_links import DocumentationLink
 
 if TYPE_CHECKING:
     from .._support.typing import Array, ImageShape
+
+# In the state of a pickle.
+_WRITTEN_BY = "_sklearn_cntk_version"
 
 
 class ImageEstimator(DocumentationLink, BaseEstimator):
@@ -23,6 +28,22 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
         image_shape_: tuple[int, int, int]
         n_features_in_: int
         feature_names_in_: Array
+
+    def __getstate__(self):
+        return super().__getstate__() | {_WRITTEN_BY: __version__}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        written_by = state.pop(_WRITTEN_BY, "of another version")
+        if written_by != __version__:
+            warnings.warn(
+                f"This {type(self).__name__} was saved by sklearn-cntk {written_by} and is loaded "
+                f"by {__version__}: attributes and kernel values may differ. Fit it again, or load "
+                "it with the version that saved it.",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)
 
     def _check_images(self, X, *, reset):
         """Images of X; its features are recorded, or compared with those of fit."""
