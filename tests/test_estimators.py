@@ -169,9 +169,9 @@ def test_cross_validation_of_images_as_they_are():
 @pytest.mark.parametrize(
     ("alpha", "error", "message"),
     [
-        (-1, ValueError, "alpha=-1 is no ridge"),
-        (float("nan"), ValueError, "alpha=nan is no ridge"),
-        (float("inf"), ValueError, "alpha=inf is no ridge"),
+        (-1, ValueError, "alpha=-1 cannot be used: alpha must be finite"),
+        (float("nan"), ValueError, "alpha=nan cannot be used: alpha must be finite"),
+        (float("inf"), ValueError, "alpha=inf cannot be used: alpha must be finite"),
         ("1", TypeError, "alpha must be a number, got '1'"),
         (None, TypeError, "alpha must be a number, got None"),
     ],

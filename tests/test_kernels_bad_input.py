@@ -83,3 +83,22 @@ def test_shapes_that_do_not_fit(kernel):
         kernel(X[:, :63])
     with pytest.raises(ValueError, match=r"\(4, 4, 1\) cannot be compared .* \(4, 5, 1\)"):
         CNTK(device=REFUSING)(GOOD, np.ones((2, 4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "error", "message"),
+    [
+        ("2", TypeError, "n_jobs must be an integer or None, got '2'"),
+        (1.5, TypeError, "n_jobs must be an integer or None, got 1.5"),
+        (0, ValueError, "n_jobs=0 has no meaning: use 1 or more, -1"),
+    ],
+)
+def test_numbers_of_jobs(n_jobs, error, message):
+    with pytest.raises(error, match=message):
+        CNTK(3, n_jobs=n_jobs)(np.ones((2, 4, 4)))
+
+
+def test_a_numba_that_compiles_nothing(monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    with pytest.raises(RuntimeError, match="NUMBA_DISABLE_JIT is set.*: unset it"):
+        CNTK(3)(np.ones((2, 4, 4)))

@@ -129,7 +129,7 @@ def test_normalized_rows():
     ("parameters", "error", "message"),
     [
         ({"alphas": []}, ValueError, r"alphas=\[\] is empty"),
-        ({"alphas": [-1]}, ValueError, "alpha=-1 is no ridge"),
+        ({"alphas": [-1]}, ValueError, "alpha=-1 cannot be used: alpha must be finite"),
         ({"alphas": 1.0}, TypeError, "alphas=1.0 must be a sequence"),
         ({"depths": []}, ValueError, r"no readout is left of depths=\[\], gaps="),
         ({"depths": 3}, TypeError, "depths=3 must be a sequence"),

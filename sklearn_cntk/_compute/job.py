@@ -13,7 +13,7 @@ from .._engines import select_engine
 from .._store.entries import KernelStore
 from .._support import ram
 from .._support.architecture import Architecture, Readout
-from .._support.checks import check_dtype, check_flag
+from .._support.checks import check_dtype, check_flag, check_n_jobs
 from .._support.images import check_same_shape
 from .._support.progress import progress_bar
 from .cached import Distinct, stored_diagonals, stored_gram
@@ -77,7 +77,7 @@ class Job:
             dtype="float64" if images.shape[1:3] == (1, 1) else kernel.dtype,
             flip=kernel.flip,
             normalize=kernel.normalize,
-            n_jobs=kernel.n_jobs,
+            n_jobs=check_n_jobs(kernel.n_jobs),
             store=KernelStore.of(kernel.memory),
             verbose=kernel.verbose,
         )

@@ -20,6 +20,11 @@ def check_range(diagonals, images, readouts):
     """
     bad = ~np.isfinite(diagonals)
     if bad.any():
+        if np.isnan(images).any():
+            raise ValueError(
+                "The images contain NaN, which scikit-learn's assume_finite=True let through: "
+                "replace it."
+            )
         raise ValueError(
             "Kernel values are beyond the range of float64, 1.8e+308, "
             f"{_where(bad, images, readouts)}: divide the pixels by a constant. Without "

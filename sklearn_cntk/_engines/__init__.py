@@ -3,6 +3,7 @@
 They are imported when they are first asked for: their compilers are slow to import.
 """
 
+import os
 import warnings
 from importlib import import_module
 
@@ -21,7 +22,7 @@ def select_engine(device, architecture=None, readouts=()):
     ValueError
         Unknown `device`, or a GPU is asked for what the CUDA engine does not compute.
     RuntimeError
-        A GPU is asked for and none can be used.
+        A GPU is asked for and none can be used; or Numba is told to compile nothing.
 
     Warns
     -----
@@ -47,4 +48,9 @@ def select_engine(device, architecture=None, readouts=()):
             raise ValueError(f"device={device!r}: {reason}. Use device='cpu' or 'auto'.")
         elif found:
             return import_module(".cuda.engine", __name__).CudaEngine(found)
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        raise RuntimeError(
+            "NUMBA_DISABLE_JIT is set, but the CPU engine's vectors exist in compiled code alone: "
+            "unset it, in the environment in which Python starts."
+        )
     return import_module(".cpu.engine", __name__).CpuEngine()

@@ -80,6 +80,6 @@ def warn_if_nearly_singular(reciprocal_condition, alpha, stacklevel):
 
 def _remedy(alpha):
     return (
-        f"Set alpha to {max(1e-5, 10 * alpha):.0e} or more, use dtype='float64', or standardise "
-        "the images: float32 cannot tell nearly parallel ones apart."
+        f"Set alpha to {max(1e-5, 10 * alpha):.0e} or more, or standardise the images. Where dtype "
+        "is 'float32', which cannot tell nearly parallel ones apart, 'float64' may do as well."
     )

@@ -49,7 +49,10 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
         """Images of X; its features are recorded, or compared with those of fit."""
         X = on_host(X)
         shape = self.image_shape if reset else self.image_shape_
-        n_dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+        given = X.shape if hasattr(X, "shape") else np.asarray(X).shape
+        n_dimensions = len(given)
+        if not reset:
+            self._refuse_single_image(given)
         if not reset and n_dimensions == 2:  # scikit-learn's message where only the width differs
             validate_data(self, X, reset=False, skip_check_array=True)
         images = as_images(X, shape, estimator=self, fitted=not reset)
@@ -59,3 +62,11 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
             _, rows, columns, channels = images.shape
             self.image_shape_ = rows, columns, channels
         return images
+
+    def _refuse_single_image(self, shape):
+        """Raise where X of a shape can only be one image of those that fit has seen."""
+        rows, columns, channels = self.image_shape_
+        single = [(rows, columns, channels)] + [(rows, columns)] * (channels == 1)
+        several = (rows * columns * channels,), (rows, columns)
+        if shape in single and shape[1:] not in several:
+            raise ValueError(f"X has shape {shape}, that of a single image: use image[None].")

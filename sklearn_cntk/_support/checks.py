@@ -50,9 +50,9 @@ def check_number(name, value, low, high, remedy, *, problem="cannot be used", ki
 
 
 def check_alpha(alpha):
-    """Return `alpha` as a float, or say that it is no ridge."""
-    remedy = "use a finite number of 0 or more"
-    return check_number("alpha", alpha, 0, np.inf, remedy, problem="is no ridge")
+    """Return `alpha` as a float, or say what a ridge is."""
+    remedy = "alpha must be finite and at least 0"
+    return check_number("alpha", alpha, 0, np.inf, remedy)
 
 
 def check_training_time(training_time):
@@ -63,6 +63,17 @@ def check_training_time(training_time):
     return check_number(
         "training_time", training_time, 0, None, remedy, problem="is no time", kind=kind
     )
+
+
+def check_n_jobs(n_jobs):
+    """Return `n_jobs` if it is one of joblib's, or say what they are."""
+    if n_jobs is None:
+        return None
+    if not is_integer(n_jobs):
+        raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r}.")
+    if n_jobs == 0:
+        raise ValueError("n_jobs=0 has no meaning: use 1 or more, -1 for all cores, or None.")
+    return int(n_jobs)
 
 
 def check_flag(name, value):

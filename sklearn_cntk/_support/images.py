@@ -84,6 +84,7 @@ def as_images(
     """
     image_shape = check_image_shape(image_shape)
     X = on_host(X)
+    _refuse_objects(X, name)
     # `allow_nd` would let 1-D data through the 2-D check with an unhelpful message otherwise.
     X = check_array(
         X, dtype="numeric", allow_nd=True, ensure_2d=True, input_name=name, estimator=estimator
@@ -127,6 +128,18 @@ def as_images(
             "be equal (image_shape is only needed for flattened rows)."
         )
     return X
+
+
+def _refuse_objects(X, name):
+    """Raise where images are objects of an array or of a table's column."""
+    if not hasattr(X, "dtype") and not hasattr(X, "iloc"):
+        return
+    values = np.asarray(X)
+    if values.dtype == object and values.size and isinstance(values.flat[0], np.ndarray):
+        raise ValueError(
+            f"{name} holds arrays as objects, as a column of a table does: np.stack(column) makes "
+            "one array of them."
+        )
 
 
 def check_same_shape(X, Y):

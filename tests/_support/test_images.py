@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, cntk_path
 from sklearn_cntk.preprocessing import ImageStandardizer
@@ -76,3 +77,44 @@ def test_one_warning_a_call(rng):
         model = CNTKClassifier(3, gap=False).fit(X, y)
     assert len(found) == 1
     assert len(model.predict(X)) == 10  # fit has said it
+
+
+def test_arrays_as_objects(rng):
+    """As columns of tables hold them."""
+    pandas = pytest.importorskip("pandas", reason="tables are pandas'")
+    images = list(normal(rng, 3, (4, 4)))
+    column = np.empty(3, dtype=object)
+    column[:] = images
+    table = pandas.DataFrame({"image": images})
+    for X in (column, table, table["image"], column[:, None]):
+        with pytest.raises(ValueError, match=r"X holds arrays as objects.*np.stack\(column\)"):
+            CNTK(3)(X)
+    assert CNTK(3)(np.stack(table["image"])).shape == (3, 3)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3), (5, 4, 1)])
+def test_a_single_image_is_no_array_of_them(shape, rng):
+    X, y = normal(rng, 6, shape), np.arange(6) % 2
+    model = CNTKClassifier(3, gap=False).fit(X, y)
+    with pytest.raises(ValueError, match="that of a single image: use image.None."):
+        model.predict(X[0])
+    assert model.predict(X[0][None]) == model.predict(X)[0]
+
+
+def test_shapes_of_one_and_of_several_images(rng):
+    """Five images of 5 × 5 pixels look like an image of 5 × 5 pixels and 5 channels."""
+    X, y = normal(rng, 5, (5, 5)), np.arange(5) % 2
+    model = CNTKClassifier(3, gap=False).fit(X, y)
+    assert len(model.predict(X)) == 5
+    rows = CNTKClassifier(3).fit(X[0], y)  # five rows of five features
+    assert len(rows.predict(X[1])) == 5
+
+
+def test_nan_that_scikit_learn_lets_through(rng):
+    X = normal(rng, 4, (4, 4))
+    X[1, 2, 2] = np.nan
+    with (
+        sklearn.config_context(assume_finite=True),
+        pytest.raises(ValueError, match="images contain NaN, which .*assume_finite=True let thr"),
+    ):
+        CNTK(3, gap=False)(X)
