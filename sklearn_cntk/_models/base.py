@@ -53,8 +53,8 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
         n_dimensions = len(given)
         if not reset:
             self._refuse_single_image(given)
-        if not reset and n_dimensions == 2:  # scikit-learn's message where only the width differs
-            validate_data(self, X, reset=False, skip_check_array=True)
+            if n_dimensions == 2:  # scikit-learn's message where only the width differs
+                validate_data(self, X, reset=False, skip_check_array=True)
         images = as_images(X, shape, estimator=self, fitted=not reset)
         if reset:
             flat = X if n_dimensions == 2 else images.reshape(len(images), -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from ._parameters import (
     TrainedNetworkParameters,
     TrainedRegressorParameters,
 )
+from ._settings import default_settings
 from ._training import initial_scale, largest_stable_rate, predict, train
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
         """
         return self._fit(X, y)
 
+    @default_settings()
     def _fit(self, X, y):
         images = self._check_images(X, reset=True)
         targets, classes = self._encode(images, y)
@@ -113,7 +116,7 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
                 f"Training stopped at max_epochs={self.max_epochs}, before {self._aim(check)}: "
                 "raise max_epochs, lr or momentum.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return self
 
@@ -168,6 +171,7 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
             "max_epochs": check_integer("max_epochs", self.max_epochs, 1, "use 1 or more epochs"),
         }
 
+    @default_settings()
     def _predict_targets(self, X):
         check_is_fitted(self)
         images = self._check_images(X, reset=False)
@@ -180,7 +184,7 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
 @contextmanager
 def _progress(estimator):
     """Yield a function that an epoch's loss is shown by, if the estimator is verbose."""
-    if not estimator.verbose:
+    if not estimator.verbose or sys.stderr is None:
         yield lambda loss: None
         return
     with bar_class()(

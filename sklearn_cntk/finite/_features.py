@@ -18,6 +18,7 @@ from ._gradients import explicit_gradients, number_of_weights
 from ._kernel import _BUDGET, draw_seeds
 from ._network import degree_of, network_of, restore_scale, split_scale
 from ._parameters import FeatureParameters
+from ._settings import default_settings
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -68,6 +69,7 @@ class RandomCNTKFeatures(
     True
     """
 
+    @default_settings()
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Draw the networks; of `X` only the shape of its images matters.
 
@@ -112,6 +114,7 @@ class RandomCNTKFeatures(
         self.networks_ = networks
         return self
 
+    @default_settings()
     def transform(self, X: ArrayLike) -> Array:
         """Features of images.
 

@@ -30,6 +30,7 @@ from ._network import (
     to_tensor,
 )
 from ._parameters import EmpiricalParameters
+from ._settings import default_settings
 
 # Bytes of the gradients, and of the pixel-by-pixel products, that are held at a time.
 _BUDGET = 2**28
@@ -79,6 +80,7 @@ class EmpiricalCNTK(EmpiricalParameters, SettableNetwork, ImageKernel):
     True
     """
 
+    @default_settings()
     def _gram(self, X, Y=None):
         symmetric = Y is None
         Y = X if symmetric else Y
@@ -105,6 +107,7 @@ class EmpiricalCNTK(EmpiricalParameters, SettableNetwork, ImageKernel):
         exponents = row_exponents[:, None] + column_exponents
         return restore_scale(K, exponents, "Kernel values", self.dtype)
 
+    @default_settings()
     def _diagonal(self, images):
         seeds = self._seeds()
         images, exponents = self._split_scale(images)
