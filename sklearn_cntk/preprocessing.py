@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
 from ._models.base import ImageEstimator
@@ -20,7 +21,52 @@ if TYPE_CHECKING:
 
 
 @fill_docs
-class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
+class _Transform:
+    """What returns images or rows, in a class of its own: scikit-learn would make tables of all."""
+
+    if TYPE_CHECKING:
+        fit: Any
+        _check_images: Any
+        _transform_images: Any
+
+    def fit_transform(self, X: ArrayLike, y: Any = None) -> FloatArray:
+        """Fit, and transform the same images.
+
+        Parameters
+        ----------
+        {X}
+        {no_y}
+
+        Returns
+        -------
+        ndarray of float64, the shape of `X`
+            As of `transform`.
+        """
+        return self.fit(X, y).transform(X)
+
+    def transform(self, X: ArrayLike) -> FloatArray:
+        """Transform images.
+
+        Parameters
+        ----------
+        {X_seen}
+
+        Returns
+        -------
+        ndarray of float64, the shape of `X`
+            Rows are a table where `set_output` asks for one; no table holds images.
+        """
+        check_is_fitted(self)
+        images = self._check_images(X, reset=False)
+        result = self._transform_images(images.astype(np.float64))
+        result = result.reshape(np.asarray(X).shape)
+        if result.ndim == 2:
+            result = _wrap_data_with_container("transform", result, X, self)
+        return result
+
+
+@fill_docs
+class _ImageTransformer(_Transform, OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
     """Fits and transforms images (n, P, Q, C); X keeps its shape."""
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -37,22 +83,6 @@ class _ImageTransformer(OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
         """
         self._fit_images(self._check_images(X, reset=True).astype(np.float64))
         return self
-
-    def transform(self, X: ArrayLike) -> FloatArray:
-        """Transform images.
-
-        Parameters
-        ----------
-        {X_seen}
-
-        Returns
-        -------
-        ndarray of float64, the shape of `X`
-        """
-        check_is_fitted(self)
-        images = self._check_images(X, reset=False)
-        result = self._transform_images(images.astype(np.float64))
-        return result.reshape(np.asarray(X).shape)
 
 
 @fill_docs

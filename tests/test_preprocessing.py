@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.datasets import load_digits
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from sklearn_cntk import CNTKClassifier
 from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening, _centred_unit_rows
 
 
@@ -93,3 +96,27 @@ def test_whitening_at_any_scale(factor, images):
     np.testing.assert_allclose(
         ZCAWhitening().fit_transform(factor * images), ZCAWhitening().fit_transform(images)
     )
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("cls", [ImageStandardizer, ZCAWhitening])
+def test_tables_are_of_rows(library, cls, rng):
+    """Where scikit-learn is told to return tables: images stay arrays, also in a pipeline."""
+    module = pytest.importorskip(library, reason=f"tables are {library}'")
+    images, y = rng.normal(size=(12, 4, 4, 1)), np.arange(12) % 2
+    rows = images.reshape(12, 16)
+    expected = cls().fit_transform(images)
+    with sklearn.config_context(transform_output=library):
+        for X in (images, images[..., 0]):
+            values = cls().fit(X).transform(X)
+            assert type(values) is np.ndarray
+            np.testing.assert_array_equal(values, expected.reshape(X.shape))
+            assert type(cls().fit_transform(X)) is np.ndarray
+        table = cls(image_shape=(4, 4)).fit_transform(rows)
+        assert isinstance(table, module.DataFrame)
+        np.testing.assert_array_equal(table.to_numpy(), expected.reshape(12, 16))
+        model = make_pipeline(cls(), CNTKClassifier(3, gap=False)).fit(images, y)
+        assert model.predict(images).shape == (12,)
+    table = cls(image_shape=(4, 4)).set_output(transform=library).fit(rows).transform(rows)
+    assert isinstance(table, module.DataFrame)
+    assert list(table.columns) == [f"x{k}" for k in range(16)]
