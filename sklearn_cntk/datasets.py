@@ -11,6 +11,7 @@ from sklearn.utils import Bunch
 
 from ._support.checks import is_integer
 from ._support.docstrings import fill_docs
+from ._support.paths import home_expanded
 
 # Per-channel mean and standard deviation of the 50 000 training images, pixels in [0, 1].
 _MEAN = np.array([0.49139968, 0.48215841, 0.44653091])
@@ -74,7 +75,7 @@ def load_cifar10(
     >>> data.X_train.shape  # doctest: +SKIP
     (2000, 32, 32, 3)
     """
-    train, test = _find_batches(Path(path))
+    train, test = _find_batches(Path(home_expanded(path)))
     X_train, y_train = _first_images(train, n_train, "n_train")
     X_test, y_test = _first_images(test, n_test, "n_test")
     if standardize:

@@ -103,9 +103,9 @@ def test_stores_of_the_user(tmp_path, gram_to_zarr, monkeypatch):
     assert (tmp_path / "home" / "gram" / "zarr.json").exists()
     CNTKRegressor(2, gap=False, gram_store="~/gram").fit(IMAGES[:4], [1.0, 2.0, 3.0, 4.0])
     assert not (tmp_path / "~").exists()
-    with pytest.raises(ValueError, match="empty path names no store"):
+    with pytest.raises(ValueError, match="empty path names no folder"):
         gram_to_zarr(CNTK(2, gap=False), IMAGES[:4], store="")
-    with pytest.raises(ValueError, match="empty path names no store"):
+    with pytest.raises(ValueError, match="empty path names no folder"):
         CNTKRegressor(2, gap=False, gram_store="").fit(IMAGES[:4], [1.0, 2.0, 3.0, 4.0])
 
 

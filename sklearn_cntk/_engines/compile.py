@@ -27,34 +27,40 @@ class _BestEffortCache(FunctionCache):
     """
 
     _has_warned = False
+    _damage: Exception | None = None
 
     def load_overload(self, signature, target_context):
         """The compiled function, or None."""
         try:  # damaged pickles raise errors of any kind
             return super().load_overload(signature, target_context)
-        except OSError as error:
-            self._warn("read", error)
         except Exception as error:
-            self._warn("read", error)
-            with suppress(OSError):
-                self.flush()  # an index that is damaged would be in the way of every new one
+            self._damage = error
         return None
 
     def save_overload(self, signature, data):
-        """Keep a compiled function, if there is room."""
-        try:
-            super().save_overload(signature, data)
-        except Exception as error:
-            self._warn("written", error)
+        """Keep a compiled function, if there is room, in place of what is damaged.
 
-    def _warn(self, what, error):
-        if _BestEffortCache._has_warned:
-            return
-        _BestEffortCache._has_warned = True
-        warnings.warn(
-            f"Numba's cache in {self.cache_path} cannot be {what} ({type(error).__name__}: "
-            f"{error}): functions are compiled anew, which takes up to a minute. If this comes "
-            "again, remove that folder's files, make room, or set NUMBA_CACHE_DIR to another one.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        What was wrong is said behind it: where warnings are errors, the cache is mended then.
+        """
+        what, wrong = "read", self._damage
+        self._damage = None
+        try:
+            try:
+                super().save_overload(signature, data)
+            except OSError:
+                raise
+            except Exception:  # the index is damaged, and in the way of every new file
+                self.flush()
+                super().save_overload(signature, data)
+        except Exception as error:
+            what, wrong = "written", error
+        if wrong is not None and not _BestEffortCache._has_warned:
+            _BestEffortCache._has_warned = True
+            warnings.warn(
+                f"Numba's cache in {self.cache_path} cannot be {what} ({type(wrong).__name__}: "
+                f"{wrong}): functions are compiled anew, which takes up to a minute. If this comes "
+                "again, remove that folder's files, make room, or set NUMBA_CACHE_DIR to another "
+                "one.",
+                RuntimeWarning,
+                stacklevel=2,
+            )

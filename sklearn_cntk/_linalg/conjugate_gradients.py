@@ -12,7 +12,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 
 from .pivoted_cholesky import randomly_pivoted_cholesky
-from .ridge import not_positive_definite
+from .ridge import beyond_range, mean_diagonal, not_positive_definite
 
 # Rank of the preconditioner, and the blocks in which its pivots are drawn, each of which costs a
 # reading of the matrix.
@@ -52,8 +52,10 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
     Raises
     ------
     LinAlgError
-        The residual is not finite, or the solution grows without bound: the matrix is singular,
-        and no solution comes near the targets.
+        The residual is not finite, or the matrix is singular and no solution comes near the
+        targets.
+    ValueError
+        Targets and weights leave the range of float64.
 
     Warns
     -----
@@ -62,13 +64,15 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
         returned.
     """
     diagonal = gram.diagonal()
-    mean = np.average(diagonal, weights=sample_weight)
+    mean = mean_diagonal(diagonal, sample_weight)
     ridge = alpha * (mean if mean > 0 else 1.0)
     root = np.ones(gram.n) if sample_weight is None else np.sqrt(sample_weight)
     b = (targets.T * root).T.reshape(gram.n, -1)
     # Squares of targets of 1e200, or 1e-200, would leave the range of numbers.
     sizes = np.abs(b).max(axis=0)
     sizes[sizes == 0] = 1.0
+    if not np.isfinite(sizes).all():
+        raise beyond_range()
     b = b / sizes
 
     def product(V):
@@ -82,11 +86,11 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
     precondition = _preconditioner(
         F, max(ridge + _SHARE * left, 1e-8 * (mean if mean > 0 else 1.0))
     )
-    # A solution beyond it takes an eigenvalue that rounding cannot tell from 0.
-    scale = np.max(diagonal * root**2) + ridge
-    largest = 1 / (np.finfo(np.float64).eps * scale) if scale > 0 else np.inf
+    # Of rows scaled to a diagonal of 1, whatever their weights.
+    row_scales = np.sqrt(diagonal * root**2 + ridge)
+    row_scales[row_scales == 0] = 1.0
     solution, n_iter, residual = _conjugate_gradients(
-        product, b, precondition, tol, max_iter, largest, verbose
+        product, b, precondition, tol, max_iter, row_scales[:, None], verbose
     )
     if solution is None:
         raise not_positive_definite(alpha)
@@ -117,16 +121,18 @@ def _preconditioner(F, shift):
     return lambda V: (V - F @ cho_solve(factor, F.T @ V, check_finite=False)) / shift
 
 
-def _conjugate_gradients(product, b, precondition, tol, max_iter, largest, verbose):
+def _conjugate_gradients(product, b, precondition, tol, max_iter, row_scales, verbose):
     """Solution, number of iterations, and the largest relative residual of its columns.
 
-    The solution is the iterate of the smallest residual, or None where a column grows beyond
-    `largest` times the norm of `b`.
+    The solution is the iterate of the smallest residual.  It is None where the matrix is singular:
+    where a column grows so much as only an eigenvalue makes it that rounding cannot tell from 0,
+    or nothing but rounding is left of the directions while the residual is not small.
     """
     norms = np.linalg.norm(b, axis=0)
     norms[norms == 0] = 1.0
+    largest = np.linalg.norm(b / row_scales, axis=0) / np.finfo(np.float64).eps
     x = np.zeros_like(b)
-    best, smallest = x.copy(), np.inf
+    best, smallest = x, np.inf
     r = b.copy()
     z = precondition(r)
     p = z.copy()
@@ -138,17 +144,21 @@ def _conjugate_gradients(product, b, precondition, tol, max_iter, largest, verbo
         step = np.divide(rz, curvature, out=np.zeros_like(rz), where=curvature > 0)
         if not np.isfinite(curvature).all():
             return x, n_iter, np.nan
-        x += step * p
+        x = x + step * p
         r -= step * q
         residual = np.max(np.linalg.norm(r, axis=0) / norms)
-        if (np.linalg.norm(x, axis=0) > largest * norms).any():
+        if (np.linalg.norm(row_scales * x, axis=0) > largest).any():
             return None, n_iter, residual
         if verbose and (n_iter % 10 == 0 or residual <= tol):
             print(f"conjugate gradients: iteration {n_iter}, relative residual {residual:.1e}")
-        if not residual >= smallest:  # NaN, too, is to be seen
-            best, smallest = x.copy(), residual
-        if residual <= tol or not np.isfinite(residual) or not step.any():
+        if not np.isfinite(residual):
+            return x, n_iter, residual
+        if residual < smallest:
+            best, smallest = x, residual
+        if residual <= tol:
             break
+        if not step.any():
+            return None, n_iter, residual
         z = precondition(r)
         rz, previous = np.sum(r * z, axis=0), rz
         p = z + np.divide(rz, previous, out=np.zeros_like(rz), where=previous > 0) * p

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator, onenormest
 
 from .._engines import select_engine
 from .._engines.cuda.devices import is_of_memory, lost
-from .ridge import not_positive_definite, warn_if_nearly_singular
+from .ridge import mean_diagonal, not_positive_definite, warn_if_nearly_singular
 
 # Columns of a panel: wide enough for products at the speed of the chip, narrow enough that the
 # square blocks on the diagonal, which are factored alone, cost little.
@@ -130,7 +130,7 @@ def _explained_errors(device, n):
 def _solve(matrix, targets, alpha, sample_weight):
     """Solve (K + λ W⁻¹) A = targets, see `ridge_dual`; K becomes its factor."""
     diagonal = matrix.diagonal()
-    mean = np.average(diagonal, weights=sample_weight)
+    mean = mean_diagonal(diagonal, sample_weight)
     root = None
     if sample_weight is not None:
         root = np.sqrt(sample_weight)

@@ -14,6 +14,8 @@ it means the same at every depth, and t acts much like a ridge ``alpha`` of 1 / 
 import numpy as np
 from scipy.linalg import eigh
 
+from .ridge import mean_diagonal
+
 
 class GradientFlow:
     """Dual coefficients of the linearised network at any time, from one eigendecomposition.
@@ -29,7 +31,7 @@ class GradientFlow:
     """
 
     def __init__(self, K, alpha, sample_weight=None):
-        mean = np.average(np.diagonal(K), weights=sample_weight)
+        mean = mean_diagonal(np.diagonal(K), sample_weight)
         mean = mean if mean > 0 else 1.0
         self._root = None if sample_weight is None else np.sqrt(sample_weight)
         if self._root is not None:

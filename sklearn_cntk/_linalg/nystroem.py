@@ -6,7 +6,7 @@ from scipy.linalg import LinAlgError, cho_solve, solve_triangular
 from .._support.ram import check_memory
 from .cholesky import cholesky_in_place
 from .pivoted_cholesky import randomly_pivoted_cholesky, shifted_cholesky
-from .ridge import not_positive_definite
+from .ridge import mean_diagonal, not_positive_definite
 
 #: How landmarks may be chosen.
 LANDMARKS = ("uniform", "pivoted")
@@ -58,7 +58,7 @@ def ridge_nystroem(
     raw = job.raw_diagonals(images)
     gram = _ComputedGram(job, images, raw)
     diagonal = job.of_raw(raw)[0]
-    mean = np.average(diagonal, weights=sample_weight)
+    mean = mean_diagonal(diagonal, sample_weight)
     # Features Φ = K(X, Z) L⁻ᵀ with L Lᵀ = K(Z, Z): ridge regression on them is what is asked for.
     choose = _pivots if landmarks == "pivoted" else _uniform
     rows, L, features = choose(gram, diagonal, n_components, random_state)

@@ -34,13 +34,15 @@ def ridge_dual(K, targets, alpha, sample_weight=None):
     ------
     LinAlgError
         If the matrix is not positive definite.
+    ValueError
+        Weights leave the range of float64.
 
     Warns
     -----
     LinAlgWarning
         If it is so close to singular that no digit of the result is sure.
     """
-    mean = np.average(np.diagonal(K), weights=sample_weight)
+    mean = mean_diagonal(np.diagonal(K), sample_weight)
     root = None
     if sample_weight is not None:
         # The symmetric form √W K √W + λ needs no division by weights of 0.
@@ -58,6 +60,31 @@ def ridge_dual(K, targets, alpha, sample_weight=None):
     warn_if_nearly_singular(reciprocal_condition, alpha, stacklevel=4)
     dual = cho_solve(factor, targets, check_finite=False)
     return dual if root is None else (dual.T * root).T
+
+
+def mean_diagonal(diagonal, sample_weight=None):
+    """The weighted mean of a kernel matrix's diagonal, which the ridge is relative to.
+
+    Raises
+    ------
+    ValueError
+        Weights times the diagonal leave the range of float64.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.average(diagonal, weights=sample_weight)
+        weighted = diagonal if sample_weight is None else diagonal * sample_weight
+    if not (np.isfinite(mean) and np.isfinite(weighted).all()):
+        raise beyond_range()
+    return mean
+
+
+def beyond_range():
+    """The error of targets and weights of which float64 does not hold the products."""
+    return ValueError(
+        "y, sample_weight and kernel values, or their products, are beyond the range of float64: "
+        "divide y by a constant; divide sample_weight by one, and alpha by the same; or "
+        "standardise the pixels."
+    )
 
 
 def not_positive_definite(alpha):

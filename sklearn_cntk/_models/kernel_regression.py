@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._linalg.gradient_flow import GradientFlow
-from .._linalg.ridge import ridge_dual
+from .._linalg.ridge import beyond_range, ridge_dual
 from .._linalg.threads import threads_for
 from .._support.checks import check_alpha, check_training_time
 from .._support.docstrings import fill_docs
@@ -104,10 +104,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
     def _keep(self, images, dual, targets=None, sample_weight=None, n_iter=1, flow=None):
         """Keep what predictions need, and of the training what other times of it need."""
         if not np.isfinite(dual).all():
-            raise ValueError(
-                "The dual coefficients are beyond the range of float64: divide y by a constant, or "
-                "multiply the pixels by one; sample_weight, where it is given, should be near 1."
-            )
+            raise beyond_range()
         self.dual_coef_ = dual
         self.n_iter_ = n_iter
         self._flow = flow  # an eigendecomposition, which serves other times

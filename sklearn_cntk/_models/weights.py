@@ -1,9 +1,11 @@
 """Sample weights as the solvers take them."""
 
+import sys
+
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
-from .._support.checks import check_number, is_number
+from .._support.checks import is_number
 from .._support.images import on_host
 
 
@@ -12,8 +14,14 @@ def checked_weights(sample_weight, images):
     if sample_weight is None:
         return None
     sample_weight = on_host(sample_weight)
-    if is_number(sample_weight):  # scikit-learn looks at arrays only
-        check_number("sample_weight", sample_weight, 0, np.inf, "use a finite number above 0")
+    if np.asarray(sample_weight).ndim == 0:  # scikit-learn looks at arrays only
+        number = sample_weight.item() if hasattr(sample_weight, "item") else sample_weight
+        if not is_number(number) or not 0 < number <= sys.float_info.max:
+            raise ValueError(
+                f"sample_weight={sample_weight!r} cannot be used: use a finite number above 0, or "
+                "one a row."
+            )
+        sample_weight = float(number)
     weights = _check_sample_weight(
         sample_weight, images, dtype=np.float64, ensure_non_negative=True
     )

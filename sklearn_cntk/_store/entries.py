@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .._support.checks import is_number
+from .._support.paths import home_expanded
 from .records import DamagedFileError, read_records, write_record
 
 #: Counts changes of the algorithm that change values, or of the layout.
@@ -432,8 +433,4 @@ def clear_memory(folder: str | os.PathLike[str] | KernelStore) -> int:
 def _folder(folder):
     if not isinstance(folder, (str, os.PathLike)):
         raise TypeError(f"folder={folder!r} is no folder: use a path.")
-    if not os.fspath(folder):
-        raise ValueError(
-            "an empty path names no folder: use None for no memory, or '.' for the current folder."
-        )
-    return Path(folder).expanduser()
+    return Path(home_expanded(folder))

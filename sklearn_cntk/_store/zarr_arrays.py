@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._support.paths import home_expanded
+
 #: The manifest's name among the array's attributes.
 MANIFEST = "sklearn_cntk"
 
@@ -28,19 +30,12 @@ def absolute_store(store):
     """The same store for processes that work in other folders: a local path becomes absolute."""
     local = import_zarr().storage.LocalStore
     if isinstance(store, local) and not store.read_only:
-        store = store.root
-    if isinstance(store, os.PathLike):
-        return _absolute_path(os.fsdecode(store))
-    if not isinstance(store, str):
-        return store
-    store = store.removeprefix("file://")  # zarr makes folders by path, not by URL
-    return _absolute_path(store) if _is_path(store) else store
-
-
-def _absolute_path(path):
-    if not path:
-        raise ValueError("an empty path names no store: use a folder's, such as 'gram.zarr'.")
-    return os.path.abspath(os.path.expanduser(path))
+        return os.path.abspath(store.root)  # where zarr has it: ~ is a folder's name there
+    if isinstance(store, str):
+        store = store.removeprefix("file://")  # zarr makes folders by path, not by URL
+    if isinstance(store, os.PathLike) or _is_path(store):
+        return os.path.abspath(home_expanded(store))
+    return store
 
 
 def open_or_create(store, shape, chunks, manifest):

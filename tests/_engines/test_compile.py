@@ -56,7 +56,8 @@ def test_damaged_files(cache, double, suffix, content):
     again = double()
     assert again(3) == 6
     assert hits(again) == 1
-    (file,) = cache.rglob(f"*{suffix}")
+    assert again(3.5) == 7  # another signature, whose file stays whole
+    file = min(cache.rglob(f"*{suffix}"))
     whole = file.read_bytes()
     file.write_bytes({"half": whole[: len(whole) // 2], "other": whole[:-5]}.get(content, content))
     with pytest.warns(RuntimeWarning, match=r"cache in .*cache.* cannot be read .*NUMBA_CACHE_DIR"):
@@ -65,7 +66,22 @@ def test_damaged_files(cache, double, suffix, content):
         warnings.simplefilter("error")
         healed = double()
         assert healed(3) == 6
-    assert hits(healed) == 1
+        assert hits(healed) == 1
+        assert healed(3.5) == 7
+    assert hits(healed) == (2 if suffix == ".nbc" else 1)  # an index lists them all
+
+
+def test_where_warnings_are_errors(cache, double, monkeypatch):
+    """The cache is mended before it says so."""
+    assert double()(3) == 6
+    for file in [*cache.rglob("*.nbi"), *cache.rglob("*.nbc")]:
+        file.write_bytes(b"")
+    with pytest.raises(RuntimeWarning, match="cannot be read"):
+        double()(3)
+    monkeypatch.setattr(_compile._BestEffortCache, "_has_warned", False)
+    mended = double()
+    assert mended(3) == 6
+    assert hits(mended) == 1
 
 
 def test_no_room(cache, double):

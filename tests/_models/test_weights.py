@@ -20,7 +20,11 @@ def model(cls=CNTKRegressor, **options):
 
 
 @pytest.mark.parametrize("options", SOLVERS, ids=str)
-@pytest.mark.parametrize("weight", [np.nan, np.inf, -1.0, np.float32("nan")])
+@pytest.mark.parametrize(
+    "weight",
+    [np.nan, np.inf, -1.0, 0, np.float32("nan"), np.array(np.nan), "2", 1j]
+    + [pytest.param(10**400, id="1e400")],
+)
 def test_single_weights_are_checked(options, weight):
     with pytest.raises(ValueError, match="sample_weight=.* cannot be used: use a finite number"):
         model(**options).fit(IMAGES, TARGETS, sample_weight=weight)
@@ -57,5 +61,18 @@ def test_a_single_weight_is_that_of_every_row():
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_dual_coefficients_are_looked_at(options):
     """Of targets that float64 holds, while it does not hold what they come to."""
-    with pytest.raises(ValueError, match="dual coefficients are beyond .* divide y by a constant"):
+    with pytest.raises(
+        ValueError, match="y, sample_weight and kernel values.*: divide y by a constant"
+    ):
         model(alpha=1e-9, **options).fit(1e-4 * IMAGES, np.sign(TARGETS) * 1e307)
+
+
+@pytest.mark.parametrize("options", SOLVERS, ids=str)
+@pytest.mark.parametrize("factors", [(1e10, 1.0, 1e300), (1.0, 1e306, 1e10)], ids=str)
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_products_with_weights_are_looked_at(options, factors):
+    """Of weights and kernel values, and of weights and targets."""
+    pixels, targets, weight = factors
+    with pytest.raises(ValueError, match="y, sample_weight and kernel values.* beyond the range"):
+        model(**options).fit(IMAGES * pixels, TARGETS * targets, np.full(12, weight))

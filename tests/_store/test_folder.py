@@ -10,6 +10,7 @@ from sklearn.base import clone
 from stored_kernels import ImpatientStore, files, kernels
 
 from sklearn_cntk import CNTK, CNTKRegressor, CNTKRegressorCV, KernelStore, clear_memory
+from sklearn_cntk.datasets import load_cifar10
 from sklearn_cntk.plotting import NeighborsDisplay
 
 
@@ -104,8 +105,11 @@ def test_folders_of_the_user(images, tmp_path, monkeypatch):
     np.testing.assert_array_equal(kernel(images[:5]), K)
     assert clear_memory("~/entries") > 0
     for memory in ("", KernelStore("")):
-        with pytest.raises(ValueError, match="empty path names no folder: use None"):
+        with pytest.raises(ValueError, match="empty path names no folder: '.' is"):
             CNTK(3, memory=memory)(images[:5])
+    for use in (lambda path: CNTK(3, memory=path)(images[:5]), load_cifar10):
+        with pytest.raises(ValueError, match="'~no-such-user/x' names the home folder of no user"):
+            use("~no-such-user/x")
 
 
 @pytest.mark.parametrize("estimator", [CNTKRegressor, CNTKRegressorCV])
