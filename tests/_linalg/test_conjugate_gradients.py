@@ -47,7 +47,7 @@ def test_no_convergence_is_said():
 
 
 def test_a_matrix_of_zero_has_no_solution():
-    """All-zero images without a ridge, for Cholesky as well; with one, there is nothing to learn."""
+    """Images of zeros without a ridge, for Cholesky as well; with one, nothing is learnt."""
     images, targets = np.zeros((10, 4, 4)), np.arange(10.0)
     for solver in ("cg", "cholesky"):
         with pytest.raises(LinAlgError, match="alpha=0 is not positive definite"):
