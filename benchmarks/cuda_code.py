@@ -115,13 +115,6 @@ def define(source, name):
     return int(found[1]) if found else None
 
 
-def concerns(variant, dtype, gap):
-    """Whether a variant differs from others in a precision and pooling."""
-    return variant.of(dtype) == variant and (
-        variant.strip == 1 if gap else variant.columns == 1 and variant.warps is None
-    )
-
-
 def rows_of(architecture):
     """Yield a row of results for each shape, variant, precision and pooling."""
     cases = [
@@ -129,7 +122,7 @@ def rows_of(architecture):
         for name, variant in CANDIDATES.items()
         for dtype in ("float32", "float64")
         for gap in (True, False)
-        if concerns(variant, dtype, gap)
+        if variant.concerns(dtype, gap)
     ]
     for shape in SHAPES:
         for name, variant, dtype, gap in cases:

@@ -191,7 +191,7 @@ def variants(results, options, sizes):
         for shape, depth, n in cases:
             usual = None
             for name, variant in CANDIDATES.items():
-                if variant.strip > 1 if gap else variant.columns > 1 or variant.warps:
+                if not variant.concerns("float32", gap):
                     continue
                 case = {"image_shape": list(shape), "readout": "gap" if gap else "trace"}
                 case |= {"dtype": "float32", "depth": depth, "variant": name}

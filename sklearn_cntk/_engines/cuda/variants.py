@@ -43,6 +43,11 @@ class Variant(NamedTuple):
             return self
         return self._replace(columns=1, one_table=False, warps=None)
 
+    def concerns(self, dtype, gap):
+        """Whether it differs from others in a precision and pooling: GAP or the trace."""
+        of_pooling = self.strip == 1 if gap else self.columns == 1 and self.warps is None
+        return of_pooling and self.of(dtype) == self
+
     @property
     def table_numbers(self):
         """Numbers of an entry of a table."""
