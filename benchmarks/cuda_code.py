@@ -159,7 +159,7 @@ def main():
     parser.add_argument("--architecture", default="sm_90", help="default: sm_90, an H100's")
     parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()
-    if nvrtc.library() is None:
+    if nvrtc.compiler() is None:
         sys.exit("There is no NVRTC: pip install 'sklearn-cntk[test]'.")
     rows = []
     for row in rows_of(options.architecture):

@@ -1,4 +1,4 @@
-"""A slice of Table 1 that a GPU computes in minutes: CNTK-GAP-2K on the first 2000 test images.
+"""A slice of Table 1, sized for minutes of a GPU: CNTK-GAP-2K on the first 2000 test images.
 
 The column of table1.py with the first 2000 training and test images, every depth from one pass, in
 pieces that are kept as they are finished and small enough to be carried from machine to machine:

@@ -3,9 +3,9 @@
     python benchmarks/gpu.py [--device cuda] [--parts PART,PART...] [--quick] [--again]
         [--slice IMAGES.npz] [--data FOLDER] [--json FILE]
 
-Parts, in this order, so that what gives most comes first; all but the columns of Table 1 and the
-slice take about six minutes with --quick.  Each is saved when it is done, and the longer ones row
-by row: a run that was killed goes on with what is missing, and one that fails stops no other.
+Parts, in this order, so that what tells most comes first; all but the columns of Table 1 and the
+slice are sized for six minutes with --quick.  Each is saved when it is done, the longer ones row by
+row: a run that was killed continues with what is missing, and one that fails stops no other.
 
     errors      deviations from the CPU engine in float64, and that two runs give the same bits
     variants    the kernels' variants, each timed by events, and what it changes of the values: at

@@ -95,9 +95,9 @@ class Job:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def of_known_store(self):
-        """The same, but that a folder of `memory` which is not there is not made.
+        """The same job, without a store whose folder does not exist.
 
-        For predictions: who loads a model need not want the folders of whom it is from.
+        For predictions: whoever loads a model may not want the folder that it was fitted with.
         """
         if self.store is None or os.path.isdir(self.store.folder):
             return self

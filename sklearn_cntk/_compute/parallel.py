@@ -22,7 +22,7 @@ _LEAST_IN_FLIGHT, _LEAST_IN_A_LIST, _MOST_IN_FLIGHT = 4, 16, 64
 def run(function, shared, arguments, n_jobs, result_bytes=0):
     """Yield ``function(*shared, *args)`` for each of `arguments`, in the order of completion.
 
-    No more than 256 MiB of results, or four a worker, are kept, however slowly they are taken.
+    However slowly they are taken, only `_ROOM` bytes of results are kept, or a few a worker.
 
     Parameters
     ----------
@@ -70,8 +70,11 @@ def run(function, shared, arguments, n_jobs, result_bytes=0):
     exhausted = False
 
     def calls():
-        """Calls until there are no more, or results pile up: joblib, which must not be kept waiting
-        here, hands out those under way then, and is called again."""
+        """Calls until there are no more, or results pile up.
+
+        joblib cannot wait here, as it holds the lock by which results are taken: its input ends, it
+        returns the calls under way, and then it is called again.
+        """
         nonlocal begun, exhausted
         while begun - ended < most:
             try:

@@ -148,7 +148,7 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
         strips = []
         for block in blocks:
             n, m = len(block.rows), len(block.columns)
-            height, width = _tile_shape(n, m, job)
+            height, width = shapes[n, m]
             starts = range(0, m, width)
             strips += [(block, slice(i, i + height), width, starts) for i in range(0, n, height)]
         if wanted is not None:
@@ -164,9 +164,9 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
 
     if not blocks:
         return
-    shapes = {(len(block.rows), len(block.columns)) for block in blocks}
-    largest = max(math.prod(_tile_shape(n, m, job)) for n, m in shapes)
-    tile_bytes = len(job.readouts) * largest * np.dtype(np.float64).itemsize
+    sizes = {(len(block.rows), len(block.columns)) for block in blocks}
+    shapes = {size: _tile_shape(*size, job) for size in sizes}
+    tile_bytes = 8 * len(job.readouts) * max(map(math.prod, shapes.values()))
     settings = job.architecture, job.readouts, job.dtype
     function: Callable = _compute_prepared
     shared: tuple

@@ -48,7 +48,7 @@ def select_engine(device, architecture=None, readouts=()):
             raise ValueError(f"device={device!r}: {reason}. Use device='cpu' or 'auto'.")
         elif found:
             return import_module(".cuda.engine", __name__).CudaEngine(found)
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         raise RuntimeError(
             "NUMBA_DISABLE_JIT is set, but the CPU engine's vectors exist in compiled code alone: "
             "unset it, in the environment in which Python starts."

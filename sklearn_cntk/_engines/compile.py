@@ -40,7 +40,7 @@ class _BestEffortCache(FunctionCache):
     def save_overload(self, signature, data):
         """Keep a compiled function, if there is room, in place of what is damaged.
 
-        What was wrong is said behind it: where warnings are errors, the cache is mended then.
+        The warning comes last: where warnings are errors, the cache has been repaired by then.
         """
         what, wrong = "read", self._damage
         self._damage = None

@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgError
 from scipy.sparse.linalg import LinearOperator, onenormest
 
 from .._engines import select_engine
-from .._engines.cuda.devices import is_of_memory, lost
+from .._engines.cuda.devices import check_memory_is_out
 from .ridge import mean_diagonal, not_positive_definite, warn_if_nearly_singular
 
 # Columns of a panel: wide enough for products at the speed of the chip, narrow enough that the
@@ -119,8 +119,7 @@ def _explained_errors(device, n):
     try:
         yield
     except (device.OutOfMemoryError, *device.FailedError) as error:
-        if isinstance(error, device.FailedError) and not is_of_memory(error):
-            raise lost(device, error) from error
+        check_memory_is_out(device, error)
         raise MemoryError(
             f"{device.label} ran out of memory for the linear system of {n} rows "
             f"({error}): use solver='cg', or device='cpu'."

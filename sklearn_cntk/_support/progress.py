@@ -17,13 +17,18 @@ def bar_class():
     return tqdm
 
 
+def is_shown(verbose):
+    """Whether to show a bar: programs without a console have no stderr to show it on."""
+    return bool(verbose) and sys.stderr is not None
+
+
 @contextmanager
 def progress_bar(total, verbose, label, advance=None):
     """Yield a function to call with numbers of finished pairs: `advance`, else a bar's, or none.
 
     The `label` says what computes them, and on what.
     """
-    if advance is not None or not verbose or sys.stderr is None:  # as of programs without a console
+    if advance is not None or not is_shown(verbose):
         yield advance or (lambda pairs: None)
         return
     with bar_class()(total=total, desc=label, unit="pair", unit_scale=True) as bar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from .._models.network_params import SettableNetwork
 from .._models.tasks import ClassificationTask, RegressionTask
 from .._support.checks import check_integer, check_number
 from .._support.docstrings import fill_docs
-from .._support.progress import bar_class
+from .._support.progress import bar_class, is_shown
 from ._network import network_of, to_tensor
 from ._parameters import (
     TrainedClassifierParameters,
@@ -184,7 +183,7 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
 @contextmanager
 def _progress(estimator):
     """Yield a function that an epoch's loss is shown by, if the estimator is verbose."""
-    if not estimator.verbose or sys.stderr is None:
+    if not is_shown(estimator.verbose):
         yield lambda loss: None
         return
     with bar_class()(

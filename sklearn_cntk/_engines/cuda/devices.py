@@ -47,7 +47,7 @@ class CupyDevice:
 
     def __enter__(self):
         self._lock.acquire()
-        with ExitStack() as undone:  # by a device that is lost, for which nobody may wait then
+        with ExitStack() as undone:  # where a lost device raises: it must not keep the lock
             undone.callback(self._lock.release)
             self._device.__enter__()
             undone.push(self._device)
@@ -151,6 +151,12 @@ class CupyDevice:
 def is_of_memory(error):
     """Whether an error of CUDA or one of its libraries says that memory is out."""
     return re.search("out of memory|OUT_OF_MEMORY|ALLOC_FAILED", str(error)) is not None
+
+
+def check_memory_is_out(device, error):
+    """Raise what is to be said of a device that failed for another reason than its memory."""
+    if isinstance(error, device.FailedError) and not is_of_memory(error):
+        raise lost(device, error) from error
 
 
 def lost(device, error):

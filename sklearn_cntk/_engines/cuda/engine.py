@@ -16,7 +16,7 @@ from ..equal_pairs import ImageIds, self_values
 from ..plan import TRACE, Plan, cpu_only
 from ..protocol import TileLimits
 from ..scales import SMALLEST_SCALE
-from .devices import is_of_memory, lost
+from .devices import check_memory_is_out
 from .images import PreparedImages, Work
 from .passes import BLOCKS_IN_GLOBAL_MEMORY, passes_of
 from .source import LANES, WARPS, kernel
@@ -133,8 +133,7 @@ class Call:
         try:
             return plan.values(device, sides, work)
         except (device.OutOfMemoryError, *device.FailedError) as error:
-            if isinstance(error, device.FailedError) and not is_of_memory(error):
-                raise lost(device, error) from error
+            check_memory_is_out(device, error)
             if len(work) == 1:
                 raise MemoryError(
                     f"{device.label} has not enough free memory for one pair of images of shape "

@@ -14,8 +14,8 @@ _PARTS = {
     "tables": (),
     "planes": (),
     "trace": ("columns",),
-    "sweep": ("copies", "columns"),
-    "sweep_pairs": ("copies", "pairs_of_columns"),
+    "sweep": ("sums", "copies", "columns"),
+    "sweep_pairs": ("sums", "copies", "pairs_of_columns"),
 }
 
 

@@ -1,7 +1,6 @@
 // GAP and local average pooling, a column a lane.  A block carries one pair of images: each warp
-// takes PLANES displacements through all layers, and then the next ones.  Shared memory: the sums of
-// each warp (warp, sum, slot), then the tables of x and y, of all layers or else of this layer and
-// the next.
+// takes PLANES displacements through all layers, and then the next ones.  Shared memory: sums, see
+// sums.cu, then the tables of x and y, of all layers or else of this layer and the next.
 //
 //   x_pixels (image, channel, P, Q), x_tables (image, table_layers, P, Q), x_ids (image): as of y
 //   layers (n_layers): the factor of each
@@ -32,12 +31,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     x_tables += x * table_layers * PIXELS;
     y_tables += y * table_layers * PIXELS;
 
-    double *warp_sums = shared_memory + warp * SUMS * n_slots;
-    for (int k = lane; k < SUMS * n_slots; k += LANES) warp_sums[k] = 0;
-    __syncwarp();
-    // Scales of doubles are aligned to 16 bytes.
-    const int sums_size = (WARPS * SUMS * n_slots + 1) / 2 * 2;
-    Scales *tables = reinterpret_cast<Scales *>(shared_memory + sums_size);
+    double *warp_sums = sums_of_warp(shared_memory, warp, lane, n_slots);
+    Scales *tables = tables_behind_sums(shared_memory, n_slots);
     if (STAGED) {
         const int n_copied = resident ? n_layers : 1;
         for (int layer = 0; layer < n_copied; ++layer) {
@@ -88,20 +83,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
             if (LATE_SUMS) add_up(state, sums, column, lane_row_weights);
 #pragma unroll
             for (int s = 0; s < SUMS; ++s) {
-                REAL sum = active ? column_weight * sums[s] : REAL(0);
-#pragma unroll
-                for (int offset = LANES / 2; offset > 0; offset /= 2)
-                    sum += __shfl_down_sync(EVERY_LANE, sum, offset);
+                const REAL sum = sum_of_lanes(active ? column_weight * sums[s] : REAL(0));
                 if (lane == 0) warp_sums[s * n_slots + slot] += sum;
             }
         }
     }
 
     if (STAGED && !resident) finish_copies();
-    __syncthreads();
-    for (int k = threadIdx.x; k < SUMS * n_slots; k += THREADS) {
-        double sum = 0;
-        for (int w = 0; w < WARPS; ++w) sum += shared_memory[w * SUMS * n_slots + k];
-        results[k * (long long)n_pairs + pair] = sum;
-    }
+    write_sums(shared_memory, n_slots, pair, n_pairs, results);
 }

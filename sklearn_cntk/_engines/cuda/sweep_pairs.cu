@@ -1,7 +1,6 @@
 // GAP, two columns a lane.  A block carries one pair of images: each warp takes WARP_PLANES
-// displacements through all layers, and then the next ones.  Shared memory: the sums of each warp
-// (warp, sum, slot), then the tables of x and y, of all layers or else of this layer and the next.
-// Arguments as in `sweep`.
+// displacements through all layers, and then the next ones.  Shared memory as in `sweep`, with y's
+// tables as pairs_of_columns.cu has them; arguments likewise.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     sweep_pairs(const REAL *x_pixels, const REAL *y_pixels, const Scales *x_tables,
                 const Scales *y_tables, const int *x_ids, const int *y_ids, const REAL *layers,
@@ -23,11 +22,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     x_tables += x * table_layers * PIXELS;
     y_tables += y * table_layers * PIXELS;
 
-    double *warp_sums = shared_memory + warp * SUMS * n_slots;
-    for (int k = lane; k < SUMS * n_slots; k += LANES) warp_sums[k] = 0;
-    __syncwarp();
-    const int sums_size = (WARPS * SUMS * n_slots + 1) / 2 * 2;
-    Scales *tables = reinterpret_cast<Scales *>(shared_memory + sums_size);
+    double *warp_sums = sums_of_warp(shared_memory, warp, lane, n_slots);
+    Scales *tables = tables_behind_sums(shared_memory, n_slots);
     const int n_copied = resident ? n_layers : 1;
     for (int layer = 0; layer < n_copied; ++layer) {
         copy_plane(tables + layer * LAYER_ENTRIES, x_tables + layer * PIXELS);
@@ -65,20 +61,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 REAL sum = 0;
 #pragma unroll
                 for (int k = 0; k < 2 * LANE_ROWS; ++k) sum += state[s + FIRST_SUM][k];
-                if (!active) sum = 0;
-#pragma unroll
-                for (int offset = LANES / 2; offset > 0; offset /= 2)
-                    sum += __shfl_down_sync(EVERY_LANE, sum, offset);
+                sum = sum_of_lanes(active ? sum : REAL(0));
                 if (lane == 0) warp_sums[s * n_slots + slot] += sum;
             }
         }
     }
 
     if (!resident) finish_copies();
-    __syncthreads();
-    for (int k = threadIdx.x; k < SUMS * n_slots; k += THREADS) {
-        double sum = 0;
-        for (int w = 0; w < WARPS; ++w) sum += shared_memory[w * SUMS * n_slots + k];
-        results[k * (long long)n_pairs + pair] = sum;
-    }
+    write_sums(shared_memory, n_slots, pair, n_pairs, results);
 }

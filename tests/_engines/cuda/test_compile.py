@@ -13,7 +13,7 @@ READOUTS += [Readout(4, True, "hidden"), Readout(3, False, "hidden"), Readout(2,
 POOLED = [Readout(4, False, "all", lap=1), Readout(3, False, "last", lap=2)]
 POOLED += [Readout(4, False, "hidden", lap=1)]
 
-needs_nvrtc = pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
+needs_nvrtc = pytest.mark.skipif(nvrtc.compiler() is None, reason="NVRTC is not installed")
 
 
 def usage_of(architecture, shape, q, readouts, dtype):

@@ -31,7 +31,7 @@ def some():
     return ((name, CANDIDATES[name]) for name in SOME)
 
 
-needs_nvrtc = pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
+needs_nvrtc = pytest.mark.skipif(nvrtc.compiler() is None, reason="NVRTC is not installed")
 
 
 def pair_of_sides(rng, shape, n, m):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 @cache
-def library():
-    """The compiler's shared library, or None where its wheel is not installed."""
+def compiler():
+    """NVRTC as ctypes calls it, or None where its wheel is not installed."""
     try:
         spec = find_spec("nvidia.cuda_nvrtc")
     except ModuleNotFoundError:
@@ -43,12 +43,12 @@ def machine_code(source, architecture, options=()):
 def version():
     """That of the compiler, as text."""
     major, minor = ctypes.c_int(), ctypes.c_int()
-    library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    compiler().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
     return f"{major.value}.{minor.value}"
 
 
 def _compile(source, architecture, options, result):
-    nvrtc = library()
+    nvrtc = compiler()
     program = ctypes.c_void_p()
 
     def read(name):

@@ -1,0 +1,31 @@
+// Sums of planes, of the lanes of a warp and of the warps of a block: for the kernels of GAP.
+
+// Shared memory begins with the sums of each warp (warp, sum, slot); tables follow, aligned.
+INLINE double *sums_of_warp(double *shared, int warp, int lane, int n_slots) {
+    double *sums = shared + warp * SUMS * n_slots;
+    for (int k = lane; k < SUMS * n_slots; k += LANES) sums[k] = 0;
+    __syncwarp();
+    return sums;
+}
+INLINE Scales *tables_behind_sums(double *shared, int n_slots) {
+    return reinterpret_cast<Scales *>(shared + (WARPS * SUMS * n_slots + 1) / 2 * 2);
+}
+
+// The sum over a warp, for its first lane.
+INLINE REAL sum_of_lanes(REAL sum) {
+#pragma unroll
+    for (int offset = LANES / 2; offset > 0; offset /= 2)
+        sum += __shfl_down_sync(EVERY_LANE, sum, offset);
+    return sum;
+}
+
+// Write the sums over the block to results (sum, n_slots, n_pairs), once all warps have theirs.
+INLINE void write_sums(const double *shared, int n_slots, long long pair, int n_pairs,
+                       double *results) {
+    __syncthreads();
+    for (int k = threadIdx.x; k < SUMS * n_slots; k += THREADS) {
+        double sum = 0;
+        for (int w = 0; w < WARPS; ++w) sum += shared[w * SUMS * n_slots + k];
+        results[k * (long long)n_pairs + pair] = sum;
+    }
+}
