@@ -67,6 +67,5 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
         """Raise where X of a shape can only be one image of those that fit has seen."""
         rows, columns, channels = self.image_shape_
         single = [(rows, columns, channels)] + [(rows, columns)] * (channels == 1)
-        several = (rows * columns * channels,), (rows, columns)
-        if shape in single and shape[1:] not in several:
+        if rows > 1 and shape in single:  # one signal, or one row of pixels, may look like that
             raise ValueError(f"X has shape {shape}, that of a single image: use image[None].")

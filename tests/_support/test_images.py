@@ -110,6 +110,15 @@ def test_shapes_of_one_and_of_several_images(rng):
     assert len(rows.predict(X[1])) == 5
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_one_signal_at_a_time(channels, rng):
+    """Whose array has the shape of an image of one row."""
+    X, y = normal(rng, 6, (9, channels)), np.arange(6) % 2
+    model = CNTKClassifier(3, gap=False, image_shape=(1, 9, channels)).fit(X, y)
+    for signals in (X, X.reshape(6, -1)):
+        np.testing.assert_array_equal(model.predict(signals[:1]), model.predict(signals)[:1])
+
+
 def test_nan_that_scikit_learn_lets_through(rng):
     X = normal(rng, 4, (4, 4))
     X[1, 2, 2] = np.nan
