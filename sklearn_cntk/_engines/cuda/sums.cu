@@ -7,9 +7,8 @@ INLINE double *sums_of_warp(double *shared, int warp, int lane, int n_slots) {
     __syncwarp();
     return sums;
 }
-INLINE Scales *tables_behind_sums(double *shared, int n_slots) {
-    return reinterpret_cast<Scales *>(shared + (WARPS * SUMS * n_slots + 1) / 2 * 2);
-}
+// A pointer to them that a function returned would cost registers.
+INLINE int size_of_sums(int n_slots) { return (WARPS * SUMS * n_slots + 1) / 2 * 2; }
 
 // The sum over a warp, for its first lane.
 INLINE REAL sum_of_lanes(REAL sum) {

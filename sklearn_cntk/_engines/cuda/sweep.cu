@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     y_tables += y * table_layers * PIXELS;
 
     double *warp_sums = sums_of_warp(shared_memory, warp, lane, n_slots);
-    Scales *tables = tables_behind_sums(shared_memory, n_slots);
+    Scales *tables = reinterpret_cast<Scales *>(shared_memory + size_of_sums(n_slots));
     if (STAGED) {
         const int n_copied = resident ? n_layers : 1;
         for (int layer = 0; layer < n_copied; ++layer) {

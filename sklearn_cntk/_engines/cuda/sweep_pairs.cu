@@ -23,7 +23,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     y_tables += y * table_layers * PIXELS;
 
     double *warp_sums = sums_of_warp(shared_memory, warp, lane, n_slots);
-    Scales *tables = tables_behind_sums(shared_memory, n_slots);
+    Scales *tables = reinterpret_cast<Scales *>(shared_memory + size_of_sums(n_slots));
     const int n_copied = resident ? n_layers : 1;
     for (int layer = 0; layer < n_copied; ++layer) {
         copy_plane(tables + layer * LAYER_ENTRIES, x_tables + layer * PIXELS);
@@ -61,7 +61,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 REAL sum = 0;
 #pragma unroll
                 for (int k = 0; k < 2 * LANE_ROWS; ++k) sum += state[s + FIRST_SUM][k];
-                sum = sum_of_lanes(active ? sum : REAL(0));
+                if (!active) sum = 0;
+                sum = sum_of_lanes(sum);
                 if (lane == 0) warp_sums[s * n_slots + slot] += sum;
             }
         }
