@@ -187,7 +187,7 @@ def test_of_images_in_sums_and_products():
     kernel = CNTK(3, bias_variance=0.1, bias_variance_bounds=(1e-3, 1e2), image_shape=(8, 8))
     whole = ConstantKernel(0.1) * kernel + WhiteKernel(1e-2)
     X, y = load_digits(return_X_y=True)
-    X, y = X[:40] / 16, y[:40] % 2
+    X, y = X[:20] / 16, y[:20] % 2
     process = GaussianProcessRegressor(whole, normalize_y=True).fit(X, y)
     assert process.log_marginal_likelihood_value_ > process.log_marginal_likelihood(whole.theta)
     found = process.kernel_.k1.k2

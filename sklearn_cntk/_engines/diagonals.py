@@ -104,16 +104,17 @@ def self_sums(pixels, radius, factors, weights, starts, sums):
     scaled.
     """
     images, rows, columns, _ = pixels.shape
+    lanes = np.int64(1)  # no constant, for which the functions below would be compiled anew
     scratch = np.empty(weights.shape[1])
     states = np.empty((starts.size, weights.shape[1]))
     for image in range(images):
-        pixel_energy(pixels[image], radius, 1, states[0])
+        pixel_energy(pixels[image], radius, lanes, states[0])
         for state in range(1, starts.size):
             for k in range(states.shape[1]):
                 states[state, k] = states[0, k] if starts[state] else 0.0
         for layer in range(factors.size):
             for state in range(starts.size):
-                box_sum(states[state], (rows, columns), radius, 1, scratch)
+                box_sum(states[state], (rows, columns), radius, lanes, scratch)
                 for k in range(states.shape[1]):
                     states[state, k] *= factors[layer]
                 if state > 0:

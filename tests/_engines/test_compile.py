@@ -1,4 +1,4 @@
-"""The compiler's cache: damaged, full, or not writable, it ends no computation."""
+"""Compilation: damaged, full or unwritable caches end no computation, constants cost none."""
 
 import importlib.util
 import os
@@ -7,8 +7,12 @@ import warnings
 
 import numba
 import pytest
+from numba import types
 
+from sklearn_cntk import CNTK
 from sklearn_cntk._engines import compile as _compile
+from sklearn_cntk._engines import diagonals
+from sklearn_cntk._engines.cpu.planes import clear_frame
 
 SOURCE = """
 from sklearn_cntk._engines.compile import compile_lazily
@@ -112,3 +116,13 @@ def test_no_folder_is_writable(double, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert double()(3) == 6
+
+
+def test_constants_compile_no_function_twice(rng):
+    """Not for each filter size and number of lanes: that would make first calls seconds longer."""
+    for filter_size in (1, 3):
+        CNTK(3, filter_size=filter_size, image_shape=(6, 6))(rng.normal(size=(3, 36)))
+    for function in (diagonals.box_sum, diagonals.fill_tables, diagonals.self_sums, clear_frame):
+        assert function.signatures, function
+        for signature in function.signatures:
+            assert not any(isinstance(type_, types.Literal) for type_ in signature), signature

@@ -163,6 +163,8 @@ def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
         pool_size = n_layers * layer_size
         unused = sums.size - pool_size
         diagonals = np.empty((2, table_size * lanes))
+        # For functions that would be compiled anew for each constant.
+        any_lanes, any_radius = np.int64(lanes), np.int64(radius)
 
         def advance_row(source, target, at_x, at_y, width, p, r, factor, at_sums):
             """One row of a plane through one layer: box sum, κ, K and U, and their sums."""
@@ -219,13 +221,33 @@ def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
         if not paired:
             for x in range(n_x):
                 tables = x_tables[2 * n_layers * table_size * x :]
-                fill_tables(x_pixels, x, 1, shape, radius, factors, smallest, diagonals, tables)
+                fill_tables(
+                    x_pixels,
+                    x,
+                    np.int64(1),
+                    shape,
+                    any_radius,
+                    factors,
+                    smallest,
+                    diagonals,
+                    tables,
+                )
         for y in range(n_y):
             # In the cache, where they are about to be read.
-            fill_tables(y_pixels, y, lanes, shape, radius, factors, smallest, diagonals, y_tables)
+            fill_tables(
+                y_pixels, y, any_lanes, shape, any_radius, factors, smallest, diagonals, y_tables
+            )
             if paired:
                 fill_tables(
-                    x_pixels, y, lanes, shape, radius, factors, smallest, diagonals, x_tables
+                    x_pixels,
+                    y,
+                    any_lanes,
+                    shape,
+                    any_radius,
+                    factors,
+                    smallest,
+                    diagonals,
+                    x_tables,
                 )
             for x in range(min(n_x, (y + 1) * lanes - triu)):
                 x_image = y * lanes if paired else x
@@ -248,7 +270,7 @@ def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
 
                     for state in range(2 * n_states):
                         start = state * plane_size + interior
-                        clear_frame(planes, start, stride, radius, lanes, size)
+                        clear_frame(planes, start, stride, any_radius, any_lanes, size)
                     for state in range(n_states):
                         # 0, as Θ⁰ of a frozen first layer, is a sum of no channels.
                         pixel_covariance(
