@@ -4,7 +4,7 @@ import warnings
 from contextlib import suppress
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 
 def compile_lazily(function):
@@ -19,6 +19,24 @@ def compile_lazily(function):
     return compiled
 
 
+class _KeyedFiles(IndexDataCacheFile):
+    """Numba's files of a function, of which each says what it holds.
+
+    Processes that save other constants or types of one function at the same moment take the same
+    number for their files, and the index names one for the other: by Numba's own reading that is
+    the wrong function, without an error.  Here it counts as missing.
+    """
+
+    def save(self, key, data):
+        super().save(key, (key, self._source_stamp, data))
+
+    def load(self, key):
+        held = super().load(key)
+        if isinstance(held, tuple) and held[:2] == (key, self._source_stamp):
+            return held[2]
+        return None
+
+
 class _BestEffortCache(FunctionCache):
     """Numba's cache of a function, which never ends a computation.
 
@@ -28,6 +46,14 @@ class _BestEffortCache(FunctionCache):
 
     _has_warned = False
     _damage: Exception | None = None
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = _KeyedFiles(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
 
     def load_overload(self, signature, target_context):
         """The compiled function, or None."""
