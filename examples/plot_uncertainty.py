@@ -41,14 +41,14 @@ model = CNTKRegressor(depth=5, gap=False, trained_layers="last", normalize=True,
 )
 
 # %%
-# Standard deviations come in units of the network's random initial function. One factor, fitted on
-# held-out threes, turns them into degrees.
+# Standard deviations come in the unit of the targets, degrees: the prior is scaled so that the
+# training targets are likeliest. On held-out threes they are about as large as the errors.
 
 held_angles = rng.uniform(-45, 45, len(held_out))
 mean, std = model.predict(turned(held_out, held_angles), return_std=True)
-scale = np.sqrt(np.mean(((mean - held_angles) / std) ** 2))
-print(f"one unit is {scale:.0f} degrees; on held-out threes the error is ", end="")
-print(f"{np.sqrt(np.mean((mean - held_angles) ** 2)):.1f} degrees (root mean square)")
+print("root mean square on held-out threes, in degrees: ", end="")
+print(f"error {np.sqrt(np.mean((mean - held_angles) ** 2)):.1f}, ", end="")
+print(f"standard deviation {np.sqrt(np.mean(std**2)):.1f}")
 
 # %%
 # Beyond what it has seen
@@ -62,7 +62,7 @@ mean, std = model.predict(turned(others, true), return_std=True)
 figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
 ax.axvspan(-45, 45, color="0.92", label="angles in training")
 ax.plot([-120, 120], [-120, 120], "k:", linewidth=1, label="truth")
-ax.errorbar(true, mean, 2 * scale * std, fmt="o", markersize=4, label="prediction ± 2 std")
+ax.errorbar(true, mean, 2 * std, fmt="o", markersize=4, label="prediction ± 2 std")
 ax.set(xlabel="true angle (degrees)", ylabel="predicted angle (degrees)")
 ax.set_title("Turned threes")
 ax.legend(loc="upper left")
@@ -79,8 +79,8 @@ kinds["shuffled 3"] = rng.permuted(others.reshape(len(others), -1), axis=1).resh
 deviations = {}
 for name, pictures in kinds.items():
     _, std = model.predict(turned(pictures, np.zeros(len(pictures))), return_std=True)
-    deviations[name] = scale * std
-    print(f"{name:>10}: median standard deviation {np.median(scale * std):5.1f} degrees")
+    deviations[name] = std
+    print(f"{name:>10}: median standard deviation {np.median(std):5.1f} degrees")
 
 figure, (ax, strip) = plt.subplots(
     2, 1, figsize=(7, 4.6), height_ratios=(4, 1), layout="constrained", sharex=True

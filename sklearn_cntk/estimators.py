@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._models.intercept import Intercept
 from ._models.kernel_regression import KernelRegression
-from ._models.parameters import KernelParameters
+from ._models.parameters import KernelParameters, RegressorParameters
 from ._models.posterior import Posterior
 from ._models.staged import StagedClassification, StagedRegression
 from ._models.tasks import ClassificationTask, RegressionTask
@@ -25,7 +26,9 @@ class _CNTKRegression(KernelRegression):
 
 
 @fill_docs
-class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKRegression):
+class CNTKRegressor(
+    RegressorParameters, Intercept, Posterior, StagedRegression, RegressionTask, _CNTKRegression
+):
     """Regression by an infinitely wide, fully trained convolutional network.
 
     Kernel ridge regression with :class:`CNTK`: the predictions, in the limit of infinite width,
@@ -40,6 +43,7 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKRegression
     ----------
     dual_coef_ : ndarray of float64, shape (n_rows,) or (n_rows, n_targets)
         Weights of the training images in predictions.
+    {intercept_}
     {X_fit_}
     {n_iter_}
     {kernel_}
@@ -51,10 +55,6 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKRegression
     --------
     CNTKClassifier : Classification.
     CNTK : The kernel alone, for scikit-learn's other kernel methods.
-
-    Notes
-    -----
-    {no_intercept}
 
     References
     ----------
@@ -68,8 +68,9 @@ class CNTKRegressor(Posterior, StagedRegression, RegressionTask, _CNTKRegression
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_cntk import CNTKRegressor
     >>> images = load_digits().images
-    >>> model = CNTKRegressor(depth=3).fit(images[:100], images[:100].sum(axis=(1, 2)))
-    >>> bool(model.score(images[100:150], images[100:150].sum(axis=(1, 2))) > 0.9)
+    >>> ink = images.sum(axis=(1, 2))
+    >>> model = CNTKRegressor(depth=3).fit(images[:200], ink[:200])
+    >>> bool(model.score(images[200:250], ink[200:250]) > 0.9)
     True
     """
 

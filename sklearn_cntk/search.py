@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._models.parameters import RegressorSearchParameters
+from ._models.posterior import Posterior
 from ._models.search import IdentityClassifier, IdentityRegressor, KernelSearch
 from ._models.tasks import ClassificationTask, RegressionTask
+from ._support.checks import check_flag
 from ._support.docstrings import fill_docs
 from .estimators import CNTKClassifier, CNTKRegressor
 
 
 @fill_docs
-class CNTKRegressorCV(RegressionTask, KernelSearch):
+class CNTKRegressorCV(RegressorSearchParameters, Posterior, RegressionTask, KernelSearch):
     """:class:`CNTKRegressor` with the best depth, pooling and ridge, found in one pass.
 
     {one_pass}
@@ -48,10 +51,10 @@ class CNTKRegressorCV(RegressionTask, KernelSearch):
     >>> from sklearn_cntk import CNTKRegressorCV
     >>> images = load_digits().images
     >>> ink = images.sum(axis=(1, 2))
-    >>> search = CNTKRegressorCV(depths=(2, 3)).fit(images[:100], ink[:100])
+    >>> search = CNTKRegressorCV(depths=(2, 3)).fit(images[:200], ink[:200])
     >>> sorted(search.best_params_)
     ['alpha', 'depth', 'gap', 'lap']
-    >>> bool(search.score(images[100:150], ink[100:150]) > 0.9)
+    >>> bool(search.score(images[200:250], ink[200:250]) > 0.9)
     True
     """
 
@@ -59,6 +62,13 @@ class CNTKRegressorCV(RegressionTask, KernelSearch):
 
     if TYPE_CHECKING:
         best_estimator_: CNTKRegressor
+
+    @property
+    def _fitted_model(self):
+        return self.best_estimator_
+
+    def _fits_intercept(self):
+        return check_flag("fit_intercept", self.fit_intercept)
 
     def _identity(self):
         return IdentityRegressor()

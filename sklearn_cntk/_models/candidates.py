@@ -12,9 +12,10 @@ from sklearn.exceptions import FitFailedWarning
 
 from .._linalg.ridge import ridge_dual
 from .._linalg.threads import one_thread
+from .intercept import mean_target
 
 
-def leave_one_out(K, targets, alphas):
+def leave_one_out(K, targets, alphas, fit_intercept=False):
     """Predictions of each row by regression on the others, for every ridge.
 
     With K + λ = Q (Λ + λ) Qᵀ, row i misses its target by c_i / G_ii, where c are the dual
@@ -27,6 +28,19 @@ def leave_one_out(K, targets, alphas):
     ndarray (len(alphas), n) or (len(alphas), n, k)
         NaN for ridges with which the matrix is singular to working precision.
     """
+    if not fit_intercept:
+        return _leave_one_out(K, targets, alphas)
+    # Predictions are linear in the targets.  Without row i these have a mean of their own, which
+    # lies `shift` above that of all: p(y - shift) + shift = p(y) + shift (1 - p(1)).
+    mean = mean_target(targets)
+    centred = (targets - mean).reshape(len(targets), -1)
+    shift = -centred / max(len(K) - 1, 1)
+    predicted = _leave_one_out(K, np.column_stack([centred, np.ones(len(K))]), alphas)
+    predicted = predicted[..., :-1] + shift * (1 - predicted[..., -1:])
+    return predicted.reshape(len(alphas), *targets.shape) + mean
+
+
+def _leave_one_out(K, targets, alphas):
     mean = np.mean(K.diagonal())
     eigenvalues, Q = eigh(K, check_finite=False)
     projected = Q.T @ targets
@@ -44,16 +58,17 @@ def leave_one_out(K, targets, alphas):
     return predictions
 
 
-def score_candidates(grams, targets, y, alphas, splits, score, n_jobs):
+def score_candidates(grams, targets, y, alphas, splits, score, n_jobs, fit_intercept=False):
     """Scores (readout, alpha, split), seconds of fitting and scoring likewise, and what failed."""
     n_splits = 1 if splits is None else len(splits)
 
     def evaluate(K, split):
         start = time.perf_counter()
         if splits is None:
-            rows, predictions = slice(None), leave_one_out(K, targets, alphas)
+            rows, predictions = slice(None), leave_one_out(K, targets, alphas, fit_intercept)
         else:
-            rows, predictions = _hold_out(K, targets, alphas, *splits[split])
+            train, rows = splits[split]
+            predictions = _hold_out(K, targets, alphas, train, rows, fit_intercept)
         fitted = time.perf_counter()
         failed = [not np.isfinite(prediction).all() for prediction in predictions]
         scores = [
@@ -74,20 +89,21 @@ def score_candidates(grams, targets, y, alphas, splits, score, n_jobs):
     return scores, np.array(times), failed.astype(bool)
 
 
-def _hold_out(K, targets, alphas, train, test):
-    """Test rows, and their predictions by regression on the training rows for every ridge.
+def _hold_out(K, targets, alphas, train, test, fit_intercept):
+    """Predictions of test rows by regression on the training rows, for every ridge.
 
     NaN where the matrix is not positive definite.
     """
     cross = K[np.ix_(test, train)]
+    mean = mean_target(targets[train]) if fit_intercept else 0.0
     predictions = np.full((len(alphas), len(test), *targets.shape[1:]), np.nan)
     for prediction, alpha in zip(predictions, alphas, strict=True):
         try:
-            dual = ridge_dual(K[np.ix_(train, train)], targets[train], alpha)
+            dual = ridge_dual(K[np.ix_(train, train)], targets[train] - mean, alpha)
         except LinAlgError:
             continue
-        prediction[...] = cross @ dual
-    return test, predictions
+        prediction[...] = cross @ dual + mean
+    return predictions
 
 
 def report_failures(candidates, failed):

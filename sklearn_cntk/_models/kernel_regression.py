@@ -65,6 +65,15 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         """The kernel with this estimator's parameters."""
         raise NotImplementedError
 
+    def _centre(self, targets, sample_weight=None):
+        """The targets that dual coefficients are fitted to."""
+        return targets
+
+    @property
+    def _offset(self):
+        """What predictions have beside the kernel's part."""
+        return 0.0
+
     def _fit(self, X, y, sample_weight):
         """Check everything, choose the rows, and fit the dual coefficients."""
         images = self._check_images(X, reset=True)
@@ -78,27 +87,29 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
             sample_weight = None if sample_weight is None else sample_weight[rows]
         if sample_weight is not None and not sample_weight.any():
             raise ValueError("sample_weight is 0 for every training row: give one a weight.")
+        centred = self._centre(targets, sample_weight)
         solver, job = Solver.of(self, len(images)), self._kernel()._job(images)
         if solver.name == "nystroem":
-            kept, dual = solver.on_landmarks(job, images, targets, sample_weight)
+            kept, dual = solver.on_landmarks(job, images, centred, sample_weight)
             return self._keep(images[kept], dual)
         if solver.name == "cg":
-            dual, n_iter = solver.iterate(job, images, targets, sample_weight)
+            dual, n_iter = solver.iterate(job, images, centred, sample_weight)
             return self._keep(images, dual, targets, sample_weight, n_iter)
         if solver.device is not None:
-            dual = solver.dual_on_device(job, images, targets, sample_weight)
+            dual = solver.dual_on_device(job, images, centred, sample_weight)
             return self._keep(images, dual, targets, sample_weight)
         return self._solve(images, solver.gram(job, images), targets, sample_weight)
 
     def _solve(self, images, K, targets, sample_weight=None):
         """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
         flow = None
+        centred = self._centre(targets, sample_weight)
         with threads_for(len(K)):
             if self.training_time is None:
-                dual = ridge_dual(K, targets, self.alpha, sample_weight)
+                dual = ridge_dual(K, centred, self.alpha, sample_weight)
             else:
                 flow = GradientFlow(K, self.alpha, sample_weight)
-                dual = flow.dual(targets, self.training_time)
+                dual = flow.dual(centred, self.training_time)
         return self._keep(images, dual, targets, sample_weight, flow=flow)
 
     def _keep(self, images, dual, targets=None, sample_weight=None, n_iter=1, flow=None):
@@ -122,9 +133,12 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         check_is_fitted(self)
         return self._predict_images(self._check_images(X, reset=False))
 
-    def _predict_images(self, images, dual_coef=None):
-        """Predicted targets; by blocks of rows, so memory does not grow with their number."""
-        dual_coef = self.dual_coef_ if dual_coef is None else dual_coef
+    def _predict_images(self, images):
+        """Predicted targets."""
+        return self._kernel_part(images, self.dual_coef_) + self._offset
+
+    def _kernel_part(self, images, dual_coef):
+        """K(images, X_fit_) @ dual_coef; by blocks, so memory does not grow with the images."""
         predicted = np.empty((len(images), *dual_coef.shape[1:]))
         blocks = (
             self.kernel_._job(images)

@@ -256,6 +256,21 @@ class RidgeParameters:
 
 
 @parameters(kw_only=True)
+class InterceptParameters:
+    """What regressors do with the mean of their targets."""
+
+    fit_intercept: bool = parameter(
+        "bool",
+        """
+        Take the (weighted) mean of the targets out before fitting, and add it to predictions.  The
+        paper's network has no bias, and predicts targets far from 0 badly without that.  False is
+        eq. 5 of [1]_ as it stands.
+        """,
+        default=True,
+    )
+
+
+@parameters(kw_only=True)
 class SolverParameters:
     """How it is solved for."""
 
@@ -310,6 +325,11 @@ class RegressionParameters(
     DepthParameters,
 ):
     """The parameters of kernel regression."""
+
+
+@parameters(kw_only=True)
+class RegressorParameters(InterceptParameters, RegressionParameters):
+    """The parameters of kernel regression onto targets, rather than classes."""
 
 
 @parameters(kw_only=False)
@@ -381,3 +401,8 @@ class SearchParameters(
     CandidateParameters,
 ):
     """The parameters of a search."""
+
+
+@parameters(kw_only=True)
+class RegressorSearchParameters(InterceptParameters, SearchParameters):
+    """The parameters of a search of regressors."""

@@ -1,53 +1,80 @@
 """How sure predictions are: Gaussian-process posterior and the spread of trained networks.
 
 At random weights, infinitely wide networks are draws f₀ of the Gaussian process whose covariance is
-the NNGP kernel 𝒦, ``trained_layers="last"``.  Training is linear in f₀: it turns f₀ into
+s² times the NNGP kernel 𝒦, ``trained_layers="last"``.  Training is linear in f₀: it turns f₀ into
 
     f(x) = f₀(x) + A(x) (y − f₀(X)),   A(x) = Θ(x, X) (Θ + λ)⁻¹ (1 − exp(−(Θ + λ) t)),
 
-so over networks f has the mean A y, which is what `predict` returns, and the covariance
+so over networks f has the mean A y, which is what `predict` returns, and s² times the covariance
 
     𝒦(x, x') − A(x) 𝒦(X, x') − 𝒦(x, X) A(x')ᵀ + A(x) 𝒦(X, X) A(x')ᵀ
 
 (Lee et al., "Wide Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent",
 2019, eq. 16).  Where the dense layer alone is trained to the end, Θ = 𝒦, and exact Bayesian
-inference with noise of variance λ is meant instead: 𝒦(x, x') − 𝒦(x, X) (𝒦 + λ)⁻¹ 𝒦(X, x'), the same
-for λ = 0.
+inference with noise of variance s² λ is meant instead: 𝒦(x, x') − 𝒦(x, X) (𝒦 + λ)⁻¹ 𝒦(X, x'), the
+same for λ = 0.
+
+The scale s, in units of y, is that of the prior under which the n targets are likeliest:
+s² = yᵀ (𝒦 + λ)⁻¹ y / n, where eq. 5.8 of Rasmussen and Williams ("Gaussian Processes for Machine
+Learning", 2006) is largest, with `alpha` times the mean of 𝒦's diagonal for λ.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, overload
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from scipy.linalg import eigh
+from sklearn.utils import check_random_state
 
 from .._linalg.gradient_flow import GradientFlow
+from .._support.checks import check_flag, check_integer
 from .._support.docstrings import fill_docs
 from .._support.ram import check_memory
 from .staged import check_whole_training
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sklearn.base import BaseEstimator as _Mixin
 
-    from .._support.typing import ArrayLike, FloatArray
+    from .._compute.job import Job
+    from .._support.typing import Array, ArrayLike, FloatArray, RandomState
 else:
     _Mixin = object
 
 
 @fill_docs
 class Posterior(_Mixin):
-    """`predict` of a regressor with standard deviations on request."""
+    """Standard deviations, covariances and samples of a regressor's predictions."""
+
+    if TYPE_CHECKING:
+        _predict_targets: Callable[[ArrayLike], FloatArray]
+        _check_images: Callable[..., Array]
+
+    @property
+    def _fitted_model(self):
+        """The estimator with dual coefficients."""
+        return self
 
     @overload
-    def predict(self, X: ArrayLike, return_std: Literal[False] = False) -> FloatArray: ...
+    def predict(
+        self, X: ArrayLike, return_std: Literal[False] = False, return_cov: Literal[False] = False
+    ) -> FloatArray: ...
 
     @overload
-    def predict(self, X: ArrayLike, return_std: Literal[True]) -> tuple[FloatArray, FloatArray]: ...
+    def predict(
+        self, X: ArrayLike, return_std: Literal[True], return_cov: Literal[False] = False
+    ) -> tuple[FloatArray, FloatArray]: ...
+
+    @overload
+    def predict(
+        self, X: ArrayLike, return_std: Literal[False] = False, *, return_cov: Literal[True]
+    ) -> tuple[FloatArray, FloatArray]: ...
 
     def predict(
-        self, X: ArrayLike, return_std: bool = False
+        self, X: ArrayLike, return_std: bool = False, return_cov: bool = False
     ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Predict targets, and how much they vary.
 
@@ -55,80 +82,178 @@ class Posterior(_Mixin):
         ----------
         {X_seen}
         return_std : bool, default=False
-            Whether to return standard deviations as well.  With ``trained_layers="last"`` and
-            without a `training_time` they are those of the Gaussian process with the NNGP kernel
-            as prior and noise of variance `alpha` times the mean of its diagonal; otherwise
-            those of infinitely wide networks that are trained from different random weights
-            (Lee et al. 2019, eq. 16).  Both are in the units of the network's random initial
-            function, whose variance is the NNGP kernel's, whatever the size of y.
+            Whether to return standard deviations as well, in the unit of y.  With
+            ``trained_layers="last"`` and without a `training_time` they are those of the Gaussian
+            process with the NNGP kernel as prior and noise of variance `alpha` times the mean of
+            its diagonal; otherwise those of infinitely wide networks that are trained from
+            different random weights (Lee et al. 2019, eq. 16).
+        return_cov : bool, default=False
+            Whether to return covariances instead.
 
         Returns
         -------
         y_mean : ndarray of float64, shape (m,) or (m, n_targets)
         y_std : ndarray of float64, shape (m,) or (m, n_targets)
-            Only with ``return_std=True``; the same for all targets.
+            Only with ``return_std=True``.
+        y_cov : ndarray of float64, shape (m, m) or (m, m, n_targets)
+            Only with ``return_cov=True``.
 
         Raises
         ------
         ValueError
-            `return_std` of a kernel with ``normalize=True``, which is not the covariance of any
-            network's outputs, unless ``trained_layers="last"``.
+            Both are asked for; or one, of a kernel with ``normalize=True``, which is not the
+            covariance of any network's outputs, unless ``trained_layers="last"``.
         MemoryError
-            The Gram matrices that `return_std` needs do not fit.
+            The Gram matrices that this needs do not fit.
 
         Notes
         -----
+        The prior is scaled by the factor under which the training targets (without their mean, see
+        `fit_intercept`) are likeliest: targets twice as large have standard deviations twice as
+        large.
+
         Standard deviations take the Gram matrices of the training images anew, the NNGP kernel's
         too.
         """
-        mean = super().predict(X)
-        if not return_std:
+        wants_std = check_flag("return_std", return_std)
+        if check_flag("return_cov", return_cov) and wants_std:
+            raise ValueError(
+                "return_std=True and return_cov=True: ask for one. Standard deviations are the "
+                "square roots of the covariances' diagonal."
+            )
+        mean = self._predict_targets(X)
+        if not return_std and not return_cov:
             return mean
-        check_is_fitted(self)
-        check_whole_training(self, "standard deviations")
-        variance = np.maximum(self._variance(self._check_images(X, reset=False)), 0)
-        std = np.sqrt(variance)
-        return mean, std if mean.ndim == 1 else np.repeat(std[:, None], mean.shape[1], axis=1)
+        model, images = self._fitted_model, self._check_images(X, reset=False)
+        if return_cov:
+            return mean, _covariance(model, images)
+        return mean, np.sqrt(_variance(model, images))
 
-    def _variance(self, images):
-        """Variance (m,) of predictions for images."""
-        kernel, rows = self.kernel_, self.X_fit_
+    def sample_y(
+        self, X: ArrayLike, n_samples: int = 1, random_state: RandomState = 0
+    ) -> FloatArray:
+        """Draw predictions: from the posterior, or of networks with different random weights.
+
+        Parameters
+        ----------
+        {X_seen}
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=0
+            As in :class:`~sklearn.gaussian_process.GaussianProcessRegressor`.
+
+        Returns
+        -------
+        ndarray of float64, shape (m, n_samples) or (m, n_targets, n_samples)
+
+        Raises
+        ------
+        ValueError, MemoryError
+            As of :meth:`predict` with ``return_cov=True``.
+        """
+        check_integer("n_samples", n_samples, 1, "use 1 or more")
+        rng = check_random_state(random_state)
+        mean, covariance = self.predict(X, return_cov=True)
+        n_targets = mean.shape[1:]
+        draws = rng.normal(size=(len(mean), *n_targets, n_samples))
+        for target in np.ndindex(*n_targets):
+            at = (slice(None), *target)
+            eigenvalues, vectors = eigh(covariance[(slice(None), *at)])
+            # Below 0 by rounding.
+            draws[at] = vectors @ (np.sqrt(np.maximum(eigenvalues, 0))[:, None] * draws[at])
+        return mean[..., None] + draws
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What training has made of the prior."""
+
+    job: Job  # of the kernel, and of the prior where that is another
+    flow: GradientFlow
+    time: float
+    prior_gram: FloatArray | None  # None where inference is Bayesian
+    scale: Any  # s², a number or one a target
+
+    @classmethod
+    def of(cls, model, images, what, more_bytes=0):
+        """That of a fitted model; `more_bytes` are needed beside the Gram matrices."""
+        check_whole_training(model, what)
+        kernel, rows, weight = model.kernel_, model.X_fit_, model._fit_weight
         if kernel.normalize and kernel.trained_layers != "last":
             raise ValueError(
-                "return_std=True has no meaning with normalize=True and "
+                f"{what} have no meaning with normalize=True and "
                 f"trained_layers={kernel.trained_layers!r}: the normalized kernel is no covariance "
                 "of a network's changes. Use normalize=False, or trained_layers='last'."
             )
-        time = np.inf if self._fit_time is None else self._fit_time
         job = kernel._job(images).of_known_store()
         with_prior = kernel.trained_layers != "last"
         if with_prior:  # both kernels come from one pass
             job = replace(job, readouts=[*job.readouts, *_last(job.readouts)])
-        bayesian = not with_prior and self._fit_time is None
+        bayesian = not with_prior and model._fit_time is None
         n = len(rows)
         # The matrices, the copy of one that is factored, its eigenvectors, and blocks.
         check_memory(
-            8 * n**2 * (len(job.readouts) + 2),
-            f"return_std=True with {n} training images",
-            "fit fewer with train_size, or predict without standard deviations",
+            8 * n**2 * (len(job.readouts) + 2) + more_bytes,
+            f"{what} with {n} training images",
+            "fit fewer with train_size, or predict without them",
         )
+        targets = model._fit_targets - model._offset
         grams = job.gram(rows)
         prior_gram = None if bayesian else grams[-1].copy()
-        flow = GradientFlow(grams[0], self._fit_alpha, self._fit_weight)
-        del grams
-        raw = job.raw_diagonals(images)
-        variance = job.of_raw(raw)[-1]
-        known = {"x_diagonals": raw, "y_diagonals": self._fit_diagonals}
-        for part, values in job.blocks(images, rows, **known):
-            cross, prior_cross = values[0], values[-1]
-            # A(x)ᵀ for all x: what dual coefficients do to targets, the other way round.
-            weights = flow.dual(cross.T, time)
-            covariance = np.sum(weights.T * prior_cross, axis=1)
+        if with_prior:
+            prior = GradientFlow(grams[-1], model._fit_alpha, weight)
+            scale = _scale(prior, targets, weight)
+            del prior
+        flow = GradientFlow(grams[0], model._fit_alpha, weight)
+        if not with_prior:
+            scale = _scale(flow, targets, weight)
+        time = np.inf if model._fit_time is None else model._fit_time
+        return cls(job, flow, time, prior_gram, scale)
+
+    def weights(self, cross):
+        """A(x)ᵀ (n, m) for kernel values (m, n)."""
+        # What dual coefficients do to targets, the other way round.
+        return self.flow.dual(cross.T, self.time)
+
+
+def _scale(prior, targets, weight):
+    """The likeliest s² of targets (n,) or (n, k), by the flow of the prior's Gram matrix."""
+    total = len(targets) if weight is None else weight.sum()
+    return np.sum(targets * prior.dual(targets, np.inf), axis=0) / total
+
+
+def _variance(model, images):
+    """Variance (m,) or (m, k) of predictions for images."""
+    trained = _Trained.of(model, images, "standard deviations")
+    job = trained.job
+    raw = job.raw_diagonals(images)
+    variance = job.of_raw(raw)[-1]
+    known = {"x_diagonals": raw, "y_diagonals": model._fit_diagonals}
+    for part, values in job.blocks(images, model.X_fit_, **known):
+        weights, prior_cross = trained.weights(values[0]), values[-1]
+        covariance = np.sum(weights.T * prior_cross, axis=1)
+        variance[part] -= covariance
+        if trained.prior_gram is not None:
             variance[part] -= covariance
-            if not bayesian:
-                variance[part] -= covariance
-                variance[part] += np.sum(weights * (prior_gram @ weights), axis=0)
-        return variance
+            variance[part] += np.sum(weights * (trained.prior_gram @ weights), axis=0)
+    return np.multiply.outer(np.maximum(variance, 0), trained.scale)
+
+
+def _covariance(model, images):
+    """Covariance (m, m) or (m, m, k) of predictions for images."""
+    m, n = len(images), len(model.X_fit_)
+    more = 8 * (4 * m**2 + 4 * m * n)
+    trained = _Trained.of(model, images, "covariances", more)
+    job = trained.job
+    covariance = job.gram(images)[-1]
+    cross = job.gram(images, model.X_fit_)
+    weights = trained.weights(cross[0])
+    half = cross[-1] @ weights
+    if trained.prior_gram is None:
+        covariance -= (half + half.T) / 2  # equal but for rounding
+    else:
+        covariance -= half + half.T
+        covariance += weights.T @ (trained.prior_gram @ weights)
+    return np.multiply.outer(covariance, trained.scale)
 
 
 def _last(readouts):

@@ -23,7 +23,7 @@ from .._support.parameters import declared
 from .._support.ram import check_memory
 from .base import ImageEstimator
 from .candidates import report_failures, score_candidates, search_results
-from .parameters import KernelParameters, SearchParameters
+from .parameters import SearchParameters
 from .tasks import ClassificationTask, RegressionTask
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class KernelSearch(SearchParameters, ImageEstimator):
         if self.cv is not None:
             cv = check_cv(self.cv, y, classifier=is_classifier(self))
             splits = list(cv.split(images, y))
+        fit_intercept = self._fits_intercept()
         identity = self._identity()
         scorer = check_scoring(identity, scoring=self.scoring)
 
@@ -101,7 +102,7 @@ class KernelSearch(SearchParameters, ImageEstimator):
 
         grams = np.concatenate([job.gram(images) for _, job in jobs])
         scores, times, failed = score_candidates(
-            grams, targets, np.asarray(y), alphas, splits, score, self.n_jobs
+            grams, targets, np.asarray(y), alphas, splits, score, self.n_jobs, fit_intercept
         )
         candidates = [params | {"alpha": alpha} for params, alpha in product(kernels, alphas)]
         report_failures(candidates, failed)
@@ -129,6 +130,10 @@ class KernelSearch(SearchParameters, ImageEstimator):
                 )
             else:
                 return self
+
+    def _fits_intercept(self):
+        """Whether candidates are fitted to targets without their mean."""
+        return False
 
     def _jobs(self, images):
         """Each network with the job of its Gram matrices."""
@@ -158,8 +163,8 @@ class KernelSearch(SearchParameters, ImageEstimator):
         return {**named, "depth": readout.depth, "gap": readout.gap, "lap": readout.lap}
 
     def _fixed(self, network):
-        """The kernel's parameters that are not searched over, for a network."""
-        names = set(declared(KernelParameters)) & set(declared(type(self)))
+        """The estimator's parameters that are not searched over, for a network."""
+        names = set(declared(self._estimator)) & set(declared(type(self)))
         if network != "plain":
             names -= set(OF_PLAIN)
         return {"network": network, **{name: getattr(self, name) for name in sorted(names)}}

@@ -47,13 +47,15 @@ class StagedPrediction(_Mixin):
             (K,) = job.gram(self.X_fit_)
             flow = GradientFlow(K, self._fit_alpha, self._fit_weight)
         # One pass over the images: the kernel's values are what costs.
-        dual = [flow.dual(self._fit_targets, time) for time in times]
+        targets = self._fit_targets - self._offset
+        dual = [flow.dual(targets, time) for time in times]
         if not dual:
             return
         stacked = np.stack(dual, axis=-1).reshape(len(self.X_fit_), -1)
-        predicted = self._predict_images(images, stacked)
-        predicted = predicted.reshape(len(images), *self._fit_targets.shape[1:], len(times))
-        yield from np.moveaxis(predicted, -1, 0)
+        predicted = self._kernel_part(images, stacked)
+        predicted = predicted.reshape(len(images), *targets.shape[1:], len(times))
+        for of_time in np.moveaxis(predicted, -1, 0):
+            yield of_time + self._offset
 
 
 @fill_docs

@@ -88,6 +88,10 @@ PARAGRAPHS = {
             X_fit_ : ndarray (n_rows, height, width, channels)
                 Training images that were used, or the landmarks.
             """,
+        "intercept_": """
+            intercept_ : float or ndarray (n_targets,)
+                The mean of the training targets; 0 with ``fit_intercept=False``.
+            """,
         "n_iter_": """
             n_iter_ : int
                 Iterations of "cg"; 1 with other solvers.
@@ -174,11 +178,6 @@ PARAGRAPHS = {
                 matplotlib is missing.
             """,
         # Notes.
-        "no_intercept": """
-            Without `bias_variance` the network has no bias, and the regression no intercept:
-            targets whose mean is much larger than their spread are predicted badly.  Centre them:
-            ``TransformedTargetRegressor({cls}(), transformer=StandardScaler())`` of scikit-learn.
-            """,
         "one_pass": """
             The kernels of all candidates come from one pass at the largest depth
             (:func:`cntk_path`).  Every candidate is scored by leave-one-out in closed form, from

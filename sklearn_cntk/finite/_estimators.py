@@ -233,7 +233,9 @@ class CNNRegressor(TrainedRegressorParameters, RegressionTask, _CNNEstimator):
 
     Notes
     -----
-    {no_intercept}
+    Without `bias_variance` the network has no bias: targets whose mean is much larger than their
+    spread are predicted badly.  Centre them with scikit-learn's
+    ``TransformedTargetRegressor(CNNRegressor(), transformer=StandardScaler())``.
 
     References
     ----------

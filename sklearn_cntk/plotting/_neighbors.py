@@ -24,8 +24,9 @@ class NeighborsDisplay:
     """Images, each beside the training images that weigh most in its prediction.
 
     A prediction is a sum over training images, f(x) = Σ k(x, x_i) a_i with the dual coefficients
-    a.  Its terms are shown, signed: of the predicted class for a classifier (positive speaks for
-    that class), of the target for a regressor.  It is recommended to use :meth:`from_estimator`.
+    a, and of a regressor the mean of its targets.  The sum's terms are shown, signed: of the
+    predicted class for a classifier (positive speaks for that class), of the target for a
+    regressor.  It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class NeighborsDisplay:
     contributions : ndarray (m, n_neighbors)
         Their terms of the sum.
     decisions : ndarray (m,)
-        The whole sums.
+        The whole sums, without the mean of a regressor's targets.
     neighbor_labels : ndarray (m, n_neighbors), default=None
         Classes or targets of the training images.
     labels : ndarray (m,), default=None
@@ -233,7 +234,8 @@ def _contributions(model, images, target):
     if dual.ndim == 2:
         dual = dual[:, target]
         known = None if known is None else known[:, target]
-    return K * dual, K @ dual, known
+    offset = np.broadcast_to(model._offset, model.dual_coef_.shape[1:])
+    return K * dual, K @ dual + (offset[target] if offset.ndim else offset), known
 
 
 def _check_target(model, target):

@@ -33,7 +33,7 @@ def test_landmarks_minimise(landmarks):
     targets = np.eye(10)[LABELS]
     model = CNTKRegressor(
         3, False, dtype="float64", alpha=1e-3, solver="nystroem", n_components=30,
-        landmarks=landmarks, random_state=0,
+        landmarks=landmarks, random_state=0, fit_intercept=False,
     ).fit(IMAGES, targets)  # fmt: skip
     kernel = CNTK(3, False, dtype="float64")
     C, K = kernel(IMAGES, model.X_fit_), kernel(model.X_fit_)

@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from double_precision import IMAGES, INK, TEST, N, matrices, small
+from scipy.optimize import minimize_scalar
+from scipy.stats import multivariate_normal
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
 
-from sklearn_cntk import CNTK, CNTKRegressor
+from sklearn_cntk import CNTK, CNTKRegressor, CNTKRegressorCV
 from sklearn_cntk._compute.job import HeldValues
 
 
@@ -21,12 +24,38 @@ def test_nngp_posterior_is_scikit_learns(alpha, weights):
     kernel = CNTK(3, False, dtype="float64", trained_layers="last", image_shape=(8, 8))
     process = GaussianProcessRegressor(kernel=kernel, alpha=noise, optimizer=None)
     process.fit(IMAGES.reshape(N, 64), INK)
-    mean, std = process.predict(TEST.reshape(N, 64), return_std=True)
-    model = small(CNTKRegressor, trained_layers="last", alpha=alpha)
+    mean, cov = process.predict(TEST.reshape(N, 64), return_cov=True)
+    model = small(CNTKRegressor, trained_layers="last", alpha=alpha, fit_intercept=False)
     model.fit(IMAGES, INK, sample_weight=weights)
-    predicted, spread = model.predict(TEST, return_std=True)
+    variance = likeliest_scale(K, INK, alpha, weights)
+    predicted, spread = model.predict(TEST, return_cov=True)
     np.testing.assert_allclose(predicted, mean, rtol=1e-6)
-    np.testing.assert_allclose(spread, std, rtol=1e-6)
+    np.testing.assert_allclose(spread, variance * cov, rtol=1e-6, atol=1e-9 * variance)
+    _, std = model.predict(TEST, return_std=True)
+    np.testing.assert_allclose(std, np.sqrt(spread.diagonal()), rtol=1e-6)
+
+
+def likeliest_scale(K, targets, alpha, weights=None):
+    """s² of targets without noise of their own: rows with a weight of w are given w times."""
+    rows = np.arange(len(K)) if weights is None else np.repeat(np.arange(len(K)), weights)
+    K, targets = K[np.ix_(rows, rows)], targets[rows]
+    K = K + alpha * K.diagonal().mean() * np.eye(len(K))
+
+    def loss(log_scale):
+        return -multivariate_normal.logpdf(targets, cov=np.exp(log_scale) * K)
+
+    return np.exp(minimize_scalar(loss, bracket=(-8, 0), tol=1e-12).x)
+
+
+def test_scale_is_that_of_scikit_learns_optimizer():
+    """A constant in front of kernel and noise, as Gaussian processes fit it."""
+    K, _, unit = matrices("last")
+    kernel = CNTK(3, False, dtype="float64", trained_layers="last", image_shape=(8, 8))
+    whole = ConstantKernel(1.0, (1e-9, 1e9)) * (kernel + WhiteKernel(0.1 * unit, "fixed"))
+    centred = INK - INK.mean()
+    process = GaussianProcessRegressor(kernel=whole, alpha=0).fit(IMAGES.reshape(N, 64), centred)
+    constant = process.kernel_.k1.constant_value
+    assert constant == pytest.approx(likeliest_scale(K, centred, 0.1), rel=1e-4)
 
 
 @pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])
@@ -38,11 +67,12 @@ def test_spread_of_trained_networks(trained_layers, time, rng):
     both = np.concatenate([IMAGES, TEST])
     prior = CNTK(3, False, dtype="float64", trained_layers="last")(both)
     draws = rng.multivariate_normal(np.zeros(2 * N), prior, size=4000, method="eigh").T
+    draws *= np.sqrt(likeliest_scale(prior[:N, :N], INK - INK.mean(), 1e-3))
     model = small(CNTKRegressor, trained_layers=trained_layers, alpha=1e-3, training_time=time)
     # What is learned is the difference from where the network starts.
-    model.fit(IMAGES, INK[:, None] - draws[:N])
-    trained = draws[N:] + model.predict(TEST)
-    model.fit(IMAGES, INK)
+    model.set_params(fit_intercept=False).fit(IMAGES, (INK - INK.mean())[:, None] - draws[:N])
+    trained = INK.mean() + draws[N:] + model.predict(TEST)
+    model.set_params(fit_intercept=True).fit(IMAGES, INK)
     mean, std = model.predict(TEST, return_std=True)
     np.testing.assert_allclose(trained.std(axis=1), std, rtol=4 / np.sqrt(2 * 4000))
     assert (abs(trained.mean(axis=1) - mean) < 4.5 * std / np.sqrt(4000)).all()
@@ -55,11 +85,66 @@ def test_nothing_varies_at_training_images_after_training():
     assert at_training.max() < 1e-3 * elsewhere.min()
 
 
-def test_std_of_several_targets():
-    model = small(CNTKRegressor).fit(IMAGES, np.column_stack([INK, INK**2]))
-    mean, std = model.predict(TEST, return_std=True)
+@pytest.mark.parametrize("trained_layers", ["all", "last"])
+def test_several_targets(trained_layers):
+    """Each in its own unit, as alone."""
+    model = small(CNTKRegressor, trained_layers=trained_layers)
+    both = np.column_stack([INK, 1000 * INK**2])
+    mean, std = model.fit(IMAGES, both).predict(TEST, return_std=True)
+    _, cov = model.predict(TEST, return_cov=True)
     assert mean.shape == std.shape == (N, 2)
-    np.testing.assert_array_equal(std[:, 0], std[:, 1])
+    assert cov.shape == (N, N, 2)
+    assert model.sample_y(TEST, 3).shape == (N, 2, 3)
+    for k in range(2):
+        alone = small(CNTKRegressor, trained_layers=trained_layers).fit(IMAGES, both[:, k])
+        np.testing.assert_allclose(alone.predict(TEST, return_std=True)[1], std[:, k], rtol=1e-6)
+        np.testing.assert_allclose(np.sqrt(cov[..., k].diagonal()), std[:, k], rtol=1e-6)
+
+
+@pytest.mark.parametrize("trained_layers", ["all", "last"])
+@pytest.mark.parametrize("time", [None, 2.0])
+def test_unit_of_the_targets(trained_layers, time):
+    """Standard deviations grow with the targets, and do not depend on their mean."""
+    model = small(CNTKRegressor, trained_layers=trained_layers, training_time=time)
+    _, std = model.fit(IMAGES, INK).predict(TEST, return_std=True)
+    _, other = model.fit(IMAGES, 100 - 1000 * INK).predict(TEST, return_std=True)
+    np.testing.assert_allclose(other, 1000 * std, rtol=1e-6)
+    _, cov = model.predict(TEST, return_cov=True)
+    np.testing.assert_allclose(np.sqrt(cov.diagonal()), other, rtol=1e-5)
+
+
+def test_samples():
+    """Their mean and covariance are those of the prediction."""
+    model = small(CNTKRegressor, alpha=1e-2).fit(IMAGES, INK)
+    mean, cov = model.predict(TEST, return_cov=True)
+    samples = model.sample_y(TEST, 20_000, random_state=1)
+    assert samples.shape == (N, 20_000)
+    std = np.sqrt(cov.diagonal())
+    assert (abs(samples.mean(axis=1) - mean) < 4.5 * std / np.sqrt(20_000)).all()
+    error = np.cov(samples) - cov
+    assert (abs(error) < 6 * np.outer(std, std) / np.sqrt(20_000)).all()
+    np.testing.assert_array_equal(model.sample_y(TEST, 2), model.sample_y(TEST, 2))
+    with pytest.raises(ValueError, match="n_samples=0"):
+        model.sample_y(TEST, 0)
+
+
+def test_of_searches():
+    search = CNTKRegressorCV((2, 3), gaps=(False,), dtype="float64").fit(IMAGES, INK)
+    best = search.best_estimator_
+    for asked in ({"return_std": True}, {"return_cov": True}):
+        for one, other in zip(
+            search.predict(TEST, **asked), best.predict(TEST, **asked), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(search.sample_y(TEST, 2), best.sample_y(TEST, 2))
+
+
+def test_one_at_a_time():
+    model = small(CNTKRegressor).fit(IMAGES, INK)
+    with pytest.raises(ValueError, match="return_std=True and return_cov=True: ask for one"):
+        model.predict(TEST, return_std=True, return_cov=True)
+    with pytest.raises(TypeError, match="return_std must be True or False, got 'yes'"):
+        model.predict(TEST, return_std="yes")
 
 
 def test_std_of_a_normalized_kernel():
@@ -67,7 +152,8 @@ def test_std_of_a_normalized_kernel():
     with pytest.raises(ValueError, match="no meaning with normalize=True and trained_layers='all'"):
         model.predict(TEST, return_std=True)
     model = small(CNTKRegressor, normalize=True, trained_layers="last").fit(IMAGES, INK)
-    assert (model.predict(TEST, return_std=True)[1] < 1).all()
+    _, std = model.predict(TEST, return_std=True)
+    assert (std < np.sqrt(likeliest_scale(model.kernel_(IMAGES), INK - INK.mean(), 1e-5))).all()
 
 
 @pytest.mark.parametrize("trained_layers", ["all", "last"])
@@ -90,5 +176,5 @@ def test_std_by_blocks(trained_layers, time):
 def test_std_wants_memory(free_memory):
     model = small(CNTKRegressor).fit(IMAGES, INK)
     free_memory(10 * N**2)
-    with pytest.raises(MemoryError, match=f"return_std=True with {N} training images"):
+    with pytest.raises(MemoryError, match=f"standard deviations with {N} training images"):
         model.predict(TEST, return_std=True)

@@ -25,7 +25,8 @@ def test_gradient_flow_is_small_step_gradient_descent(time, alpha):
     unit = matrices()[2]
     steps = 40_000
     expected = gradient_descent(INK, steps, time / unit / steps, alpha * unit)
-    model = small(CNTKRegressor, alpha=alpha, training_time=time).fit(IMAGES, INK)
+    model = small(CNTKRegressor, alpha=alpha, training_time=time, fit_intercept=False)
+    model.fit(IMAGES, INK)
     np.testing.assert_allclose(model.predict(TEST), expected, rtol=2e-3)
     assert not np.allclose(model.predict(TEST), np.mean(INK), rtol=0.02)
 
@@ -35,7 +36,7 @@ def test_weights_are_those_of_the_squared_errors():
     K = matrices()[0]
     unit = np.average(K.diagonal(), weights=weights)
     expected = gradient_descent(INK, 20_000, 5 / unit / 20_000, 0.1 * unit, weights)
-    model = small(CNTKRegressor, alpha=0.1, training_time=5.0)
+    model = small(CNTKRegressor, alpha=0.1, training_time=5.0, fit_intercept=False)
     predicted = model.fit(IMAGES, INK, sample_weight=weights).predict(TEST)
     np.testing.assert_allclose(predicted, expected, rtol=2e-3)
     repeated = np.repeat(np.arange(N), weights.astype(int))
@@ -53,9 +54,11 @@ def test_the_end_of_training_is_kernel_regression(alpha):
 
 def test_the_start_of_training():
     start = small(CNTKRegressor, training_time=0).fit(IMAGES, INK)
+    np.testing.assert_allclose(start.predict(TEST), INK.mean(), rtol=1e-14)
+    start = small(CNTKRegressor, training_time=0, fit_intercept=False).fit(IMAGES, INK)
     np.testing.assert_array_equal(start.predict(TEST), 0)
     _, K_test, unit = matrices()
-    soon = small(CNTKRegressor, training_time=1e-6).fit(IMAGES, INK)
+    soon = small(CNTKRegressor, training_time=1e-6, fit_intercept=False).fit(IMAGES, INK)
     np.testing.assert_allclose(soon.predict(TEST), 1e-6 / unit * (K_test @ INK), rtol=1e-4)
 
 

@@ -46,7 +46,10 @@ def test_contributions_of_a_regressor():
     predicted = model.predict(TEST[:2])
     for target in (0, 1):
         display = NeighborsDisplay.from_estimator(model, TEST[:2], n_neighbors=12, target=target)
-        np.testing.assert_allclose(display.contributions.sum(axis=1), predicted[:, target])
+        above_mean = predicted[:, target] - model.intercept_[target]
+        np.testing.assert_allclose(display.contributions.sum(axis=1), above_mean)
+        targets = (-1) ** target * FEW_INK[display.neighbors]
+        np.testing.assert_array_equal(display.neighbor_labels, targets)
         np.testing.assert_allclose(display.predictions, predicted[:, target])
     with pytest.raises(ValueError, match="target=2 is no column: use 0 to 1"):
         NeighborsDisplay.from_estimator(model, TEST, target=2)

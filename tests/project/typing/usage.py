@@ -70,6 +70,9 @@ def regressor() -> None:
     assert_type(model.predict(images), NDArray[np.float64])
     mean, std = model.predict(images, return_std=True)
     assert_type(std, NDArray[np.float64])
+    mean, cov = model.predict(images, return_cov=True)
+    assert_type(cov, NDArray[np.float64])
+    assert_type(model.sample_y(images, 3), NDArray[np.float64])
     assert_type(model.staged_predict(images, (1, 2)), Iterator[NDArray[np.float64]])
 
 
@@ -79,8 +82,9 @@ def searches() -> None:
     assert_type(search.best_estimator_, CNTKClassifier)
     assert_type(search.best_params_, dict[str, Any])
     assert_type(search.best_score_, float)
-    other = CNTKRegressorCV(alphas=[1e-3]).fit(images, values)
+    other = CNTKRegressorCV(alphas=[1e-3], fit_intercept=False).fit(images, values)
     assert_type(other.best_estimator_, CNTKRegressor)
+    assert_type(other.predict(images), NDArray[np.float64])
     CNTKClassifierCV(depths=3)  # type: ignore[arg-type]
 
 
