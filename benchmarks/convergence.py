@@ -58,8 +58,8 @@ def prediction_errors(settings, gap, trained_layers, width, device):
     images, test = (rng.normal(size=(n, *settings["shape"])) for n in (16, 64))
     y = images.mean(axis=(1, 2, 3))
     parameters = {"depth": settings["depth"], "gap": gap, "trained_layers": trained_layers}
-    regression = CNTKRegressor(**parameters, alpha=0, dtype="float64").fit(images, y)
-    exact = regression.predict(test)
+    regression = CNTKRegressor(**parameters, alpha=0, dtype="float64", fit_intercept=False)
+    exact = regression.fit(images, y).predict(test)
     errors = []
     for seed in range(settings["trained_draws"]):
         network = CNNRegressor(

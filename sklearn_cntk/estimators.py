@@ -8,6 +8,7 @@ from ._models.intercept import Intercept
 from ._models.kernel_regression import KernelRegression
 from ._models.parameters import KernelParameters, RegressorParameters
 from ._models.posterior import Posterior
+from ._models.probabilities import Calibrated
 from ._models.staged import StagedClassification, StagedRegression
 from ._models.tasks import ClassificationTask, RegressionTask
 from ._support.docstrings import fill_docs
@@ -76,7 +77,7 @@ class CNTKRegressor(
 
 
 @fill_docs
-class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKRegression):
+class CNTKClassifier(Calibrated, StagedClassification, ClassificationTask, _CNTKRegression):
     """Classification by an infinitely wide, fully trained convolutional network.
 
     Kernel ridge regression with :class:`CNTK` onto one-hot labels minus 1/k for k classes, as
@@ -91,6 +92,7 @@ class CNTKClassifier(StagedClassification, ClassificationTask, _CNTKRegression):
     {classes_}
     dual_coef_ : ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
         Weights of the training images in :meth:`decision_function`.
+    {temperature_}
     {X_fit_}
     {n_iter_}
     {kernel_}

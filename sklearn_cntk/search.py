@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ._models.parameters import RegressorSearchParameters
 from ._models.posterior import Posterior
+from ._models.probabilities import Probabilities
 from ._models.search import IdentityClassifier, IdentityRegressor, KernelSearch
 from ._models.tasks import ClassificationTask, RegressionTask
 from ._support.checks import check_flag
@@ -70,12 +71,12 @@ class CNTKRegressorCV(RegressorSearchParameters, Posterior, RegressionTask, Kern
     def _fits_intercept(self):
         return check_flag("fit_intercept", self.fit_intercept)
 
-    def _identity(self):
+    def _identity(self, find_temperature):
         return IdentityRegressor()
 
 
 @fill_docs
-class CNTKClassifierCV(ClassificationTask, KernelSearch):
+class CNTKClassifierCV(Probabilities, ClassificationTask, KernelSearch):
     """:class:`CNTKClassifier` with the best depth, pooling and ridge, found in one pass.
 
     {one_pass}
@@ -124,7 +125,11 @@ class CNTKClassifierCV(ClassificationTask, KernelSearch):
     if TYPE_CHECKING:
         best_estimator_: CNTKClassifier
 
-    def _identity(self):
+    @property
+    def _temperature(self):
+        return self.best_estimator_.temperature_
+
+    def _identity(self, find_temperature):
         identity = IdentityClassifier()
-        identity.classes_ = self.classes_
+        identity.classes_, identity.find_temperature = self.classes_, find_temperature
         return identity

@@ -15,6 +15,7 @@ from scipy.sparse.linalg import LinearOperator, onenormest
 
 from .._engines import select_engine
 from .._engines.cuda.devices import check_memory_is_out
+from .left_out import left_out_predictions
 from .ridge import mean_diagonal, not_positive_definite, warn_if_nearly_singular
 
 # Columns of a panel: wide enough for products at the speed of the chip, narrow enough that the
@@ -61,7 +62,9 @@ def needed_bytes(n, panel=PANEL):
     return 8 * (panels + 2 * n * min(panel, n))
 
 
-def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None, *, panel=PANEL):
+def ridge_dual_on_device(
+    device, job, images, targets, alpha, sample_weight=None, *, return_left_out=False, panel=PANEL
+):
     """Dual coefficients as `ridge_dual` has them, by a GPU that holds the Gram matrix.
 
     Parameters
@@ -71,14 +74,14 @@ def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None
         Of one readout.  Its Gram matrix goes to the GPU tile by tile, and the host never holds it,
         unless the job has a store.
     images : ndarray (n, P, Q, C)
-    targets, alpha, sample_weight
+    targets, alpha, sample_weight, return_left_out
         As of `ridge_dual`.
     panel : int
         Columns of the matrix's panels.
 
     Returns
     -------
-    ndarray, the shape of `targets`
+    As of `ridge_dual`.
 
     Raises
     ------
@@ -94,15 +97,19 @@ def ridge_dual_on_device(device, job, images, targets, alpha, sample_weight=None
     """
     if job.store is not None:
         (K,) = job.gram(images)
-        return solve_on_device(device, K, targets, alpha, sample_weight, panel=panel)
+        return solve_on_device(
+            device, K, targets, alpha, sample_weight, return_left_out=return_left_out, panel=panel
+        )
     with _explained_errors(device, len(images)):
         matrix = DeviceMatrix(device, len(images), panel)
         for tile in job.triangle(images):
             matrix.add(tile.i, tile.j, tile.values[0])
-        return _solve(matrix, targets, alpha, sample_weight)
+        return _solve(matrix, targets, alpha, sample_weight, return_left_out)
 
 
-def solve_on_device(device, K, targets, alpha, sample_weight=None, *, panel=PANEL):
+def solve_on_device(
+    device, K, targets, alpha, sample_weight=None, *, return_left_out=False, panel=PANEL
+):
     """`ridge_dual` by a GPU, for a matrix that is on the host already; not overwritten."""
     with _explained_errors(device, len(K)):
         matrix = DeviceMatrix(device, len(K), panel)
@@ -111,7 +118,7 @@ def solve_on_device(device, K, targets, alpha, sample_weight=None, *, panel=PANE
             for top in range(0, start + 1, panel):
                 rows = slice(top, top + panel)
                 matrix.add(rows, columns, np.triu(K[rows, columns], top - start))
-        return _solve(matrix, targets, alpha, sample_weight)
+        return _solve(matrix, targets, alpha, sample_weight, return_left_out)
 
 
 @contextmanager
@@ -126,16 +133,16 @@ def _explained_errors(device, n):
         ) from error
 
 
-def _solve(matrix, targets, alpha, sample_weight):
+def _solve(matrix, targets, alpha, sample_weight, return_left_out=False):
     """Solve (K + λ W⁻¹) A = targets, see `ridge_dual`; K becomes its factor."""
     diagonal = matrix.diagonal()
     mean = mean_diagonal(diagonal, sample_weight)
-    root = None
+    root = 1.0
     if sample_weight is not None:
         root = np.sqrt(sample_weight)
         matrix.scale(root)
-        targets = (targets.T * root).T
-    matrix.add_to_diagonal(alpha * (mean if mean > 0 else 1.0))
+    ridge = alpha * (mean if mean > 0 else 1.0)
+    matrix.add_to_diagonal(ridge)
     norm = matrix.norm()
     try:
         matrix.factor()
@@ -145,8 +152,12 @@ def _solve(matrix, targets, alpha, sample_weight):
     # The estimate that LAPACK's dpocon makes on the host; with one column it draws no numbers.
     inverse_norm = onenormest(inverse, t=1) if matrix.n > 1 else abs(matrix.solve(np.ones(1)))[0]
     warn_if_nearly_singular(1 / (norm * inverse_norm), alpha, stacklevel=6)
-    dual = matrix.solve(targets)
-    return dual if root is None else (dual.T * root).T
+    solution = matrix.solve((targets.T * root).T)
+    dual = (solution.T * root).T
+    if not return_left_out:
+        return dual
+    diagonal = matrix.inverse_diagonal()
+    return dual, left_out_predictions(solution, diagonal, targets, ridge, sample_weight)
 
 
 class DeviceMatrix:
@@ -255,6 +266,25 @@ class DeviceMatrix:
                     at -= panel[width:].T @ below
                 device.solve_triangular(panel[:width], at, transposed=True)
             return device.download(x).reshape(np.shape(b))
+
+    def inverse_diagonal(self):
+        """The diagonal of the inverse, on the host, once the matrix is factored."""
+        device, parts = self.device, []
+        with device:
+            for k, (first, panel) in enumerate(self.panels):
+                width = panel.shape[1]
+                x = device.zeros((self.n - first, width))  # columns of L⁻¹, 0 above row `first`
+                unit = x.reshape(-1)[: width * width : width + 1]
+                unit += 1.0
+                for start, later in self.panels[k:]:
+                    middle = start - first + later.shape[1]
+                    at, below = x[start - first : middle], x[middle:]
+                    device.solve_triangular(later[: later.shape[1]], at)
+                    if len(below):
+                        below -= later[later.shape[1] :] @ at
+                x *= x
+                parts.append(device.download(x.sum(axis=0)))
+        return np.concatenate(parts)
 
     def _diagonals(self):
         """Views of the diagonal, one of each panel."""

@@ -19,7 +19,15 @@ _PIVOT_BLOCK = 128
 
 
 def ridge_nystroem(
-    job, images, targets, alpha, n_components, landmarks, sample_weight, random_state
+    job,
+    images,
+    targets,
+    alpha,
+    n_components,
+    landmarks,
+    sample_weight,
+    random_state,
+    draw_rows=None,
 ):
     """Landmarks and their dual coefficients.
 
@@ -43,12 +51,16 @@ def ridge_nystroem(
         drawn together, of which some are rejected.
     sample_weight : ndarray (n,) or None
     random_state : RandomState
+    draw_rows : callable or None
+        Called with the landmarks and `random_state`, it gives rows to predict by regression on all
+        others, with the same landmarks.
 
     Returns
     -------
     rows : ndarray (m,)
         Indices of the landmarks; less than m pivots, where they reproduce the kernel matrix.
     dual : ndarray (m,) or (m, k)
+    left_out : (rows, predictions) or None
 
     Raises
     ------
@@ -80,7 +92,16 @@ def ridge_nystroem(
         raise not_positive_definite(alpha) from error
     coefficients = cho_solve(factor, outer, check_finite=False)
     dual = solve_triangular(L, coefficients, lower=True, trans="T", check_finite=False)
-    return rows, dual.reshape(len(rows), *targets.shape[1:])
+    left_out = None
+    if draw_rows is not None:
+        drawn = draw_rows(rows, random_state)
+        transposed = features(drawn)
+        # What a unit of weight of a row's target does to its own prediction.
+        shares = np.sum(transposed * cho_solve(factor, transposed, check_finite=False), axis=0)
+        fitted = (transposed.T @ coefficients).reshape(len(drawn), *targets.shape[1:])
+        misses = ((targets[drawn] - fitted).T / (1 - shares * np.minimum(weights[drawn], 1))).T
+        left_out = drawn, targets[drawn] - misses
+    return rows, dual.reshape(len(rows), *targets.shape[1:]), left_out
 
 
 def _uniform(gram, diagonal, n_components, random_state):

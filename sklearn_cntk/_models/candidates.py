@@ -12,6 +12,7 @@ from sklearn.exceptions import FitFailedWarning
 
 from .._linalg.ridge import ridge_dual
 from .._linalg.threads import one_thread
+from .calibration import fit_temperature
 from .intercept import mean_target
 
 
@@ -34,7 +35,7 @@ def leave_one_out(K, targets, alphas, fit_intercept=False):
     # lies `shift` above that of all: p(y - shift) + shift = p(y) + shift (1 - p(1)).
     mean = mean_target(targets)
     centred = (targets - mean).reshape(len(targets), -1)
-    shift = -centred / max(len(K) - 1, 1)
+    shift = -centred / (len(K) - 1) if len(K) > 1 else -mean
     predicted = _leave_one_out(K, np.column_stack([centred, np.ones(len(K))]), alphas)
     predicted = predicted[..., :-1] + shift * (1 - predicted[..., -1:])
     return predicted.reshape(len(alphas), *targets.shape) + mean
@@ -66,14 +67,26 @@ def score_candidates(grams, targets, y, alphas, splits, score, n_jobs, fit_inter
         start = time.perf_counter()
         if splits is None:
             rows, predictions = slice(None), leave_one_out(K, targets, alphas, fit_intercept)
+            train, left_out = rows, predictions.__getitem__
         else:
             train, rows = splits[split]
             predictions = _hold_out(K, targets, alphas, train, rows, fit_intercept)
+
+            def left_out(ridge):
+                matrix = K[np.ix_(train, train)]
+                return ridge_dual(matrix, targets[train], alphas[ridge], return_left_out=True)[1]
+
         fitted = time.perf_counter()
         failed = [not np.isfinite(prediction).all() for prediction in predictions]
         scores = [
-            np.nan if fails else score(prediction, y[rows])
-            for prediction, fails in zip(predictions, failed, strict=True)
+            np.nan
+            if failed[ridge]
+            else score(
+                predictions[ridge],
+                y[rows],
+                lambda ridge=ridge: fit_temperature(left_out(ridge), targets[train]),
+            )
+            for ridge in range(len(alphas))
         ]
         scored = time.perf_counter()
         times = (fitted - start) / len(alphas), (scored - fitted) / len(alphas)

@@ -11,32 +11,40 @@ from .._support.checks import check_flag
 
 if TYPE_CHECKING:
     from .._support.typing import FloatArray
+    from .kernel_regression import KernelRegression as _Mixin
+else:
+    _Mixin = object
 
 
-class Intercept:
+class Intercept(_Mixin):
     """`fit_intercept` of regressors that fit dual coefficients."""
 
     if TYPE_CHECKING:
         fit_intercept: bool
         intercept_: float | FloatArray
 
-    @property
-    def _offset(self):
-        return self.intercept_
-
-    def _centre(self, targets, sample_weight=None):
-        """Targets without the mean, which becomes ``intercept_``; as they are without intercept."""
-        mean = np.zeros(targets.shape[1:])
+    def _target_mean(self, targets, sample_weight):
         if check_flag("fit_intercept", self.fit_intercept):
-            mean = mean_target(targets, sample_weight)
-        self.intercept_ = mean if targets.ndim > 1 else float(mean)
-        return targets - mean
+            return mean_target(targets, sample_weight)
+        return np.zeros(targets.shape[1:])
+
+    def _keep(self, images, dual, mean, *args, **kwargs):
+        super()._keep(images, dual, mean, *args, **kwargs)
+        self.intercept_ = mean if np.ndim(mean) else float(mean)
+        return self
 
 
 def mean_target(targets, sample_weight=None):
-    """The weighted mean of targets (n,) or (n, k); ValueError beyond the range of float64."""
+    """The weighted mean of targets (n,) or (n, k).
+
+    Raises
+    ------
+    ValueError
+        It, or how far targets lie from it, is beyond the range of float64.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.average(targets, axis=0, weights=sample_weight)
-    if not np.isfinite(mean).all():
+        width = np.ptp(targets, axis=0)
+    if not (np.isfinite(mean).all() and np.isfinite(width).all()):
         raise beyond_range()
     return mean

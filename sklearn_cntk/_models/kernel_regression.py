@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._linalg.gradient_flow import GradientFlow
@@ -13,6 +14,7 @@ from .._linalg.threads import threads_for
 from .._support.checks import check_alpha, check_training_time
 from .._support.docstrings import fill_docs
 from .base import ImageEstimator
+from .calibration import folds_to_hold_out, rows_to_leave_out
 from .network_params import SettableNetwork
 from .parameters import RegressionParameters
 from .solver import Solver
@@ -33,6 +35,9 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         dual_coef_: FloatArray
         X_fit_: Array
         n_iter_: int
+        _offset: Any
+
+    _is_calibrated = False
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Compute the Gram matrix of the training images and solve for the dual coefficients.
@@ -65,14 +70,12 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         """The kernel with this estimator's parameters."""
         raise NotImplementedError
 
-    def _centre(self, targets, sample_weight=None):
-        """The targets that dual coefficients are fitted to."""
-        return targets
-
-    @property
-    def _offset(self):
-        """What predictions have beside the kernel's part."""
+    def _target_mean(self, targets, sample_weight):
+        """What is taken out of the targets, and added to predictions."""
         return 0.0
+
+    def _calibrate(self, decisions, targets, sample_weight):
+        """Learn, if need be, from predictions of rows that were not fitted to."""
 
     def _fit(self, X, y, sample_weight):
         """Check everything, choose the rows, and fit the dual coefficients."""
@@ -87,36 +90,97 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
             sample_weight = None if sample_weight is None else sample_weight[rows]
         if sample_weight is not None and not sample_weight.any():
             raise ValueError("sample_weight is 0 for every training row: give one a weight.")
-        centred = self._centre(targets, sample_weight)
         solver, job = Solver.of(self, len(images)), self._kernel()._job(images)
-        if solver.name == "nystroem":
-            kept, dual = solver.on_landmarks(job, images, centred, sample_weight)
-            return self._keep(images[kept], dual)
-        if solver.name == "cg":
-            dual, n_iter = solver.iterate(job, images, centred, sample_weight)
-            return self._keep(images, dual, targets, sample_weight, n_iter)
-        if solver.device is not None:
-            dual = solver.dual_on_device(job, images, centred, sample_weight)
-            return self._keep(images, dual, targets, sample_weight)
-        return self._solve(images, solver.gram(job, images), targets, sample_weight)
+        if solver.name in ("nystroem", "cg"):
+            return self._iterate(solver, job, images, targets, sample_weight)
+        if solver.device is None:
+            return self._solve(images, solver.gram(job, images), targets, sample_weight)
+        mean = self._target_mean(targets, sample_weight)
+        solved = solver.dual_on_device(
+            job, images, targets - mean, sample_weight, self._is_calibrated
+        )
+        return self._keep_solved(images, solved, mean, targets, sample_weight)
 
     def _solve(self, images, K, targets, sample_weight=None):
         """Fit the dual coefficients, given the Gram matrix `K`, which is overwritten."""
-        flow = None
-        centred = self._centre(targets, sample_weight)
+        mean = self._target_mean(targets, sample_weight)
+        if self.training_time is None:
+            with threads_for(len(K)):
+                solved = ridge_dual(
+                    K,
+                    targets - mean,
+                    self.alpha,
+                    sample_weight,
+                    return_left_out=self._is_calibrated,
+                )
+            return self._keep_solved(images, solved, mean, targets, sample_weight)
+        predicted = None
         with threads_for(len(K)):
-            if self.training_time is None:
-                dual = ridge_dual(K, centred, self.alpha, sample_weight)
-            else:
-                flow = GradientFlow(K, self.alpha, sample_weight)
-                dual = flow.dual(centred, self.training_time)
-        return self._keep(images, dual, targets, sample_weight, flow=flow)
+            if self._is_calibrated:
+                predicted = self._trained_on_parts(K, targets, sample_weight)
+            flow = GradientFlow(K, self.alpha, sample_weight)
+            dual = flow.dual(targets - mean, self.training_time)
+        self._keep(images, dual, mean, targets, sample_weight, flow=flow)
+        return self._calibrate_by(predicted, targets, sample_weight)
 
-    def _keep(self, images, dual, targets=None, sample_weight=None, n_iter=1, flow=None):
+    def _iterate(self, solver, job, images, targets, sample_weight):
+        """Fit the dual coefficients without a factor of the Gram matrix."""
+
+        def draw_folds(rng):
+            return folds_to_hold_out(targets, sample_weight, rng)
+
+        def draw_rows(landmarks, rng):
+            return rows_to_leave_out(targets, sample_weight, landmarks, rng)
+
+        mean = self._target_mean(targets, sample_weight)
+        given = job, images, targets - mean, sample_weight
+        if solver.name == "cg":
+            dual, n_iter, predicted = solver.iterate(
+                *given, draw_folds if self._is_calibrated else None
+            )
+            self._keep(images, dual, mean, targets, sample_weight, n_iter)
+        else:
+            kept, dual, predicted = solver.on_landmarks(
+                *given, draw_rows if self._is_calibrated else None
+            )
+            self._keep(images[kept], dual, mean)
+        return self._calibrate_by(predicted, targets, sample_weight)
+
+    def _keep_solved(self, images, solved, mean, targets, sample_weight):
+        """Keep what `ridge_dual` returns."""
+        if not self._is_calibrated:
+            return self._keep(images, solved, mean, targets, sample_weight)
+        dual, left_out = solved
+        self._keep(images, dual, mean, targets, sample_weight)
+        return self._calibrate_by((slice(None), left_out), targets, sample_weight)
+
+    def _trained_on_parts(self, K, targets, sample_weight):
+        """Rows, and their predictions by training on others for the same time."""
+        folds = folds_to_hold_out(targets, sample_weight, check_random_state(self.random_state))
+        predictions = np.full(targets.shape, np.nan)
+        for held in folds:
+            others = np.delete(np.arange(len(K)), held)
+            weights = None if sample_weight is None else sample_weight[others]
+            flow = GradientFlow(K[np.ix_(others, others)], self.alpha, weights)
+            dual = flow.dual(targets[others], self.training_time)
+            predictions[held] = K[np.ix_(held, others)] @ dual
+        rows = np.concatenate(folds)
+        return rows, predictions[rows]
+
+    def _calibrate_by(self, predicted, targets, sample_weight):
+        """Calibrate by predictions of rows that were not fitted to, if there are any."""
+        if predicted is not None:
+            rows, decisions = predicted
+            weights = None if sample_weight is None else sample_weight[rows]
+            self._calibrate(decisions, targets[rows], weights)
+        return self
+
+    def _keep(self, images, dual, mean, targets=None, sample_weight=None, n_iter=1, flow=None):
         """Keep what predictions need, and of the training what other times of it need."""
         if not np.isfinite(dual).all():
             raise beyond_range()
         self.dual_coef_ = dual
+        self._offset = mean
         self.n_iter_ = n_iter
         self._flow = flow  # an eigendecomposition, which serves other times
         self._fit_alpha, self._fit_time = self.alpha, self.training_time

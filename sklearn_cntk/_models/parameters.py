@@ -262,9 +262,9 @@ class InterceptParameters:
     fit_intercept: bool = parameter(
         "bool",
         """
-        Take the (weighted) mean of the targets out before fitting, and add it to predictions.  The
-        paper's network has no bias, and predicts targets far from 0 badly without that.  False is
-        eq. 5 of [1]_ as it stands.
+        Take the mean of the targets out before fitting, and add it to predictions.  The paper's
+        network has no bias, so that most of what it learned of targets far from 0 would be their
+        mean.  False is eq. 5 of [1]_ as it stands, which suits targets that grow with the pixels.
         """,
         default=True,
     )

@@ -16,17 +16,20 @@ same for λ = 0.
 
 The scale s, in units of y, is that of the prior under which the n targets are likeliest:
 s² = yᵀ (𝒦 + λ)⁻¹ y / n, where eq. 5.8 of Rasmussen and Williams ("Gaussian Processes for Machine
-Learning", 2006) is largest, with `alpha` times the mean of 𝒦's diagonal for λ.
+Learning", 2006) is largest, with `alpha` times the mean of 𝒦's diagonal for λ.  A row of weight w
+counts as w rows, in n too.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from .._linalg.gradient_flow import GradientFlow
 from .._support.checks import check_flag, check_integer
@@ -88,7 +91,7 @@ class Posterior(_Mixin):
             its diagonal; otherwise those of infinitely wide networks that are trained from
             different random weights (Lee et al. 2019, eq. 16).
         return_cov : bool, default=False
-            Whether to return covariances instead.
+            Whether to return the covariances of the predictions for X with each other instead.
 
         Returns
         -------
@@ -109,11 +112,13 @@ class Posterior(_Mixin):
         Notes
         -----
         The prior is scaled by the factor under which the training targets (without their mean, see
-        `fit_intercept`) are likeliest: targets twice as large have standard deviations twice as
-        large.
+        `fit_intercept`) are likeliest, where a weight of 2 counts as a row given twice: targets
+        twice as large have standard deviations twice as large.  That the mean is estimated as well
+        adds nothing to them.  With ``alpha=0`` and noisy targets or equal images, rounding errors
+        may decide on the factor.
 
-        Standard deviations take the Gram matrices of the training images anew, the NNGP kernel's
-        too.
+        Standard deviations and covariances take the Gram matrices of the training images anew, the
+        NNGP kernel's too.
         """
         wants_std = check_flag("return_std", return_std)
         if check_flag("return_cov", return_cov) and wants_std:
@@ -121,13 +126,18 @@ class Posterior(_Mixin):
                 "return_std=True and return_cov=True: ask for one. Standard deviations are the "
                 "square roots of the covariances' diagonal."
             )
-        mean = self._predict_targets(X)
+        check_is_fitted(self)
         if not return_std and not return_cov:
-            return mean
+            return self._predict_targets(X)
         model, images = self._fitted_model, self._check_images(X, reset=False)
+        # These come first, for their errors.
         if return_cov:
-            return mean, _covariance(model, images)
-        return mean, np.sqrt(_variance(model, images))
+            covariance, sizes = _covariance(model, images)
+            spread = _scaled(covariance, sizes, 2)
+        else:
+            variance, sizes = _variance(model, images)
+            spread = _scaled(np.sqrt(variance), sizes, 1)
+        return model._predict_images(images), spread
 
     def sample_y(
         self, X: ArrayLike, n_samples: int = 1, random_state: RandomState = 0
@@ -152,15 +162,18 @@ class Posterior(_Mixin):
         """
         check_integer("n_samples", n_samples, 1, "use 1 or more")
         rng = check_random_state(random_state)
-        mean, covariance = self.predict(X, return_cov=True)
-        n_targets = mean.shape[1:]
-        draws = rng.normal(size=(len(mean), *n_targets, n_samples))
-        for target in np.ndindex(*n_targets):
-            at = (slice(None), *target)
-            eigenvalues, vectors = eigh(covariance[(slice(None), *at)])
-            # Below 0 by rounding.
-            draws[at] = vectors @ (np.sqrt(np.maximum(eigenvalues, 0))[:, None] * draws[at])
-        return mean[..., None] + draws
+        check_is_fitted(self)
+        model, images = self._fitted_model, self._check_images(X, reset=False)
+        n_targets = model.dual_coef_.shape[1:]
+        shape = (len(images), *n_targets, n_samples)
+        check_memory(
+            8 * 4 * math.prod(shape), f"n_samples={n_samples} of {shape[:-1]}", "draw fewer"
+        )
+        covariance, sizes = _covariance(model, images)
+        eigenvalues, vectors = eigh(covariance)
+        root = vectors * np.sqrt(np.maximum(eigenvalues, 0))  # below 0 by rounding
+        draws = np.tensordot(root, rng.normal(size=shape), axes=1)
+        return model._predict_images(images)[..., None] + draws * np.asarray(sizes)[..., None]
 
 
 @dataclass(frozen=True)
@@ -171,7 +184,7 @@ class _Trained:
     flow: GradientFlow
     time: float
     prior_gram: FloatArray | None  # None where inference is Bayesian
-    scale: Any  # s², a number or one a target
+    sizes: Any  # s, a number or one a target
 
     @classmethod
     def of(cls, model, images, what, more_bytes=0):
@@ -201,13 +214,13 @@ class _Trained:
         prior_gram = None if bayesian else grams[-1].copy()
         if with_prior:
             prior = GradientFlow(grams[-1], model._fit_alpha, weight)
-            scale = _scale(prior, targets, weight)
+            sizes = _likeliest_sizes(prior, targets, weight)
             del prior
         flow = GradientFlow(grams[0], model._fit_alpha, weight)
         if not with_prior:
-            scale = _scale(flow, targets, weight)
+            sizes = _likeliest_sizes(flow, targets, weight)
         time = np.inf if model._fit_time is None else model._fit_time
-        return cls(job, flow, time, prior_gram, scale)
+        return cls(job, flow, time, prior_gram, sizes)
 
     def weights(self, cross):
         """A(x)ᵀ (n, m) for kernel values (m, n)."""
@@ -215,14 +228,32 @@ class _Trained:
         return self.flow.dual(cross.T, self.time)
 
 
-def _scale(prior, targets, weight):
-    """The likeliest s² of targets (n,) or (n, k), by the flow of the prior's Gram matrix."""
+def _likeliest_sizes(prior, targets, weight):
+    """The likeliest s of targets (n,) or (n, k), by the flow of the prior's Gram matrix."""
     total = len(targets) if weight is None else weight.sum()
-    return np.sum(targets * prior.dual(targets, np.inf), axis=0) / total
+    largest = np.abs(targets).max(axis=0)
+    unit = np.where(largest > 0, largest, 1.0)  # squares would leave the range of numbers
+    targets = targets / unit
+    squares = np.sum(targets * prior.dual(targets, np.inf), axis=0) / total
+    return unit * np.sqrt(np.maximum(squares, 0))
+
+
+def _scaled(spread, sizes, power):
+    """Spreads of a prior of size 1, for all targets; ValueError beyond the range of float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.multiply.outer(spread, sizes)
+        if power == 2:
+            scaled *= sizes
+    if not np.isfinite(scaled).all():
+        raise ValueError(
+            f"The targets go up to sizes of {np.max(sizes):.1e}, whose covariances are beyond the "
+            "range of float64: divide y by a constant, or ask for return_std."
+        )
+    return scaled
 
 
 def _variance(model, images):
-    """Variance (m,) or (m, k) of predictions for images."""
+    """Variance (m,) of predictions for images with a prior of size 1, and the prior's sizes."""
     trained = _Trained.of(model, images, "standard deviations")
     job = trained.job
     raw = job.raw_diagonals(images)
@@ -235,13 +266,14 @@ def _variance(model, images):
         if trained.prior_gram is not None:
             variance[part] -= covariance
             variance[part] += np.sum(weights * (trained.prior_gram @ weights), axis=0)
-    return np.multiply.outer(np.maximum(variance, 0), trained.scale)
+    return np.maximum(variance, 0), trained.sizes
 
 
 def _covariance(model, images):
-    """Covariance (m, m) or (m, m, k) of predictions for images."""
+    """Covariance (m, m) of predictions for images with a prior of size 1, and its sizes."""
     m, n = len(images), len(model.X_fit_)
-    more = 8 * (4 * m**2 + 4 * m * n)
+    n_targets = math.prod(model.dual_coef_.shape[1:])
+    more = 8 * ((4 + 2 * n_targets) * m**2 + 4 * m * n)
     trained = _Trained.of(model, images, "covariances", more)
     job = trained.job
     covariance = job.gram(images)[-1]
@@ -253,7 +285,9 @@ def _covariance(model, images):
     else:
         covariance -= half + half.T
         covariance += weights.T @ (trained.prior_gram @ weights)
-    return np.multiply.outer(covariance, trained.scale)
+    diagonal = covariance.reshape(-1)[:: m + 1]
+    np.maximum(diagonal, 0, out=diagonal)
+    return covariance, trained.sizes
 
 
 def _last(readouts):

@@ -24,6 +24,7 @@ from .._support.ram import check_memory
 from .base import ImageEstimator
 from .candidates import report_failures, score_candidates, search_results
 from .parameters import SearchParameters
+from .probabilities import Probabilities
 from .tasks import ClassificationTask, RegressionTask
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ class KernelSearch(SearchParameters, ImageEstimator):
 
         _estimator: Any
 
-    def _identity(self):
-        """An estimator that takes predicted targets for images."""
+    def _identity(self, find_temperature):
+        """An estimator that takes predicted targets for images.
+
+        `find_temperature` is called where a score wants probabilities.
+        """
         raise NotImplementedError
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
@@ -94,11 +98,10 @@ class KernelSearch(SearchParameters, ImageEstimator):
             cv = check_cv(self.cv, y, classifier=is_classifier(self))
             splits = list(cv.split(images, y))
         fit_intercept = self._fits_intercept()
-        identity = self._identity()
-        scorer = check_scoring(identity, scoring=self.scoring)
+        scorer = check_scoring(self._identity(None), scoring=self.scoring)
 
-        def score(predictions, y_true):
-            return scorer(identity, predictions, y_true)
+        def score(predictions, y_true, find_temperature):
+            return scorer(self._identity(find_temperature), predictions, y_true)
 
         grams = np.concatenate([job.gram(images) for _, job in jobs])
         scores, times, failed = score_candidates(
@@ -200,5 +203,9 @@ class IdentityRegressor(RegressionTask, _Identity):
     pass
 
 
-class IdentityClassifier(ClassificationTask, _Identity):
-    pass
+class IdentityClassifier(Probabilities, ClassificationTask, _Identity):
+    """Its classes and the function that finds its temperature are set by whoever makes it."""
+
+    @property
+    def _temperature(self):
+        return self.find_temperature()

@@ -99,10 +99,18 @@ class Solver:
             device=device,
         )
 
-    def dual_on_device(self, job, images, targets, sample_weight):
-        """Dual coefficients, exactly, by the GPU that has room for the Gram matrix."""
+    def dual_on_device(self, job, images, targets, sample_weight, return_left_out):
+        """What `ridge_dual` returns, by the GPU that has room for the Gram matrix."""
         self._announce(job, len(images))
-        return ridge_dual_on_device(self.device, job, images, targets, self.alpha, sample_weight)
+        return ridge_dual_on_device(
+            self.device,
+            job,
+            images,
+            targets,
+            self.alpha,
+            sample_weight,
+            return_left_out=return_left_out,
+        )
 
     def gram(self, job, images):
         """The Gram matrix in memory, float64."""
@@ -113,8 +121,12 @@ class Solver:
         array = fill_array(job, images, None, absolute_store(self.gram_store))
         return np.asarray(array[:], dtype=np.float64)
 
-    def iterate(self, job, images, targets, sample_weight):
-        """Dual coefficients and number of iterations of conjugate gradients."""
+    def iterate(self, job, images, targets, sample_weight, draw_folds=None):
+        """Dual coefficients, number of iterations, and predictions of rows that are held out.
+
+        Called with a RandomState, `draw_folds` gives groups of rows, of which each is predicted by
+        regression on all others: (rows, predictions), or None.
+        """
         gram: ArrayGram | ZarrGram
         if self.gram_store is None:
             gram = ArrayGram(self.gram(job, images))
@@ -123,19 +135,36 @@ class Solver:
             store = absolute_store(self.gram_store)
             fill_array(job, images, None, store)
             gram = ZarrGram(store, job.n_jobs)
-        return ridge_cg(
-            gram,
-            targets,
-            self.alpha,
-            sample_weight,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            random_state=check_random_state(self.random_state),
-            verbose=self.verbose,
-        )
+        rng = check_random_state(self.random_state)
 
-    def on_landmarks(self, job, images, targets, sample_weight):
-        """Rows of the landmarks and their dual coefficients."""
+        def solve(weights):
+            return ridge_cg(
+                gram,
+                targets,
+                self.alpha,
+                weights,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                random_state=rng,
+                verbose=self.verbose,
+            )
+
+        dual, n_iter = solve(sample_weight)
+        held_out = None
+        if draw_folds is not None:
+            folds, predictions = draw_folds(rng), np.full(targets.shape, np.nan)
+            for held in folds:
+                others = np.ones(len(images)) if sample_weight is None else sample_weight.copy()
+                others[held] = 0
+                of_others, _ = solve(others)
+                product = gram.product(of_others.reshape(len(images), -1))
+                predictions[held] = product.reshape(targets.shape)[held]
+            rows = np.concatenate(folds)
+            held_out = rows, predictions[rows]
+        return dual, n_iter, held_out
+
+    def on_landmarks(self, job, images, targets, sample_weight, draw_rows=None):
+        """What `ridge_nystroem` returns."""
         self._announce(job, len(images), self.n_components)
         return ridge_nystroem(
             job,
@@ -146,6 +175,7 @@ class Solver:
             self.landmarks,
             sample_weight,
             check_random_state(self.random_state),
+            draw_rows,
         )
 
     def _announce(self, job, n, n_columns=None):

@@ -90,7 +90,12 @@ PARAGRAPHS = {
             """,
         "intercept_": """
             intercept_ : float or ndarray (n_targets,)
-                The mean of the training targets; 0 with ``fit_intercept=False``.
+                The (weighted) mean of the targets of the rows that were used; 0 with
+                ``fit_intercept=False``.
+            """,
+        "temperature_": """
+            temperature_ : float
+                What :meth:`predict_proba` divides predicted targets by.
             """,
         "n_iter_": """
             n_iter_ : int
@@ -178,6 +183,13 @@ PARAGRAPHS = {
                 matplotlib is missing.
             """,
         # Notes.
+        "probabilities": """
+            Softmax of :meth:`decision_function` over a temperature, which `fit` chooses: the
+            likeliest one for predictions of each training row from the others, in closed form
+            (``solver="nystroem"``: of up to 1000 rows, with the same landmarks).  ``solver="cg"``
+            and a `training_time` predict a fifth of the rows, at most 1000, by a second fit to the
+            others, or of few rows several fifths, by as many fits.
+            """,
         "one_pass": """
             The kernels of all candidates come from one pass at the largest depth
             (:func:`cntk_path`).  Every candidate is scored by leave-one-out in closed form, from

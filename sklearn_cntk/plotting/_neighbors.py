@@ -231,11 +231,11 @@ def _contributions(model, images, target):
         if dual.ndim == 1:  # of the second class; the first one's are their negatives
             return K * dual * np.where(decisions > 0, 1, -1)[:, None], predictions, known
         return K * dual.T[decisions.argmax(axis=1)], predictions, known
+    offset = model.intercept_
     if dual.ndim == 2:
-        dual = dual[:, target]
+        dual, offset = dual[:, target], offset[target]
         known = None if known is None else known[:, target]
-    offset = np.broadcast_to(model._offset, model.dual_coef_.shape[1:])
-    return K * dual, K @ dual + (offset[target] if offset.ndim else offset), known
+    return K * dual, K @ dual + offset, known
 
 
 def _check_target(model, target):

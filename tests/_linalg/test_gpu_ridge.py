@@ -56,6 +56,10 @@ def test_equals_the_host(cuda_devices, panel, weighted, shape, rng):
     assert dual.shape == shape
     expected = ridge_dual(K.copy(), targets, 1e-3, weights)
     np.testing.assert_allclose(dual, expected, rtol=1e-9, atol=1e-12 * abs(expected).max())
+    both = _solve(on_device(cuda_devices[0], K, panel=panel), targets, 1e-3, weights, True)
+    np.testing.assert_array_equal(both[0], dual)
+    _, left_out = ridge_dual(K.copy(), targets, 1e-3, weights, return_left_out=True)
+    np.testing.assert_allclose(both[1], left_out, rtol=1e-9, atol=1e-11)
 
 
 def test_factor_and_norm(cuda_devices, rng):
@@ -136,6 +140,7 @@ def test_estimators_solve_there(gpus, options, weighted, tmp_path, rng):
         model = CNTKClassifier(device="cuda", solver=solver, **settings).fit(X, y, weights)
         np.testing.assert_allclose(model.dual_coef_, host.dual_coef_, rtol=1e-8, atol=1e-11)
         assert model.n_iter_ == 1
+        assert model.temperature_ == pytest.approx(host.temperature_, rel=1e-6)
     np.testing.assert_allclose(
         model.decision_function(X[:5]), host.decision_function(X[:5]), atol=1e-9
     )

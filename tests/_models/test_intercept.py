@@ -99,3 +99,24 @@ def test_what_is_no_flag():
 def test_means_beyond_the_range():
     with pytest.raises(ValueError, match="beyond the range of float64: divide y by a constant"):
         CNTKRegressor(3).fit(IMAGES, np.full(N, 1e308))
+
+
+def test_differences_beyond_the_range():
+    y = np.zeros(N)
+    y[:2] = 1.7e308, -1.7e308
+    for model in (CNTKRegressor(3), CNTKRegressorCV((2, 3))):
+        with pytest.raises(ValueError, match="beyond the range of float64: divide y by a constant"):
+            model.fit(IMAGES, y)
+
+
+def test_one_row_says_nothing_about_itself():
+    K = matrices()[0][:1, :1]
+    np.testing.assert_allclose(leave_one_out(K, np.array([5.0]), [0.1], True), 0, atol=1e-12)
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was():
+    model = small(CNTKRegressor).fit(IMAGES, INK)
+    before = model.predict(TEST)
+    with pytest.raises(np.linalg.LinAlgError):
+        model.set_params(alpha=0).fit(np.zeros_like(IMAGES), INK + 100)
+    np.testing.assert_array_equal(model.predict(TEST), before)

@@ -56,6 +56,11 @@ def test_scale_is_that_of_scikit_learns_optimizer():
     process = GaussianProcessRegressor(kernel=whole, alpha=0).fit(IMAGES.reshape(N, 64), centred)
     constant = process.kernel_.k1.constant_value
     assert constant == pytest.approx(likeliest_scale(K, centred, 0.1), rel=1e-4)
+    model = small(CNTKRegressor, trained_layers="last", alpha=0.1).fit(IMAGES, INK)
+    _, cov = model.predict(TEST, return_cov=True)
+    _, expected = process.predict(TEST.reshape(N, 64), return_cov=True)
+    expected -= constant * 0.1 * unit * np.eye(N)  # with noise, as scikit-learn has it
+    np.testing.assert_allclose(cov, expected, rtol=1e-4, atol=1e-6 * expected.max())
 
 
 @pytest.mark.parametrize("trained_layers", ["all", "hidden", "last"])
@@ -126,6 +131,25 @@ def test_samples():
     np.testing.assert_array_equal(model.sample_y(TEST, 2), model.sample_y(TEST, 2))
     with pytest.raises(ValueError, match="n_samples=0"):
         model.sample_y(TEST, 0)
+    both = model.fit(IMAGES, np.column_stack([100 * INK, INK])).sample_y(TEST, 20_000, 1)
+    for target, size in ((0, 100), (1, 1)):
+        error = np.cov(both[:, target]) - size**2 * cov
+        assert (abs(error) < 6 * size**2 * np.outer(std, std) / np.sqrt(20_000)).all()
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_targets_of_any_size(size):
+    model = small(CNTKRegressor)
+    mean, std = model.fit(IMAGES, INK).predict(TEST, return_std=True)
+    far_mean, far_std = model.fit(IMAGES, size * INK).predict(TEST, return_std=True)
+    np.testing.assert_allclose(far_mean / size, mean, rtol=1e-8)
+    np.testing.assert_allclose(far_std / size, std, rtol=1e-8)
+    spread = model.sample_y(TEST, 100) - far_mean[:, None]
+    assert np.isfinite(spread).all()
+    assert 0.5 < np.abs(spread / far_std[:, None]).mean() < 1
+    if size > 1:
+        with pytest.raises(ValueError, match=r"covariances are beyond the range .* return_std"):
+            model.predict(TEST, return_cov=True)
 
 
 def test_of_searches():
@@ -178,3 +202,14 @@ def test_std_wants_memory(free_memory):
     free_memory(10 * N**2)
     with pytest.raises(MemoryError, match=f"standard deviations with {N} training images"):
         model.predict(TEST, return_std=True)
+
+
+def test_covariances_and_samples_want_more_memory(free_memory):
+    model = small(CNTKRegressor).fit(IMAGES, INK)
+    many = np.tile(TEST, (5, 1, 1))
+    free_memory(100 * N**2)
+    model.predict(many, return_std=True)
+    with pytest.raises(MemoryError, match=f"covariances with {N} training images"):
+        model.predict(many, return_cov=True)
+    with pytest.raises(MemoryError, match="n_samples=10000"):
+        model.sample_y(TEST[:2], 10_000)

@@ -1,0 +1,94 @@
+"""Probabilities of classes from predicted targets, by one temperature.
+
+Predicted targets, one-hot labels minus 1/k, are divided by a temperature T and handed to a softmax
+(Guo et al., "On Calibration of Modern Neural Networks", 2017).  Of two classes only the second's
+target is predicted, and the first's is its negative.  T is the likeliest for predictions of rows
+that were not fitted to.  Where none of n rows is misclassified that would be 0; so labels are
+smoothed, as though one row in n + 1 had a class drawn at random (compare Platt, "Probabilistic
+Outputs for Support Vector Machines", 1999, whose two pseudo-rows are too many for ten classes).
+"""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+# Natural logarithms of the smallest and largest 1 / T.
+_BOUNDS = (-10.0, 15.0)
+
+# Rows that are looked at where each costs something.
+_MOST = 1000
+
+
+def log_probabilities(decisions, temperature):
+    """Logarithms (m, k) of probabilities for predicted targets (m, k), or (m,) of two classes."""
+    return log_softmax(_columns(decisions) / temperature, axis=1)
+
+
+def fit_temperature(decisions, targets, sample_weight=None):
+    """The likeliest temperature.
+
+    Parameters
+    ----------
+    decisions, targets : ndarray (n, k), or (n,) of two classes
+        Predicted targets of rows that were not fitted to, and true ones.
+    sample_weight : ndarray (n,) or None
+
+    Returns
+    -------
+    float
+        1 where nothing can be said: without rows, or where all predictions are 0.
+    """
+    decisions, targets = _columns(decisions), _columns(targets)
+    weights = np.ones(len(targets)) if sample_weight is None else sample_weight
+    seen = (weights > 0) & np.isfinite(decisions).all(axis=1)
+    decisions, targets, weights = decisions[seen], targets[seen], weights[seen]
+    if not decisions.any():
+        return 1.0
+    k, total = targets.shape[1], weights.sum()
+    is_class = targets == targets.max(axis=1, keepdims=True)
+    labels = (total * is_class + 1 / k) / (total + 1)
+
+    def loss(log_inverse):
+        logarithms = log_softmax(np.exp(log_inverse) * decisions, axis=1)
+        return -(weights @ (labels * logarithms).sum(axis=1)) / total
+
+    best = minimize_scalar(loss, bounds=_BOUNDS, method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(-best.x))
+
+
+def rows_to_leave_out(targets, sample_weight, landmarks, random_state):
+    """Up to 1000 rows that have a weight, at random, with the shares of the classes kept.
+
+    Landmarks are seen with other eyes than new images: they are among them only where more than
+    four of five rows are landmarks.
+    """
+    rows = _weighted_rows(targets, sample_weight)
+    others = np.setdiff1d(rows, landmarks)
+    rows = others if 5 * len(others) >= len(rows) else rows
+    return _thinned(rows, targets, random_state, max(1, -(-len(rows) // _MOST)), 1)[0]
+
+
+def folds_to_hold_out(targets, sample_weight, random_state):
+    """Groups of rows likewise, every fifth of all: one group, or several up to about 1000 rows."""
+    rows = _weighted_rows(targets, sample_weight)
+    step = max(5, -(-len(rows) // _MOST))
+    n_groups = min(5, round(_MOST * step / max(len(rows), 1)))
+    return _thinned(rows, targets, random_state, step, n_groups)
+
+
+def _weighted_rows(targets, sample_weight):
+    rows = np.arange(len(targets))
+    return rows if sample_weight is None else rows[sample_weight > 0]
+
+
+def _thinned(rows, targets, random_state, step, n_groups):
+    """Disjoint groups of one of `step` rows each, with the shares of the classes kept."""
+    classes = _columns(targets).argmax(axis=1)
+    shuffled = random_state.permutation(rows)
+    by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
+    return [np.sort(by_class[start::step]) for start in range(n_groups)]
+
+
+def _columns(decisions):
+    """One column a class."""
+    return decisions if decisions.ndim == 2 else np.stack([-decisions, decisions], axis=1)
