@@ -119,7 +119,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     ) -> Estimate:
         """What a Gram matrix will cost on the devices that would compute it now.
 
-        Measures for a second or so, after compiling.
+        Measures for a second or so, after compiling; in the place of large images, small ones.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
         Returns
         -------
         Estimate
-            A named tuple: pairs, element_layers, bytes, seconds.
+            A named tuple: pairs, element_layers, bytes, seconds, workers.  It prints as a line.
 
         Raises
         ------

@@ -8,9 +8,16 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from .._engines.plan import pair_work
+from .parallel import runs_here
 
 # Seconds that a measurement should last, to be more than noise.
 _SECONDS = 0.3
+
+# Pixels of the images that are measured in the place of larger ones, whose pairs may take minutes.
+_PIXELS = 32 * 32
+
+# Images of Y that are measured together: a multiple of any vector.
+_VECTOR = 16
 
 
 class Estimate(NamedTuple):
@@ -21,22 +28,25 @@ class Estimate(NamedTuple):
     pairs : int
         Pairs of images to compute.
     element_layers : float
-        Covariance entries times layers, the unit of work.
+        Covariance entries times layers of these pairs, the unit of work.
     bytes : int
         Size of the matrix in float64.
     seconds : float
         Time on the devices, or the cluster, that would do it now.
+    workers : str
+        What these are, such as "2 cores".
     """
 
     pairs: int
     element_layers: float
     bytes: int
     seconds: float
+    workers: str
 
     def __str__(self):
         return (
-            f"{self.pairs:.3g} pairs of images, {self.element_layers:.2g} element-layers, "
-            f"{self.bytes / 1e9:.2g} GB, about {_duration(self.seconds)}"
+            f"about {_duration(self.seconds)} on {self.workers}: {_count(self.pairs)} pairs of "
+            f"images, {_size(self.bytes)}"
         )
 
 
@@ -47,33 +57,84 @@ def estimate(job, n_x, n_y=None):
     way that the job would be.
     """
     job = replace(job, store=None, normalize=False)
-    pairs = n_x * (n_x + 1) // 2 if n_y is None else n_x * n_y
-    pairs *= 1 + job.flip
-    work = pairs * pair_work(job.architecture, job.readouts)
+    kernels = len(job.flips)
+    pairs = (n_x * (n_x + 1) // 2 if n_y is None else n_x * n_y) * kernels
+    one = pair_work(job.architecture, job.readouts)
     size = 8 * len(job.readouts) * n_x * (n_x if n_y is None else n_y)
-    return Estimate(pairs, float(work), size, work / measure_rate(job))
+    n_jobs = effective_n_jobs(job.n_jobs)
+    lanes = _lanes(job)
+    vectors = vectors_of(n_x, n_y, lanes) * kernels
+    vectors = -(-vectors // n_jobs) * n_jobs  # no worker shares one
+    rate, least = measure(job)
+    seconds = max(vectors * lanes * one / rate, least)
+    return Estimate(pairs, float(pairs * one), size, seconds, _workers(job, n_jobs))
 
 
-def measure_rate(job):
-    """Element-layers a second of a job, measured for a moment after compiling."""
+def vectors_of(n_x, n_y, lanes):
+    """Vectors of `lanes` images of Y that n_x images meet, of themselves in the upper triangle."""
+    if n_y is not None:
+        return n_x * -(-n_y // lanes)
+    return sum(min(n_x, start + lanes) for start in range(0, n_x, lanes))
+
+
+def measure(job):
+    """Element-layers a second of a job, and the seconds of a single pair of small images.
+
+    Measured for a moment, after compiling.
+    """
+    job = _of_small_images(job)
     rng = np.random.default_rng(0)
     shape = job.architecture.image_shape
-    Y = rng.normal(size=(64, *shape)).astype(np.float32)
+    Y = rng.normal(size=(_VECTOR, *shape)).astype(np.float32)
     X = rng.normal(size=(effective_n_jobs(job.n_jobs), *shape)).astype(np.float32)
-    job.gram(X[:1], Y[:1], advance=_ignore)
-    while True:
+
+    def timed(X, Y):
         start = time.perf_counter()
         job.gram(X, Y, advance=_ignore)
-        seconds = time.perf_counter() - start
+        return time.perf_counter() - start
+
+    timed(X[:1], Y[:1])
+    least = timed(X[:1], Y[:1])
+    while True:
+        seconds = timed(X, Y)
         if seconds >= _SECONDS:
             break
         factor = int(np.clip(1.5 * _SECONDS / seconds, 2, 16))
-        if len(X) >= 512:
+        if len(X) >= 512 or len(Y) < 4 * _VECTOR:
             Y = np.tile(Y, (factor, 1, 1, 1))
         else:
             X = np.tile(X, (factor, 1, 1, 1))
     work = pair_work(job.architecture, job.readouts)
-    return len(X) * len(Y) * (1 + job.flip) * work / seconds
+    return len(X) * len(Y) * len(job.flips) * work / seconds, least
+
+
+def _of_small_images(job):
+    """The same job for images of which a pair takes a moment at most, where the network allows."""
+    rows, columns, channels = job.architecture.image_shape
+    while rows * columns > _PIXELS:
+        rows, columns = (rows, -(-columns // 2)) if columns >= rows else (-(-rows // 2), columns)
+    architecture = replace(job.architecture, image_shape=(rows, columns, channels))
+    if not architecture.is_plain:
+        depth = max(readout.depth for readout in job.readouts)
+        try:
+            architecture.layers(depth).shapes((rows, columns))
+        except ValueError:  # a layer has nothing left of images as small as these
+            return job
+    return replace(job, architecture=architecture)
+
+
+def _lanes(job):
+    """Images of Y that the engine of this process computes together."""
+    limits = job.engine.limits(travelling=not runs_here())
+    return max(1, limits.vector_bytes // np.dtype(job.dtype).itemsize)
+
+
+def _workers(job, n_jobs):
+    if not runs_here():
+        return f"{n_jobs} workers"
+    if job.engine.devices:
+        return job.engine.label
+    return "1 core" if n_jobs == 1 else f"{n_jobs} cores"
 
 
 def _ignore(pairs):
@@ -84,4 +145,15 @@ def _duration(seconds):
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} s"
+    return f"{max(seconds, 0.1):.1f} s"
+
+
+def _count(number):
+    return f"{number:,}".replace(",", " ") if number < 10**7 else f"{number:.2g}"
+
+
+def _size(n_bytes):
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.3g} {unit}"
+    return f"{n_bytes / 1e3:.3g} kB"

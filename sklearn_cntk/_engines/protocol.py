@@ -27,12 +27,16 @@ class TileLimits(NamedTuple):
         What the engine may keep of a tile's images of one side, two numbers a pixel and layer.
     calls_a_job : int
         Tiles a parallel job, at least: large ones end at different times.
+    vector_bytes : int
+        Size of what is computed at once of as many images of Y, one number each; 1 where every
+        pair is computed alone.
     """
 
     work: float
     side: int
     table_bytes: int
     calls_a_job: int
+    vector_bytes: int = 1
 
 
 class Call(Protocol):

@@ -1,8 +1,13 @@
 """Estimates of cost."""
 
+import re
+
 import pytest
 
 from sklearn_cntk import CNTK
+from sklearn_cntk._compute import cost as _cost
+from sklearn_cntk._engines.cpu.engine import CpuEngine
+from sklearn_cntk.networks import Activation, AvgPool, Conv, Network
 
 
 def test_estimate():
@@ -11,11 +16,74 @@ def test_estimate():
     assert cost.element_layers == 500_500 * 64**2 * 5
     assert cost.bytes == 8_000_000
     assert cost.seconds > 0
-    assert "pairs of images" in str(cost)
+    assert re.fullmatch(r"about [\d.]+ s on (2 cores|.*): 500 500 pairs of images, 8 MB", str(cost))
     trace = CNTK(6, gap=False, flip=True).estimate(10, 20, image_shape=(8, 8, 3))
     assert trace[:3] == (400, 400 * 64 * 5, 1600)
+    assert str(trace).endswith(": 400 pairs of images, 1.6 kB")
     assert trace.seconds < cost.seconds
     with pytest.raises(ValueError, match="image_shape=None"):
         CNTK().estimate(10)
     with pytest.raises(ValueError, match="n_x=0 is too small"):
         CNTK(image_shape=(8, 8)).estimate(0)
+
+
+@pytest.mark.parametrize("n_y", [None, 1, 16, 40])
+@pytest.mark.parametrize("n_x", [1, 2, 16, 17, 100])
+@pytest.mark.parametrize("lanes", [1, 8, 16])
+def test_vectors(n_x, n_y, lanes):
+    """Those with a pair in the upper triangle, counted one by one."""
+    n = n_x if n_y is None else n_y
+    counted = 0
+    for x in range(n_x):
+        for start in range(0, n, lanes):
+            counted += n_y is not None or x <= start + lanes - 1
+    assert _cost.vectors_of(n_x, n_y, lanes) == counted
+
+
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 16), ("float64", 8)])
+def test_few_images_fill_no_vector(dtype, lanes, monkeypatch):
+    """Nor do they occupy all workers."""
+    monkeypatch.setattr(_cost, "measure", lambda job: (1e6, 0.01))
+    monkeypatch.setattr("sklearn_cntk._engines.cpu.engine.VECTOR_BYTES", 64)
+    kernel = CNTK(3, image_shape=(8, 8), dtype=dtype, n_jobs=2)
+    vector = lanes * 64**2 * 2 / 1e6
+    assert kernel.estimate(1).seconds == pytest.approx(2 * vector)  # one of two workers
+    assert kernel.estimate(1, lanes).seconds == kernel.estimate(1).seconds
+    assert kernel.estimate(5, 2).seconds == pytest.approx(6 * vector)
+    assert kernel.estimate(3 * lanes).seconds == pytest.approx(6 * lanes * vector)
+    kernel.set_params(image_shape=(2, 1), gap=False)
+    assert kernel.estimate(1).seconds == 0.01
+
+
+@pytest.mark.parametrize("network", ["plain", "myrtle5"])
+@pytest.mark.parametrize("shape", [(64, 64, 3), (96, 96), (40, 500, 2), (32, 32), (5000,)])
+def test_small_images_are_measured(shape, network, monkeypatch):
+    """A pair of large ones may take minutes."""
+    if network == "myrtle5" and len(shape) == 1:
+        pytest.skip("a signal has nothing left for its pools")
+    shapes = set()
+
+    class Engine(CpuEngine):
+        def gram(self, X, Y, architecture, readouts, **options):
+            shapes.add(X.shape[1:])
+            return super().gram(X, Y, architecture, readouts, **options)
+
+    monkeypatch.setattr(_cost, "_SECONDS", 0.0)
+    kernel = CNTK(3, network=network, gap=False, image_shape=shape, device=Engine())
+    assert kernel.estimate(10).element_layers == 55 * kernel.estimate(1).element_layers
+    ((rows, columns, channels),) = shapes
+    assert 512 <= rows * columns <= 1024
+    assert channels == (shape[2] if len(shape) == 3 else 1)
+
+
+def test_networks_that_need_large_images(monkeypatch):
+    """What is left of small ones is nothing: the images are measured as they are."""
+    monkeypatch.setattr(_cost, "_SECONDS", 0.0)
+    network = Network([Conv(), Activation("relu"), AvgPool(24), Conv(), Activation("relu")])
+    assert CNTK(network=network, gap=False, image_shape=(24, 64)).estimate(2).seconds > 0
+
+
+def test_workers():
+    kernel = CNTK(3, image_shape=(4, 4))
+    for n_jobs, expected in ((1, "1 core"), (3, "3 cores")):
+        assert kernel.set_params(n_jobs=n_jobs).estimate(5).workers == expected

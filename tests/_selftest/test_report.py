@@ -80,7 +80,7 @@ def test_gpus_are_tested(host_device, capsys):
 
 def test_throughput_and_bound(monkeypatch):
     """Rates are work over time: here of an engine that has a known speed."""
-    monkeypatch.setattr(report, "measure_rate", lambda job: job.architecture.image_shape[0])
+    monkeypatch.setattr(report, "measure", lambda job: (job.architecture.image_shape[0], 0.1))
     cases = list(report.throughput("cpu"))
     assert [rate for *_, rate in cases] == [8, 32, 32]
     assert [gap for _, gap, _ in cases] == [True, True, False]

@@ -13,7 +13,7 @@ from ..network_plan import plan_of
 from ..plan import Plan, is_plain
 from ..scales import SMALLEST_SCALE, scale_images
 from .arrays import aligned_zeros
-from .lanes import lane_count
+from .lanes import VECTOR_BYTES, lane_count
 from .network import NetworkImages, network_gram, network_pairs
 from .planes import SLOTS, START_FACTOR, START_R, compile_sweep
 
@@ -23,6 +23,10 @@ _BATCH = 32
 
 class CpuEngine(HostEngine):
     """See ``protocol.Engine``."""
+
+    def limits(self, travelling):
+        """What tiles suit a core, which computes vectors."""
+        return super().limits(travelling)._replace(vector_bytes=VECTOR_BYTES)
 
     def gram(self, X, Y, architecture, readouts, *, dtype="float32", triu=None):
         """Kernel values of all pairs of two tiles."""
