@@ -297,6 +297,13 @@ SECTIONS = {
         "of the same network without them.",
         networks,
     ),
+    "cold_start_cpu.json": Section(
+        "The first call",
+        "cold_start.py",
+        "Processor seconds of new processes: importing the package, and the kernel of six 8 × 8 "
+        'images, which compiles where the cache is cold. Median of the repetitions; "there" is '
+        "an earlier state, measured in turns.",
+    ),
     "cuda_code_sm_90.json": Section(
         "What the CUDA kernels cost by their machine code",
         "cuda_code.py",

@@ -59,7 +59,7 @@ def inverse_diagonal(L, *, panel_columns=_PANEL // 4):
     """The diagonal (n,) of the inverse of L Lᵀ for a lower triangular matrix L (n, n).
 
     Its entries are the squared norms of the columns of L⁻¹, which are computed in panels: n³ / 3
-    multiplications, and no second matrix.
+    operations, and no second matrix.
     """
     n = len(L)
     diagonal = np.empty(n)

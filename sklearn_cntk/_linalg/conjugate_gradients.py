@@ -24,7 +24,18 @@ _BLOCKS = 4
 _SHARE = 1 / 3
 
 
-def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_state, verbose=0):
+def ridge_cg(
+    gram,
+    targets,
+    alpha,
+    sample_weight=None,
+    *,
+    tol,
+    max_iter,
+    random_state,
+    verbose=0,
+    warn=True,
+):
     """Solve (K + λ W⁻¹) A = targets with λ = `alpha` times the mean of K's diagonal.
 
     Parameters
@@ -43,6 +54,8 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
         Draws the pivots.
     verbose : int
         1 prints the residual of every tenth iteration.
+    warn : bool
+        Whether to warn as below.
 
     Returns
     -------
@@ -100,13 +113,13 @@ def ridge_cg(gram, targets, alpha, sample_weight=None, *, tol, max_iter, random_
             "matrix, or their products, are beyond the range of float64. Divide the pixels by a "
             "constant, or use solver='cholesky'."
         )
-    if not residual <= tol:
+    if warn and not residual <= tol:
         warnings.warn(
             f"solver='cg' reached a relative residual of {residual:.1e} in {n_iter} iterations "
             f"(max_iter={max_iter}), tol={tol:.1e} was asked for: raise max_iter, tol or "
             f"alpha={alpha}.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
     return ((solution * sizes).reshape(targets.shape).T * root).T, n_iter
 

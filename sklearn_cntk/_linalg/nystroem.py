@@ -52,8 +52,8 @@ def ridge_nystroem(
     sample_weight : ndarray (n,) or None
     random_state : RandomState
     draw_rows : callable or None
-        Called with the landmarks and `random_state`, it gives rows to predict by regression on all
-        others, with the same landmarks.
+        Called with the landmarks and `random_state`, which it leaves as it is, it gives rows to
+        predict by regression on all others, with the same landmarks.
 
     Returns
     -------
@@ -61,6 +61,7 @@ def ridge_nystroem(
         Indices of the landmarks; less than m pivots, where they reproduce the kernel matrix.
     dual : ndarray (m,) or (m, k)
     left_out : (rows, predictions) or None
+        NaN where the others say nothing.
 
     Raises
     ------
@@ -79,9 +80,13 @@ def ridge_nystroem(
     inner = np.zeros_like(L)
     outer = np.zeros((len(L), targets_2d.shape[1]))
     block = max(1, _BLOCK_VALUES // len(L))
+    drawn = np.arange(0) if draw_rows is None else draw_rows(rows, random_state)
+    of_drawn = np.empty((len(L), len(drawn)))
     for start in range(0, len(images), block):
         part = slice(start, start + block)
         transposed = features(part)
+        here = (drawn >= start) & (drawn < start + block)
+        of_drawn[:, here] = transposed[:, drawn[here] - start]
         weighted = transposed * weights[part]
         inner += weighted @ transposed.T
         outer += weighted @ targets_2d[part]
@@ -94,13 +99,12 @@ def ridge_nystroem(
     dual = solve_triangular(L, coefficients, lower=True, trans="T", check_finite=False)
     left_out = None
     if draw_rows is not None:
-        drawn = draw_rows(rows, random_state)
-        transposed = features(drawn)
         # What a unit of weight of a row's target does to its own prediction.
-        shares = np.sum(transposed * cho_solve(factor, transposed, check_finite=False), axis=0)
-        fitted = (transposed.T @ coefficients).reshape(len(drawn), *targets.shape[1:])
-        misses = ((targets[drawn] - fitted).T / (1 - shares * np.minimum(weights[drawn], 1))).T
-        left_out = drawn, targets[drawn] - misses
+        shares = np.sum(of_drawn * cho_solve(factor, of_drawn, check_finite=False), axis=0)
+        others = 1 - shares * np.minimum(weights[drawn], 1)
+        others[others < 10 * len(L) * np.finfo(float).eps] = np.nan  # 0 but for rounding
+        fitted = (of_drawn.T @ coefficients).reshape(len(drawn), *targets.shape[1:])
+        left_out = drawn, targets[drawn] - ((targets[drawn] - fitted).T / others).T
     return rows, dual.reshape(len(rows), *targets.shape[1:]), left_out
 
 

@@ -28,7 +28,7 @@ def ridge_dual(K, targets, alpha, sample_weight=None, *, return_left_out=False):
         weight of 2 equals a row given twice.
     return_left_out : bool
         Whether to return as well what each row is predicted to be from the others, at n³ / 3
-        multiplications more.
+        operations more.
 
     Returns
     -------

@@ -12,10 +12,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-# Natural logarithms of the smallest and largest 1 / T.
+# Natural logarithms of the smallest and largest 1 / T, for predictions of up to 1.
 _BOUNDS = (-10.0, 15.0)
 
-# Rows that are looked at where each costs something.
+# About how many rows are looked at, where each costs something.
 _MOST = 1000
 
 
@@ -44,27 +44,29 @@ def fit_temperature(decisions, targets, sample_weight=None):
     decisions, targets, weights = decisions[seen], targets[seen], weights[seen]
     if not decisions.any():
         return 1.0
-    k, total = targets.shape[1], weights.sum()
+    unit = np.abs(decisions).max()
+    decisions = decisions / unit
+    # Weights count rows, unless they are too small for that: then by their effective number.
+    k, total = targets.shape[1], max(weights.sum(), weights.sum() ** 2 / np.sum(weights**2))
     is_class = targets == targets.max(axis=1, keepdims=True)
     labels = (total * is_class + 1 / k) / (total + 1)
 
     def loss(log_inverse):
         logarithms = log_softmax(np.exp(log_inverse) * decisions, axis=1)
-        return -(weights @ (labels * logarithms).sum(axis=1)) / total
+        return -(weights @ (labels * logarithms).sum(axis=1)) / weights.sum()
 
     best = minimize_scalar(loss, bounds=_BOUNDS, method="bounded", options={"xatol": 1e-8})
-    return float(np.exp(-best.x))
+    return float(unit * np.exp(-best.x))
 
 
 def rows_to_leave_out(targets, sample_weight, landmarks, random_state):
     """Up to 1000 rows that have a weight, at random, with the shares of the classes kept.
 
-    Landmarks are seen with other eyes than new images: they are among them only where more than
-    four of five rows are landmarks.
+    No landmarks, while there are others: new images have no functions of their own in the basis.
     """
     rows = _weighted_rows(targets, sample_weight)
     others = np.setdiff1d(rows, landmarks)
-    rows = others if 5 * len(others) >= len(rows) else rows
+    rows = others if len(others) else rows
     return _thinned(rows, targets, random_state, max(1, -(-len(rows) // _MOST)), 1)[0]
 
 
@@ -72,8 +74,11 @@ def folds_to_hold_out(targets, sample_weight, random_state):
     """Groups of rows likewise, every fifth of all: one group, or several up to about 1000 rows."""
     rows = _weighted_rows(targets, sample_weight)
     step = max(5, -(-len(rows) // _MOST))
-    n_groups = min(5, round(_MOST * step / max(len(rows), 1)))
-    return _thinned(rows, targets, random_state, step, n_groups)
+    if len(rows) < 2:
+        return []
+    n_groups = min(5, round(_MOST * step / len(rows)))
+    groups = _thinned(rows, targets, random_state, step, n_groups)
+    return [group for group in groups if len(group)]
 
 
 def _weighted_rows(targets, sample_weight):

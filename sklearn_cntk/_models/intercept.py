@@ -11,12 +11,9 @@ from .._support.checks import check_flag
 
 if TYPE_CHECKING:
     from .._support.typing import FloatArray
-    from .kernel_regression import KernelRegression as _Mixin
-else:
-    _Mixin = object
 
 
-class Intercept(_Mixin):
+class Intercept:
     """`fit_intercept` of regressors that fit dual coefficients."""
 
     if TYPE_CHECKING:
@@ -28,10 +25,13 @@ class Intercept(_Mixin):
             return mean_target(targets, sample_weight)
         return np.zeros(targets.shape[1:])
 
-    def _keep(self, images, dual, mean, *args, **kwargs):
-        super()._keep(images, dual, mean, *args, **kwargs)
+    @property
+    def _offset(self):
+        return self.intercept_
+
+    @_offset.setter
+    def _offset(self, mean):
         self.intercept_ = mean if np.ndim(mean) else float(mean)
-        return self
 
 
 def mean_target(targets, sample_weight=None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,7 +131,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
             return folds_to_hold_out(targets, sample_weight, rng)
 
         def draw_rows(landmarks, rng):
-            return rows_to_leave_out(targets, sample_weight, landmarks, rng)
+            return rows_to_leave_out(targets, sample_weight, landmarks, deepcopy(rng))
 
         mean = self._target_mean(targets, sample_weight)
         given = job, images, targets - mean, sample_weight
@@ -156,7 +157,8 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
 
     def _trained_on_parts(self, K, targets, sample_weight):
         """Rows, and their predictions by training on others for the same time."""
-        folds = folds_to_hold_out(targets, sample_weight, check_random_state(self.random_state))
+        rng = deepcopy(check_random_state(self.random_state))  # which other fits may share
+        folds = folds_to_hold_out(targets, sample_weight, rng)
         predictions = np.full(targets.shape, np.nan)
         for held in folds:
             others = np.delete(np.arange(len(K)), held)
@@ -164,7 +166,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
             flow = GradientFlow(K[np.ix_(others, others)], self.alpha, weights)
             dual = flow.dual(targets[others], self.training_time)
             predictions[held] = K[np.ix_(held, others)] @ dual
-        rows = np.concatenate(folds)
+        rows = np.concatenate([np.arange(0), *folds])
         return rows, predictions[rows]
 
     def _calibrate_by(self, predicted, targets, sample_weight):

@@ -131,12 +131,15 @@ class Posterior(_Mixin):
             return self._predict_targets(X)
         model, images = self._fitted_model, self._check_images(X, reset=False)
         # These come first, for their errors.
-        if return_cov:
-            covariance, sizes = _covariance(model, images)
-            spread = _scaled(covariance, sizes, 2)
-        else:
-            variance, sizes = _variance(model, images)
-            spread = _scaled(np.sqrt(variance), sizes, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if return_cov:
+                covariance, sizes = _covariance(model, images)
+                spread = np.multiply.outer(covariance, sizes) * sizes
+                spread = _in_range(spread, "covariances")
+            else:
+                variance, sizes = _variance(model, images)
+                spread = np.multiply.outer(np.sqrt(variance), sizes)
+                spread = _in_range(spread, "standard deviations")
         return model._predict_images(images), spread
 
     def sample_y(
@@ -173,7 +176,9 @@ class Posterior(_Mixin):
         eigenvalues, vectors = eigh(covariance)
         root = vectors * np.sqrt(np.maximum(eigenvalues, 0))  # below 0 by rounding
         draws = np.tensordot(root, rng.normal(size=shape), axes=1)
-        return model._predict_images(images)[..., None] + draws * np.asarray(sizes)[..., None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            draws = draws * np.asarray(sizes)[..., None]
+        return model._predict_images(images)[..., None] + _in_range(draws, "samples")
 
 
 @dataclass(frozen=True)
@@ -238,18 +243,13 @@ def _likeliest_sizes(prior, targets, weight):
     return unit * np.sqrt(np.maximum(squares, 0))
 
 
-def _scaled(spread, sizes, power):
-    """Spreads of a prior of size 1, for all targets; ValueError beyond the range of float64."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaled = np.multiply.outer(spread, sizes)
-        if power == 2:
-            scaled *= sizes
-    if not np.isfinite(scaled).all():
+def _in_range(spread, what):
+    """A spread in the unit of y, or a ValueError where float64 does not hold it."""
+    if not np.isfinite(spread).all():
         raise ValueError(
-            f"The targets go up to sizes of {np.max(sizes):.1e}, whose covariances are beyond the "
-            "range of float64: divide y by a constant, or ask for return_std."
+            f"The {what} of predictions are beyond the range of float64: divide y by a constant."
         )
-    return scaled
+    return spread
 
 
 def _variance(model, images):

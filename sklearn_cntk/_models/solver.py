@@ -1,7 +1,9 @@
 """How the estimators solve for their dual coefficients, and where the Gram matrix is kept."""
 
 import warnings
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -136,32 +138,20 @@ class Solver:
             fill_array(job, images, None, store)
             gram = ZarrGram(store, job.n_jobs)
         rng = check_random_state(self.random_state)
-
-        def solve(weights):
-            return ridge_cg(
-                gram,
-                targets,
-                self.alpha,
-                weights,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                random_state=rng,
-                verbose=self.verbose,
-            )
-
-        dual, n_iter = solve(sample_weight)
-        held_out = None
-        if draw_folds is not None:
-            folds, predictions = draw_folds(rng), np.full(targets.shape, np.nan)
-            for held in folds:
-                others = np.ones(len(images)) if sample_weight is None else sample_weight.copy()
-                others[held] = 0
-                of_others, _ = solve(others)
-                product = gram.product(of_others.reshape(len(images), -1))
-                predictions[held] = product.reshape(targets.shape)[held]
-            rows = np.concatenate(folds)
-            held_out = rows, predictions[rows]
-        return dual, n_iter, held_out
+        solve = partial(ridge_cg, gram, targets, self.alpha, tol=self.tol, max_iter=self.max_iter)
+        dual, n_iter = solve(sample_weight, random_state=rng, verbose=self.verbose)
+        if draw_folds is None:
+            return dual, n_iter, None
+        rng = deepcopy(rng)  # other fits that share it draw what they would without this
+        folds, predictions = draw_folds(rng), np.full(targets.shape, np.nan)
+        for held in folds:
+            others = np.ones(len(images)) if sample_weight is None else sample_weight.copy()
+            others[held] = 0
+            of_others, _ = solve(others, random_state=rng, warn=False)
+            product = gram.product(of_others.reshape(len(images), -1))
+            predictions[held] = product.reshape(targets.shape)[held]
+        rows = np.concatenate([np.arange(0), *folds])
+        return dual, n_iter, (rows, predictions[rows])
 
     def on_landmarks(self, job, images, targets, sample_weight, draw_rows=None):
         """What `ridge_nystroem` returns."""

@@ -187,8 +187,9 @@ PARAGRAPHS = {
             Softmax of :meth:`decision_function` over a temperature, which `fit` chooses: the
             likeliest one for predictions of each training row from the others, in closed form
             (``solver="nystroem"``: of up to 1000 rows, with the same landmarks).  ``solver="cg"``
-            and a `training_time` predict a fifth of the rows, at most 1000, by a second fit to the
-            others, or of few rows several fifths, by as many fits.
+            and a `training_time` predict a fifth of the rows, or about 1000 of many, by a second
+            fit to the others, with the Gram matrix that is there; of few rows several fifths, by as
+            many fits.  A row of weight w counts as w rows, of which the closed form leaves one out.
             """,
         "one_pass": """
             The kernels of all candidates come from one pass at the largest depth

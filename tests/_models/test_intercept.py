@@ -114,7 +114,8 @@ def test_one_row_says_nothing_about_itself():
     np.testing.assert_allclose(leave_one_out(K, np.array([5.0]), [0.1], True), 0, atol=1e-12)
 
 
-def test_a_fit_that_fails_leaves_the_model_as_it_was():
+def test_coefficients_and_mean_are_of_one_fit():
+    """Where the next one fails, too."""
     model = small(CNTKRegressor).fit(IMAGES, INK)
     before = model.predict(TEST)
     with pytest.raises(np.linalg.LinAlgError):

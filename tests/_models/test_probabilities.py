@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from double_precision import IMAGES, LABELS, TEST, N, matrices, small
 from scipy.special import softmax
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_cntk import CNTKClassifier, CNTKClassifierCV
+from sklearn_cntk import CNTKClassifier, CNTKClassifierCV, CNTKRegressor
 from sklearn_cntk._linalg.cholesky import cholesky_in_place, inverse_diagonal
 from sklearn_cntk._linalg.ridge import ridge_dual
 from sklearn_cntk._models.calibration import fit_temperature, folds_to_hold_out, rows_to_leave_out
@@ -145,12 +145,15 @@ def test_rows_that_are_predicted():
     rows = rows_to_leave_out(targets, None, landmarks, random_state)
     np.testing.assert_array_equal(rows, np.setdiff1d(np.arange(160), landmarks))
     rows = rows_to_leave_out(targets, None, np.arange(150), random_state)
+    np.testing.assert_array_equal(rows, np.arange(150, 160))
+    rows = rows_to_leave_out(targets, None, np.arange(160), random_state)
     np.testing.assert_array_equal(rows, np.arange(160))
     rows = rows_to_leave_out(targets, weights, landmarks, random_state)
     np.testing.assert_array_equal(rows, np.arange(1, 160, 2))
     assert len(rows_to_leave_out(np.ones((12_345, 2)), None, landmarks, random_state)) == 947
     assert len(rows_to_leave_out(targets, 0 * weights, landmarks, random_state)) == 0
-    assert len(np.concatenate(folds_to_hold_out(targets, 0 * weights, random_state))) == 0
+    assert folds_to_hold_out(targets, 0 * weights, random_state) == []
+    assert [len(fold) for fold in folds_to_hold_out(targets[:3], None, random_state)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "roc_auc_ovr", "neg_brier_score"])
@@ -199,10 +202,52 @@ def test_probabilities_too_small_for_a_float():
     np.testing.assert_array_equal(np.exp(logarithms), model.predict_proba(TEST))
 
 
-def test_others_calibrate_as_before():
-    """By decisions, which scikit-learn prefers."""
-    model = CalibratedClassifierCV(small(CNTKClassifier), method="sigmoid", cv=2)
-    assert (
-        model.fit(DIGITS[:100], CLASSES[:100] > 4).score(DIGITS[100:300], CLASSES[100:300] > 4)
-        > 0.8
-    )
+def test_small_weights_are_no_few_rows():
+    """Such as boosting gives: only their ratios count."""
+    model = small(CNTKClassifier, alpha=0.01)
+    even = model.fit(IMAGES, LABELS).temperature_
+    for weight in (1 / N, 1e-6):
+        model.set_params(alpha=0.01 * weight).fit(IMAGES, LABELS, np.full(N, weight))
+        assert model.temperature_ == pytest.approx(even, rel=1e-5)
+
+
+@pytest.mark.parametrize("n_components", [20, 24, 27, 29, 30])
+@pytest.mark.parametrize("landmarks", ["uniform", "pivoted"])
+def test_many_landmarks(n_components, landmarks):
+    """However few rows are none: about the temperature of the exact solution."""
+    options = {"solver": "nystroem", "landmarks": landmarks, "random_state": 0}
+    model = small(CNTKClassifier, n_components=n_components, **options).fit(IMAGES, LABELS)
+    exact = small(CNTKClassifier).fit(IMAGES, LABELS)
+    assert 1 / 4 < model.temperature_ / exact.temperature_ < 4
+
+
+def test_landmarks_that_interpolate():
+    options = {"alpha": 0, "solver": "nystroem", "n_components": N}
+    model = small(CNTKClassifier, **options).fit(IMAGES, LABELS)
+    assert model.temperature_ == 1  # nothing is said by the others
+
+
+@pytest.mark.parametrize("solver", ["cg", "time"])
+def test_one_row_with_a_weight(solver):
+    weights = np.zeros(N)
+    weights[3] = 1
+    model = small(CNTKClassifier, **SOLVERS[solver]).fit(IMAGES, LABELS, weights)
+    assert model.temperature_ == 1
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_random_numbers_are_for_the_fit(solver):
+    """Calibration draws rows, but not from a stream that other fits share."""
+    options = SOLVERS[solver] | ({"n_components": 10} if solver == "nystroem" else {})
+    states = np.random.RandomState(0), np.random.RandomState(0)
+    small(CNTKClassifier, **options | {"random_state": states[0]}).fit(IMAGES, LABELS)
+    small(CNTKRegressor, **options | {"random_state": states[1]}).fit(IMAGES, LABELS)
+    assert states[0].random_sample() == states[1].random_sample()
+
+
+def test_calibration_does_not_repeat_warnings(capsys):
+    model = small(CNTKClassifier, solver="cg", max_iter=1, verbose=1)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(IMAGES, LABELS)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
