@@ -1,5 +1,7 @@
 """Compilation by Numba: on first use, kept on disk where possible."""
 
+import inspect
+import numbers
 import warnings
 from contextlib import suppress
 
@@ -12,11 +14,29 @@ def compile_lazily(function):
 
     Division follows IEEE 754 instead of raising.  There is no `fastmath`: its flags assume away
     NaN and infinity; the inner loops ask for fused multiply-add by name.
+
+    Variables of an outer function are constants to the compiler.  They have to be numbers.
     """
+    _name_by_constants(function)
     compiled = numba.njit(nogil=True, error_model="numpy")(function)
     with suppress(RuntimeError):  # no folder is writable: compile in every process
         compiled._cache = _BestEffortCache(function)
     return compiled
+
+
+def _name_by_constants(function):
+    """Give each variant of an inner function a name of its own.
+
+    Compiled functions are linked by name and by a number that Numba counts in each process.  A
+    variant from the cache, which another process has numbered, would be taken for one of its name
+    that is compiled here and got the same number: another function, without an error.
+    """
+    constants = inspect.getclosurevars(function).nonlocals
+    for name, value in constants.items():
+        if not isinstance(value, numbers.Integral):
+            raise TypeError(f"{function.__qualname__} has {name}={value!r}: a number is needed.")
+    parts = [f"{name}{int(value)}" for name, value in sorted(constants.items())]
+    function.__qualname__ = "_".join([function.__qualname__, *parts])
 
 
 class _KeyedFiles(IndexDataCacheFile):

@@ -1,6 +1,7 @@
 """Compilation: damaged, full or unwritable caches end no computation, constants cost none."""
 
 import importlib.util
+import itertools
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import warnings
 
 import numba
 import pytest
+from numba.core.bytecode import FunctionIdentity
 
 from sklearn_cntk._engines import compile as _compile
 
@@ -22,6 +24,26 @@ def double(x):
 """
 
 
+VARIANTS = """
+from sklearn_cntk._engines.compile import compile_lazily
+
+
+def times(factor):
+    def product(x):
+        return factor * x
+
+    return compile_lazily(product)
+
+
+double, triple = times(2), times(3)
+
+
+@compile_lazily
+def both(x):
+    return double(x) + 10 * triple(x)
+"""
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A cache folder of its own."""
@@ -31,19 +53,20 @@ def cache(tmp_path, monkeypatch):
     return folder
 
 
+def load(file):
+    """The module of a file, as a new process would load it."""
+    spec = importlib.util.spec_from_file_location("module_with_a_kernel", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def double(tmp_path):
     """Function that loads the compiled function, as a new process would."""
     file = tmp_path / "module_with_a_kernel.py"
     file.write_text(SOURCE)
-
-    def load():
-        spec = importlib.util.spec_from_file_location("module_with_a_kernel", file)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module.double
-
-    return load
+    return lambda: load(file).double
 
 
 def hits(function):
@@ -87,6 +110,29 @@ def test_files_that_hold_other_code(cache, double):
     healed = double()
     assert (healed(3), healed(3.5)) == (6, 7)
     assert hits(healed) == 2
+
+
+def test_variants_that_processes_number_alike(cache, tmp_path, monkeypatch):
+    """Numba counts functions in each process, and links by that number and the function's name."""
+    file = tmp_path / "module_with_variants.py"
+    file.write_text(VARIANTS)
+    monkeypatch.setattr(FunctionIdentity, "_unique_ids", itertools.count(1000))
+    assert load(file).double(1.0) == 2
+    # Another process compiles `both`, loads `double`, and compiles `triple`, its second function.
+    monkeypatch.setattr(FunctionIdentity, "_unique_ids", itertools.count(999))
+    module = load(file)
+    assert module.both(1.0) == 2 + 10 * 3
+    assert hits(module.double) == 1
+
+
+def test_only_numbers_make_variants():
+    factor = "2"
+
+    def product(x):
+        return factor * x
+
+    with pytest.raises(TypeError, match="factor='2'.*a number"):
+        _compile.compile_lazily(product)
 
 
 def test_where_warnings_are_errors(cache, double, monkeypatch):
