@@ -182,7 +182,7 @@ def cntk_path(
     dtype: Dtype = "float32",
     n_jobs: int | None = -1,
     memory: Memory = None,
-    verbose: int | bool = 0,
+    verbose: int | bool | str = "auto",
 ) -> tuple[FloatArray, list[dict[str, Any]]]:
     """Kernel matrices of many architectures for the price of the most expensive one.
 

@@ -202,7 +202,7 @@ def test_feature_vectors(filter_size):
     expected = reference.gram(
         rows.reshape(6, 1, 1, 64), rows.reshape(6, 1, 1, 64), architecture, [readout]
     )[0]
-    K = CNTK(4, filter_size=filter_size)(rows)
+    K = CNTK(4, filter_size=filter_size, image_shape=(1, 1, 64))(rows)
     np.testing.assert_allclose(K, expected, rtol=1e-12)
 
 
@@ -236,7 +236,7 @@ def test_float32_and_jobs(kernel):
 
 @pytest.mark.parametrize("parameters", [{"flip": True}, {"normalize": True}])
 def test_no_second_gram_matrix_in_memory(parameters, rng):
-    features = rng.random((1500, 4))
+    features = rng.random((1500, 1, 2, 2))
     kernel = CNTK(depth=2, filter_size=1, n_jobs=1, **parameters)
     kernel(features[:50])
     tracemalloc.start()

@@ -48,6 +48,7 @@ def test_filters_have_one_pixel_across(along, gap, trained_layers, signals):
 
 
 @pytest.mark.parametrize("bias_variance", [0.0, 0.5])
+@pytest.mark.filterwarnings("ignore:filter_size=5.*of no use:UserWarning")
 def test_samples_of_one_time_are_feature_vectors(bias_variance, rng):
     """So a bias means the same, whatever the size of filters."""
     rows = rng.normal(size=(5, 7))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +14,7 @@ from .._engines import select_engine
 from .._store.entries import KernelStore
 from .._support import ram
 from .._support.architecture import Architecture, Readout
-from .._support.checks import check_dtype, check_flag, check_n_jobs
+from .._support.checks import check_dtype, check_flag, check_n_jobs, check_verbose
 from .._support.images import check_same_shape
 from .._support.progress import progress_bar
 from .cached import Distinct, stored_diagonals, stored_gram
@@ -57,7 +58,7 @@ class Job:
     normalize: bool
     n_jobs: int | None
     store: KernelStore | None
-    verbose: int
+    verbose: int | str
     held: HeldValues = HeldValues()
 
     @classmethod
@@ -79,9 +80,11 @@ class Job:
             normalize=kernel.normalize,
             n_jobs=check_n_jobs(kernel.n_jobs),
             store=KernelStore.of(kernel.memory),
-            verbose=kernel.verbose,
+            verbose=check_verbose(kernel.verbose),
         )
         architecture = job.architecture
+        if job._has_no_pixels:
+            _warn_of_what_needs_pixels(kernel, job)
         if not architecture.is_plain:
             network = architecture.layers(max(readout.depth for readout in job.readouts))
             network.shapes(architecture.image_shape)  # or says which layer has nothing left
@@ -111,7 +114,13 @@ class Job:
     @property
     def label(self) -> str:
         """What a progress bar says of this job: what the engine runs on."""
-        return f"CNTK on {self.engine.label}"
+        kind = "fully connected NTK" if self._has_no_pixels else "CNTK"
+        return f"{kind} on {self.engine.label}"
+
+    @property
+    def _has_no_pixels(self):
+        """Whether images are feature vectors."""
+        return self.architecture.image_shape[:2] == (1, 1)
 
     @property
     def flips(self):
@@ -257,3 +266,21 @@ class Job:
 
     def _progress(self, n_pairs, advance=None):
         return progress_bar(n_pairs * len(self.flips), self.verbose, self.label, advance)
+
+
+def _warn_of_what_needs_pixels(kernel, job):
+    """Warn of parameters that are of no use for feature vectors."""
+    lap = max(readout.lap for readout in job.readouts)
+    without_effect = {
+        "flip=True": job.flip,
+        f"lap={lap}": lap > 0,
+        f"filter_size={kernel.filter_size}": kernel.filter_size not in (1, 3),
+    }
+    named = [text for text, is_given in without_effect.items() if is_given]
+    if named:
+        warnings.warn(
+            f"{' and '.join(named)}: of no use for feature vectors, which have one pixel. If rows "
+            "are images, set image_shape=(height, width) or (height, width, channels).",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -206,8 +206,14 @@ class ComputationParameters:
 class ProgressParameters:
     """What is shown meanwhile."""
 
-    verbose: int | bool = parameter(
-        "int", "1 shows progress: pairs of images a second and the time left.", default=0
+    verbose: int | bool | str = parameter(
+        'int or "auto"',
+        """
+        1 shows progress, pairs of images a second and the time left, and says which solver is used;
+        0 shows nothing.  "auto" shows progress of work that lasts over 10 s, in terminals and
+        notebooks.
+        """,
+        default="auto",
     )
 
 

@@ -127,7 +127,7 @@ class Posterior(_Mixin):
                 "square roots of the covariances' diagonal."
             )
         check_is_fitted(self)
-        if not return_std and not return_cov:
+        if not wants_std and not return_cov:
             return self._predict_targets(X)
         model, images = self._fitted_model, self._check_images(X, reset=False)
         # These come first, for their errors.

@@ -144,11 +144,14 @@ class KernelSearch(SearchParameters, ImageEstimator):
         networks = list(dict.fromkeys(self.networks))
         if not networks:
             raise ValueError(f"networks={self.networks!r} is empty: give at least one network.")
+        gaps = self.gaps
+        if images.shape[1:3] == (1, 1) and np.iterable(gaps):  # of one pixel, all pools are one
+            gaps = list(gaps)[:1]
         jobs = []
         for network in networks:
             readouts = path_readouts(
                 depths_of(network, self.depths, networks),
-                self.gaps,
+                gaps,
                 self.laps,
                 (self.trained_layers,),
                 network=network,

@@ -17,7 +17,8 @@ from .._linalg.gram_operators import ArrayGram, ZarrGram
 from .._linalg.nystroem import LANDMARKS, ridge_nystroem
 from .._store.zarr_arrays import absolute_store
 from .._support import ram
-from .._support.checks import check_choice, check_integer, is_number
+from .._support.checks import check_choice, check_integer, check_verbose, is_number
+from .._support.progress import is_talkative
 
 SOLVERS = ("auto", "cholesky", "cg", "nystroem")
 
@@ -44,6 +45,7 @@ class Solver:
     def of(cls, estimator, n):
         """The solver that an estimator's parameters ask for."""
         name = check_choice("solver", estimator.solver, SOLVERS)
+        verbose = int(is_talkative(check_verbose(estimator.verbose)))
         tol = estimator.tol
         if not is_number(tol) or not 0 < tol < 1:
             raise ValueError(f"tol={tol!r} must be a number between 0 and 1, such as 1e-6.")
@@ -81,13 +83,13 @@ class Solver:
             )
         device = None
         if name in ("auto", "cholesky") and not _needs_host(estimator):
-            device = roomy_device(estimator.device, n, estimator.verbose)
+            device = roomy_device(estimator.device, n, verbose)
         if device is not None:
             name = "cholesky"
-            if estimator.verbose:
+            if verbose:
                 print(f"The linear system of {n} rows is solved on {device.label}.")
         elif name == "auto":
-            name = _choose(n, estimator.gram_store, estimator.training_time, estimator.verbose)
+            name = _choose(n, estimator.gram_store, estimator.training_time, verbose)
         return cls(
             name=name,
             alpha=estimator.alpha,
@@ -97,7 +99,7 @@ class Solver:
             tol=tol,
             max_iter=max_iter,
             random_state=estimator.random_state,
-            verbose=estimator.verbose,
+            verbose=verbose,
             device=device,
         )
 

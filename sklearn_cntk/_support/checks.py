@@ -83,6 +83,18 @@ def check_flag(name, value):
     return bool(value)
 
 
+def check_verbose(verbose):
+    """Return `verbose`: "auto", or a number from 0 on, which a flag is as well."""
+    if isinstance(verbose, str):
+        if verbose == "auto":
+            return verbose
+    elif isinstance(verbose, (bool, np.bool_)) or (is_integer(verbose) and verbose >= 0):
+        return int(verbose)
+    raise ValueError(
+        f"verbose={verbose!r} has no meaning: use 'auto', 0 for no progress bars, or 1."
+    )
+
+
 def check_sequence(name, values, example):
     """Raise unless `values` is a sequence, such as the example, which the message names."""
     if isinstance(values, str) or not hasattr(values, "__iter__"):

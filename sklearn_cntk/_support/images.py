@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .typing import Any, Array, ImageShape
 
 
+# Images that rows without a shape are most often, by their number of features.
+_FAMILIAR = {64: (8, 8), 784: (28, 28), 3072: (32, 32, 3)}
+
+
 def check_image_shape(image_shape):
     """Return `image_shape` as (P, Q, C), or None; raise if it is no image shape.
 
@@ -74,7 +78,7 @@ def as_images(
     Warns
     -----
     UserWarning
-        Channels seem to come first, and no `image_shape` says that they do not.
+        Channels seem to come first, or rows to be images, and no `image_shape` says what they are.
 
     Raises
     ------
@@ -98,6 +102,14 @@ def as_images(
         )
     if X.ndim == 2:
         shape = image_shape or (1, 1, X.shape[1])
+        if image_shape is None and X.shape[1] in _FAMILIAR:
+            warnings.warn(
+                f"{name} has rows of {X.shape[1]} features, which are taken as feature vectors, by "
+                f"a fully connected network. If they are images, such as of {_FAMILIAR[X.shape[1]]}"
+                f", set image_shape; if not, image_shape=(1, 1, {X.shape[1]}) says so.",
+                UserWarning,
+                stacklevel=3,
+            )
         if np.prod(shape) != X.shape[1]:
             raise ValueError(
                 f"image_shape={image_shape} needs {np.prod(shape)} features a row, but {name} has "

@@ -3,6 +3,7 @@
 import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
+from multiprocessing import current_process
 
 
 def bar_class():
@@ -17,9 +18,29 @@ def bar_class():
     return tqdm
 
 
+# Seconds that work lasts before somebody wants to know how much longer, with verbose="auto".
+_PATIENCE = 10
+
+
 def is_shown(verbose):
-    """Whether to show a bar: programs without a console have no stderr to show it on."""
+    """Whether to show a bar: programs without a console have no stderr to show it on.
+
+    With "auto" it is for somebody who watches: of the first process, in a terminal or notebook.
+    """
+    if verbose == "auto":
+        return _is_watched(sys.stderr) and current_process().name == "MainProcess"
     return bool(verbose) and sys.stderr is not None
+
+
+def _is_watched(stream):
+    if type(stream).__module__.startswith("ipykernel."):
+        return True
+    return hasattr(stream, "isatty") and stream.isatty()
+
+
+def is_talkative(verbose):
+    """Whether to print what is done, too."""
+    return bool(verbose) and verbose != "auto"
 
 
 @contextmanager
@@ -31,5 +52,6 @@ def progress_bar(total, verbose, label, advance=None):
     if advance is not None or not is_shown(verbose):
         yield advance or (lambda pairs: None)
         return
-    with bar_class()(total=total, desc=label, unit="pair", unit_scale=True) as bar:
+    delay = _PATIENCE if verbose == "auto" else 0
+    with bar_class()(total=total, desc=label, unit="pair", unit_scale=True, delay=delay) as bar:
         yield bar.update

@@ -1,5 +1,7 @@
 """Progress bars, in terminals and notebooks."""
 
+import io
+import multiprocessing
 import sys
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
-from sklearn_cntk import CNTK
+from sklearn_cntk import CNTK, CNTKClassifier
+from sklearn_cntk._support import progress
 
 N = 40
 DIGITS = load_digits()
@@ -39,3 +42,52 @@ def test_progress_in_a_notebook_without_widgets(kernel, notebook_without_widgets
     clone(kernel).set_params(verbose=1)(X)
     assert not [str(warning.message) for warning in notebook_without_widgets]
     assert capsys.readouterr().err.startswith("\rCNTK on ")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_long_work_shows_progress_by_itself(kernel, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)  # here: pytest puts its own in place before
+    assert kernel.verbose == "auto"
+    kernel(X)
+    assert terminal.getvalue() == ""  # which did not take 10 seconds
+    monkeypatch.setattr(progress, "_PATIENCE", 0)
+    kernel(X)
+    assert f"{N * (N + 1) // 2}/{N * (N + 1) // 2}" in terminal.getvalue()
+    terminal.truncate(0)
+    kernel.set_params(verbose=0)(X)
+    assert terminal.getvalue() == ""
+
+
+def test_nobody_watches(kernel, monkeypatch):
+    """A file, or a process beside others that would write into one terminal."""
+    monkeypatch.setattr(progress, "_PATIENCE", 0)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    kernel(X)
+    assert sys.stderr.getvalue() == ""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(multiprocessing.current_process(), "name", "LokyProcess-1")
+    kernel(X)
+    assert sys.stderr.getvalue() == ""
+
+
+def test_notebooks_are_watched():
+    stream = type("OutStream", (), {"__module__": "ipykernel.iostream"})()
+    assert progress._is_watched(stream)
+    assert not progress._is_watched(None)
+
+
+def test_auto_prints_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    CNTKClassifier(3, image_shape=(8, 8)).fit(X, DIGITS.target[:N])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("verbose", ["yes", -1, 0.5, None])
+def test_no_verbosity(kernel, verbose):
+    with pytest.raises(ValueError, match=f"verbose={verbose!r} has no meaning: use 'auto'"):
+        kernel.set_params(verbose=verbose)(X)

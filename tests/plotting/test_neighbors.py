@@ -106,9 +106,9 @@ def test_any_range_is_scaled(low, high, rng):
 
 
 def test_neighbors_errors():
-    vectors = classifier().fit(IMAGES.reshape(len(IMAGES), -1), LABELS)
-    with pytest.raises(ValueError, match="feature vectors of 64 features"):
-        NeighborsDisplay.from_estimator(vectors, TEST.reshape(len(TEST), -1))
+    vectors = classifier().fit(IMAGES[:, 1:].reshape(len(IMAGES), -1), LABELS)
+    with pytest.raises(ValueError, match="feature vectors of 56 features"):
+        NeighborsDisplay.from_estimator(vectors, TEST[:, 1:].reshape(len(TEST), -1))
     two = np.stack([IMAGES, IMAGES], axis=-1)
     with pytest.raises(ValueError, match="images of 2 channels"):
         NeighborsDisplay.from_estimator(classifier().fit(two, LABELS), two)
