@@ -9,15 +9,13 @@ from joblib import effective_n_jobs
 
 from .._engines.plan import pair_work
 from .parallel import runs_here
+from .tiles import VECTOR
 
 # Seconds that a measurement should last, to be more than noise.
 _SECONDS = 0.3
 
 # Pixels of the images that are measured in the place of larger ones, whose pairs may take minutes.
 _PIXELS = 32 * 32
-
-# Images of Y that are measured together: a multiple of any vector.
-_VECTOR = 16
 
 
 class Estimate(NamedTuple):
@@ -85,7 +83,7 @@ def measure(job):
     job = _of_small_images(job)
     rng = np.random.default_rng(0)
     shape = job.architecture.image_shape
-    Y = rng.normal(size=(_VECTOR, *shape)).astype(np.float32)
+    Y = rng.normal(size=(VECTOR, *shape)).astype(np.float32)
     X = rng.normal(size=(effective_n_jobs(job.n_jobs), *shape)).astype(np.float32)
 
     def timed(X, Y):
@@ -100,7 +98,7 @@ def measure(job):
         if seconds >= _SECONDS:
             break
         factor = int(np.clip(1.5 * _SECONDS / seconds, 2, 16))
-        if len(X) >= 512 or len(Y) < 4 * _VECTOR:
+        if len(X) >= 512 or len(Y) < 4 * VECTOR:
             Y = np.tile(Y, (factor, 1, 1, 1))
         else:
             X = np.tile(X, (factor, 1, 1, 1))

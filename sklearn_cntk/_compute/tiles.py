@@ -17,8 +17,8 @@ from .._engines.plan import pair_work
 from .._support.images import flipped
 from .parallel import run, runs_here
 
-# Rows and columns of a tile are multiples of every engine's vector.
-_VECTOR = 16
+#: Images in a multiple of every engine's vector, as rows and columns of a tile are.
+VECTOR = 16
 
 # Element-layers that take about as long as a call costs: smaller tiles are not worth sharing.
 _LEAST_WORK = 1e6
@@ -205,7 +205,7 @@ def _compute_sent(device, settings, X, Y, number, rows, columns, triu, flips):
 def pairs(job, X, Y, *, flips, advance):
     """Kernel values (readout, n) in float64 of the n pairs (X[i], Y[i])."""
     length, _ = _tile_shape(len(X), 1, job)
-    length = -(-length // _VECTOR) * _VECTOR
+    length = -(-length // VECTOR) * VECTOR
     settings = job.engine if runs_here() else job.device, job.architecture, job.readouts, job.dtype
     slices = ((slice(i, i + length), flips, settings) for i in range(0, len(X), length))
     values = np.empty((len(job.readouts), len(X)))
@@ -244,16 +244,16 @@ def _tile_shape(n, m, job):
     limits = job.engine.limits(travelling=not runs_here())
     layers = max(1, *(readout.convolutions for readout in job.readouts))
     image_bytes = 2 * rows * columns * layers * np.dtype(job.dtype).itemsize
-    largest = min(limits.side, limits.table_bytes // image_bytes // _VECTOR * _VECTOR)
-    largest = max(_VECTOR, largest)
+    largest = min(limits.side, limits.table_bytes // image_bytes // VECTOR * VECTOR)
+    largest = max(VECTOR, largest)
     work = pair_work(job.architecture, job.readouts)
     share = n * m / (limits.calls_a_job * effective_n_jobs(_n_calls(job)))
     pairs = min(limits.work / work, max(share, _LEAST_WORK / work))
-    width = min(largest, -(-m // _VECTOR) * _VECTOR)
+    width = min(largest, -(-m // VECTOR) * VECTOR)
     height = min(largest, n)
-    while height * width > pairs and (height > 1 or width > _VECTOR):
-        if width > max(_VECTOR, height):
-            width = -(-width // (2 * _VECTOR)) * _VECTOR
+    while height * width > pairs and (height > 1 or width > VECTOR):
+        if width > max(VECTOR, height):
+            width = -(-width // (2 * VECTOR)) * VECTOR
         elif height > 1:
             height = -(-height // 2)
         else:

@@ -81,6 +81,12 @@ def folds_to_hold_out(targets, sample_weight, random_state):
     return [group for group in groups if len(group)]
 
 
+def predict_by_folds(folds, targets, predict):
+    """Rows of all groups, and ``predict(rows)`` of one group after the other."""
+    rows = np.concatenate([np.arange(0), *folds])
+    return rows, np.concatenate([targets[:0], *map(predict, folds)])
+
+
 def _weighted_rows(targets, sample_weight):
     rows = np.arange(len(targets))
     return rows if sample_weight is None else rows[sample_weight > 0]

@@ -15,7 +15,7 @@ from .._linalg.threads import threads_for
 from .._support.checks import check_alpha, check_training_time
 from .._support.docstrings import fill_docs
 from .base import ImageEstimator
-from .calibration import folds_to_hold_out, rows_to_leave_out
+from .calibration import folds_to_hold_out, predict_by_folds, rows_to_leave_out
 from .network_params import SettableNetwork
 from .parameters import RegressionParameters
 from .solver import Solver
@@ -158,16 +158,16 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
     def _trained_on_parts(self, K, targets, sample_weight):
         """Rows, and their predictions by training on others for the same time."""
         rng = deepcopy(check_random_state(self.random_state))  # which other fits may share
-        folds = folds_to_hold_out(targets, sample_weight, rng)
-        predictions = np.full(targets.shape, np.nan)
-        for held in folds:
+
+        def predict(held):
             others = np.delete(np.arange(len(K)), held)
             weights = None if sample_weight is None else sample_weight[others]
             flow = GradientFlow(K[np.ix_(others, others)], self.alpha, weights)
             dual = flow.dual(targets[others], self.training_time)
-            predictions[held] = K[np.ix_(held, others)] @ dual
-        rows = np.concatenate([np.arange(0), *folds])
-        return rows, predictions[rows]
+            return K[np.ix_(held, others)] @ dual
+
+        folds = folds_to_hold_out(targets, sample_weight, rng)
+        return predict_by_folds(folds, targets, predict)
 
     def _calibrate_by(self, predicted, targets, sample_weight):
         """Calibrate by predictions of rows that were not fitted to, if there are any."""

@@ -19,6 +19,7 @@ from .._store.zarr_arrays import absolute_store
 from .._support import ram
 from .._support.checks import check_choice, check_integer, check_verbose, is_number
 from .._support.progress import is_talkative
+from .calibration import predict_by_folds
 
 SOLVERS = ("auto", "cholesky", "cg", "nystroem")
 
@@ -145,15 +146,15 @@ class Solver:
         if draw_folds is None:
             return dual, n_iter, None
         rng = deepcopy(rng)  # other fits that share it draw what they would without this
-        folds, predictions = draw_folds(rng), np.full(targets.shape, np.nan)
-        for held in folds:
+
+        def predict(held):
             others = np.ones(len(images)) if sample_weight is None else sample_weight.copy()
             others[held] = 0
             of_others, _ = solve(others, random_state=rng, warn=False)
             product = gram.product(of_others.reshape(len(images), -1))
-            predictions[held] = product.reshape(targets.shape)[held]
-        rows = np.concatenate([np.arange(0), *folds])
-        return dual, n_iter, (rows, predictions[rows])
+            return product.reshape(targets.shape)[held]
+
+        return dual, n_iter, predict_by_folds(draw_folds(rng), targets, predict)
 
     def on_landmarks(self, job, images, targets, sample_weight, draw_rows=None):
         """What `ridge_nystroem` returns."""
