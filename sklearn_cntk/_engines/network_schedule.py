@@ -27,9 +27,9 @@ class Visit(NamedTuple):
     n_operations : int
         How many operations of the stage somebody needs.
     sources : list of int
-        Slots in which the planes lie, or -1 of pixels.
+        Where the planes wait, or -1 of pixels.
     targets : list of tuple (4 ints)
-        Slots that the planes are pooled into, -1 for none: those of the coarse displacements
+        Where the planes are pooled into, -1 for nowhere: the places of the coarse displacements
         (D, E), (D, E + 1), (D + 1, E), (D + 1, E + 1), where D and E are rounded down.
     """
 
@@ -54,8 +54,8 @@ class Schedule:
     Attributes
     ----------
     visits : list of Visit
-    n_slots : list of int
-        How many slots each stage reads from.
+    n_waiting : list of int
+        Entries of a state that wait for each stage at a time, at most: places are counted in them.
     """
 
     def __init__(self, stages, zero_first=False):
@@ -67,18 +67,12 @@ class Schedule:
             for before, after in zip(stages, stages[1:], strict=False)
         ]
         self._axes = [[_Axis(stage, axis) for axis in (0, 1)] for stage in stages]
-        self._slots: list[dict] = [{}]
-        self.n_slots = [0]
-        for streams, (rows, columns) in zip(self._streams, self._axes[1:], strict=True):
-            width = len(columns.needed)
-            self._slots.append(
-                {
-                    (di, dj): (a % 2 if streams else a) * width + b
-                    for a, di in enumerate(rows.needed)
-                    for b, dj in enumerate(columns.needed)
-                }
-            )
-            self.n_slots.append(width * (2 if streams else len(rows.needed)))
+        self._places: list[dict] = [{}]
+        self.n_waiting = [0]
+        for streams, stage, axes in zip(self._streams, stages[1:], self._axes[1:], strict=True):
+            places, n_waiting = _places(stage.shape, *(axis.needed for axis in axes), streams)
+            self._places.append(places)
+            self.n_waiting.append(n_waiting)
         for number in range(len(stages)):
             if number == 0 or not self._streams[number - 1]:
                 for group in self._axes[number][0].groups:
@@ -107,15 +101,33 @@ class Schedule:
         n_operations = boundaries[reached - 1].n_operations
         targets = [_NOWHERE] * len(planes)
         if reached == len(boundaries) and number < len(self._streams):
-            slots = self._slots[number + 1]
+            places = self._places[number + 1]
             targets = [
-                tuple(slots.get((i, j), -1) for i in rows.coarse(di) for j in columns.coarse(dj))
+                tuple(places.get((i, j), -1) for i in rows.coarse(di) for j in columns.coarse(dj))
                 for di, dj in planes
             ]
         if number == 0 and n_operations == 0 and all(four == _NOWHERE for four in targets):
-            return  # of later stages, a plane leaves its slot even if nothing is made of it
-        sources = [self._slots[number].get(plane, -1) for plane in planes]
+            return  # of later stages, a plane leaves its place even if nothing is made of it
+        sources = [self._places[number].get(plane, -1) for plane in planes]
         self.visits.append(Visit(number, planes, n_operations, sources, targets))
+
+
+def _places(shape, rows, columns, streams):
+    """Where the plane of each displacement waits, flat, and how many entries that takes.
+
+    Planes of one row displacement lie behind each other.  If they stream, so that two rows wait at
+    a time, every second one begins at 0 and the others in the middle.
+    """
+    widths = [shape[1] - abs(dj) for dj in columns]
+    middle = max((shape[0] - abs(di) for di in rows), default=0) * sum(widths)
+    places, at = {}, 0
+    for number, di in enumerate(rows):
+        if streams:
+            at = number % 2 * middle
+        for dj, width in zip(columns, widths, strict=True):
+            places[di, dj] = at
+            at += (shape[0] - abs(di)) * width
+    return places, 2 * middle if streams else at
 
 
 class _Axis:

@@ -91,25 +91,36 @@ def test_every_plane_waits_until_it_is_complete(network, shape, gap):
     for order in ("schedule", "schedule_zero_first"):
         found = plan(network, shape, Readout(network.depth, gap))
         schedule = getattr(found, order)
-        waiting = [{} for _ in found.stages]  # of each slot, (displacement, what was added)
+        waiting = [{} for _ in found.stages]  # of each displacement, (place, what was added)
         for visit in schedule.visits:
             stage = found.stages[visit.stage]
-            for displacement, slot in zip(visit.displacements, visit.sources, strict=True):
+            for displacement, place in zip(visit.displacements, visit.sources, strict=True):
                 if visit.stage:
-                    assert 0 <= slot < schedule.n_slots[visit.stage]
-                    meant, added = waiting[visit.stage].pop(slot)
-                    assert meant == displacement
+                    meant, added = waiting[visit.stage].pop(displacement)
+                    assert meant == place
                     before = found.stages[visit.stage - 1]
                     assert added == n_contributions(before, displacement)
-            for displacement, slots in zip(visit.displacements, visit.targets, strict=True):
-                for half, slot in enumerate(slots):
-                    if slot < 0:
+            for displacement, places in zip(visit.displacements, visit.targets, strict=True):
+                for half, place in enumerate(places):
+                    if place < 0:
                         continue
+                    others = waiting[visit.stage + 1]
                     coarse = coarse_displacement(stage, displacement, half)
-                    meant, added = waiting[visit.stage + 1].get(slot, (coarse, 0))
-                    assert meant == coarse  # or it would be added to another plane
-                    waiting[visit.stage + 1][slot] = coarse, added + 1
+                    if coarse not in others:
+                        # Or it would be added to another plane.
+                        after = found.stages[visit.stage + 1].shape
+                        end = place + size_of(after, coarse)
+                        assert end <= schedule.n_waiting[visit.stage + 1]
+                        for other, (at, _) in others.items():
+                            assert end <= at or place >= at + size_of(after, other)
+                    meant, added = others.get(coarse, (place, 0))
+                    assert meant == place
+                    others[coarse] = place, added + 1
         assert not any(waiting)
+
+
+def size_of(shape, displacement):
+    return (shape[0] - abs(displacement[0])) * (shape[1] - abs(displacement[1]))
 
 
 def coarse_displacement(stage, displacement, half):

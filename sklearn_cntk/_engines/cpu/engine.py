@@ -14,7 +14,7 @@ from ..plan import Plan, is_plain
 from ..scales import SMALLEST_SCALE, scale_images
 from .arrays import aligned_zeros
 from .lanes import VECTOR_BYTES, lane_count
-from .network import NetworkImages, network_gram, network_pairs
+from .network import network_gram, network_images, network_pairs
 from .planes import SLOTS, START_FACTOR, START_R, compile_sweep
 
 # Images scaled at a time: a multiple of the lanes of any vector.
@@ -44,11 +44,11 @@ class CpuEngine(HostEngine):
 
         def general(readouts):
             plan = plan_of(architecture, tuple(readouts))
-            x = NetworkImages(X, plan)
-            values = network_gram(plan, x, x if Y is X else NetworkImages(Y, plan), dtype, triu)
+            x = network_images(X, plan)
+            values = network_gram(plan, x, x if Y is X else network_images(Y, plan), dtype, triu)
             if len(i):  # whose correlation is 1 at the plane (0, 0)
                 rows, i_of_row = np.unique(i, return_inverse=True)
-                same = NetworkImages(X[rows], plan)
+                same = network_images(X[rows], plan)
                 of_rows = network_pairs(plan, same, same, np.ones(len(rows), dtype=bool))
                 values[:, i, j] = of_rows[:, i_of_row]
             return values
@@ -71,8 +71,8 @@ class CpuEngine(HostEngine):
 
         def general(readouts):
             plan = plan_of(architecture, tuple(readouts))
-            x = NetworkImages(X, plan)
-            y = x if equal.all() else NetworkImages(Y, plan)
+            x = network_images(X, plan)
+            y = x if equal.all() else network_images(Y, plan)
             return network_pairs(plan, x, y, equal)
 
         return _by_kind(architecture, readouts, plain, general)

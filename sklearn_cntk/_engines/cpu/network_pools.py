@@ -48,9 +48,11 @@ def _add_windows(planes, source, steps, pitch, window, slots, target, size, lane
 
 
 @compile_lazily
-def add_pooled(planes, at, pitch, step, n_states, displacement, slots, slots_at, slot_size, targets,
+def add_pooled(planes, at, pitch, step, n_states, displacement, slots, slots_at, slot_step, targets,
                coarse, window, lanes):  # fmt: skip
-    """Add sums over windows of the planes of all states to slots, which begin at `slots_at`.
+    """Add sums over windows of the planes of all states to slots.
+
+    Those of a state begin at the vector `slots_at`, those of the next one `slot_step` vectors on.
 
     `targets` are four of them, negative for none: y's window is one row further than x's window and
     the coarse displacement rounded down for the last two, and one column further for the second and
@@ -71,15 +73,15 @@ def add_pooled(planes, at, pitch, step, n_states, displacement, slots, slots_at,
         source = at + (p * max(0, -big_i) + further[0] * (p - e)) * pitch
         source += (q * max(0, -big_j) + further[1] * (q - f)) * lanes
         size = (coarse[0] - abs(big_i), coarse[1] - abs(big_j))
-        target = slots_at + targets[half] * n_states * slot_size
+        target = (slots_at + targets[half]) * lanes
         for state in range(n_states):
             _add_windows(planes, source + state * step, (p * pitch, q * lanes), pitch, part, slots,
-                         target + state * slot_size, size, lanes)  # fmt: skip
+                         target + state * slot_step * lanes, size, lanes)  # fmt: skip
 
 
 @compile_lazily
-def slot_rows(rows_in_slots, displacement, n_rows, slots_at, state_size, targets, nowhere, coarse,
-              window, lanes):  # fmt: skip
+def slot_rows(rows_in_slots, displacement, n_rows, slots_at, targets, nowhere, coarse, window,
+              lanes):  # fmt: skip
     """Where the rows of a plane are added to slots, for the same purpose as `add_pooled`.
 
     Fills `rows_in_slots` (rows, 2): where the first window of x lies in the slot for y's window as
@@ -99,7 +101,7 @@ def slot_rows(rows_in_slots, displacement, n_rows, slots_at, state_size, targets
             continue  # no y's window is
         big_i, big_j = coarse_i + further[0], coarse_j + further[1]
         width = (coarse[1] - abs(big_j)) * lanes
-        start = slots_at + targets[half] * state_size - max(0, -big_i) * width
+        start = (slots_at + targets[half]) * lanes - max(0, -big_i) * width
         start += (first_window - max(0, -big_j)) * lanes
         x_row = max(0, -di)
         row, row_in_window = x_row // p, x_row % p

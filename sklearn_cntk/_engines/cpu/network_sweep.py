@@ -10,6 +10,53 @@ import numpy as np
 
 from ..compile import compile_lazily
 from ..dual_networks import SLOTS
+from ..network_arrays import (
+    CIRCULAR,
+    COLUMN_STEP,
+    COLUMN_STRIDE,
+    COLUMN_WEIGHTS,
+    COLUMNS,
+    COLUMNS_AFTER,
+    COLUMNS_BEFORE,
+    END_COLUMN_STRIDE,
+    END_REGISTER,
+    END_ROW_STRIDE,
+    FILTER_COLUMNS,
+    FILTER_ROWS,
+    FIRST_OPERATION,
+    FIRST_READ,
+    FIRST_STATE,
+    KIND,
+    LAST_OPERATION,
+    LINEAR,
+    N_FUSED,
+    N_READS,
+    NEXT_COLUMNS,
+    NEXT_ROWS,
+    NORMALISED,
+    NUMBER,
+    OF_PIXELS,
+    OTHER,
+    POOLING,
+    ROW_STEP,
+    ROW_STRIDE,
+    ROW_WEIGHTS,
+    ROWS,
+    ROWS_AFTER,
+    ROWS_BEFORE,
+    SIMPLE,
+    SOURCE,
+    STAGE_COLUMNS,
+    STAGE_ROWS,
+    TABLE,
+    TARGET,
+    VARIANCES,
+    WAITING,
+    WAITING_AT,
+    WHOLE_WINDOWS,
+    WINDOW_COLUMNS,
+    WINDOW_ROWS,
+)  # fmt: skip
 from ..network_plan import ADD, CONV, READ
 from ..network_tables import fill_entry
 from .lanes import broadcast, fma, load, store, zeros
@@ -28,23 +75,6 @@ from .network_planes import (
 )
 from .network_pools import add_pooled, slot_rows, slots_of, take_slot
 from .states import accumulate_last
-
-#: Columns of the array of operations.
-(
-    KIND, SOURCE, TARGET, OTHER, ROWS, COLUMNS, ROW_STRIDE, COLUMN_STRIDE, LINEAR, N_FUSED,
-    FILTER_ROWS, FILTER_COLUMNS, ROW_STEP, COLUMN_STEP, ROWS_BEFORE, COLUMNS_BEFORE, CIRCULAR,
-    TABLE, VARIANCES, FIRST_READ, N_READS, NUMBER, ROWS_AFTER, COLUMNS_AFTER, SIMPLE, NORMALISED,
-    OF_PIXELS,
-) = range(27)  # fmt: skip
-N_COLUMNS = 27
-
-#: Columns of the array of stages.
-(
-    FIRST_OPERATION, STAGE_ROWS, STAGE_COLUMNS, END_ROWS, END_COLUMNS, END_ROW_STRIDE,
-    END_COLUMN_STRIDE, END_REGISTER, WINDOW_ROWS, WINDOW_COLUMNS, NEXT_ROWS, NEXT_COLUMNS, SLOTS_AT,
-    SLOT_SIZE, LAST_OPERATION, WHOLE_WINDOWS,
-) = range(16)  # fmt: skip
-N_STAGE_COLUMNS = 16
 
 
 @compile_lazily
@@ -120,11 +150,11 @@ def _over(displacement, stride):
 
 
 @compile_lazily
-def _largest(planes, at, width, lanes, largest, number):
-    """Raise `largest` (numbers, lanes) to the entries of a row."""
-    for j in range(width):
-        for lane in range(lanes):
-            largest[number, lane] = max(largest[number, lane], planes[at + j * lanes + lane])
+def _note_sums(planes, at, pitch, size, lanes, first, variances):
+    """Note what an `ADD` made of the variances; its unit is 1."""
+    for i in range(size[0]):
+        for k in range(size[1] * lanes):
+            variances[(first + i * size[1]) * lanes + k] = planes[at + i * pitch + k]
 
 
 @compile_lazily
@@ -134,12 +164,12 @@ def _read(planes, source, pitch, step, n_states, operation, displacement, size, 
     di, dj = displacement
     rows, columns = operation[ROWS], operation[COLUMNS]
     for read in range(operation[FIRST_READ], operation[FIRST_READ] + operation[N_READS]):
-        pooling = reads[read, 0]
+        pooling = reads[read, POOLING]
         if pooling >= 0 and (abs(di) > 2 * pooling or abs(dj) > 2 * pooling):
             continue
-        row_weight = reads[read, 1] + max(0, -di) * rows + max(0, di)
-        column_weight = reads[read, 2] + max(0, -dj) * columns + max(0, dj)
-        for state in range(reads[read, 3], n_states):
+        row_weight = reads[read, ROW_WEIGHTS] + max(0, -di) * rows + max(0, di)
+        column_weight = reads[read, COLUMN_WEIGHTS] + max(0, -dj) * columns + max(0, dj)
+        for state in range(reads[read, FIRST_STATE], n_states):
             at = sums_at + (read * n_states + state) * lanes
             if pooling <= 0:
                 plain_sum(planes, source + state * step, pitch, size, lanes, sums, at)
@@ -178,20 +208,17 @@ def _numbers(x_units, at_x, x_lanes, y_units, at_y, lanes):
 @compile_lazily
 def network_sweep(operations, stages, visits, visit_planes, coefs, trained, reads, weights, shares,
                   x_side, y_side, x_units, y_units, exact, triu, paired, record, radius, sizes,
-                  planes, slots, sums, variances, largest, smallest):  # fmt: skip
+                  planes, slots, sums, variances, smallest):  # fmt: skip
     """Add the sums of all states over the planes of every pair of a tile to `sums`.
 
-    operations, stages : the columns above
-    visits : (n, 5) stage, first of its `visit_planes`, groups of rows and of columns, operations
-    visit_planes : (n, 7) Δi, Δj, the slot it lies in, and four that it is pooled into
+    operations, stages, visits, visit_planes, reads : see ``network_arrays``
     coefs : numbers of the operations; trained : (convolutions, thetas) 1 or 0, then 1; both flat
-    reads : (n, 4) pooling, where its row and column weights begin, and the first state to be read
     shares : 1 over the entries of a window of both images, of each stage's entry
     x_side, y_side : (pixels, tables); x's of an image, or with `paired` of an image a lane
     x_units, y_units : two numbers of every linear operation, of an image or an image a lane; flat
     exact : two vectors: 0, and -1 in the lanes of equal images, of every y vector; flat
     triu : skip vectors of pairs with j < i + triu
-    record : fill x's tables and `variances` from the planes (0, 0), and `largest`
+    record : fill x's tables and `variances` from the planes (0, 0)
     radius : of the frames
     sizes : (states, elements of a framed plane, planes of a group, pixels of tables, channels,
             linear operations, lanes)
@@ -215,7 +242,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
     register_size = group_size * n_states * plane_size
     bases = np.empty(group_size, np.int64)
     rows_in_slots = np.zeros((n_rows, 2), np.int64)
-    nowhere = slots.size - n_states * stages[:, SLOT_SIZE].max()
+    nowhere = slots.size - n_states * stages[:, WAITING].max() * lanes
     scratch = planes.size - (n_columns + 2 * radius[1]) * lanes
 
     for y in range(n_y):
@@ -253,11 +280,9 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                             lanes, n_channels, size,
                         )  # fmt: skip
                     else:
-                        slot = visit_planes[first + k, 2]
-                        slot_size = stages[stage, SLOT_SIZE]
+                        slot = stages[stage, WAITING_AT] + visit_planes[first + k, 2]
                         for state in range(n_states):
-                            source = stages[stage, SLOTS_AT]
-                            source += (slot * n_states + state) * slot_size
+                            source = (slot + state * stages[stage, WAITING]) * lanes
                             take_slot(slots, source, planes, at + state * step, pitch, size, lanes,
                                       shares[stage : stage + 1])  # fmt: skip
 
@@ -330,9 +355,8 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                                         other + state * step, pitch, size, lanes, factor,
                                         offset)  # fmt: skip
                             if record and zero_plane:
-                                for i in range(size[0]):
-                                    _largest(planes, target + i * pitch, size[1], lanes, largest[y],
-                                             operation[LINEAR])  # fmt: skip
+                                _note_sums(planes, target, pitch, size, lanes, operation[VARIANCES],
+                                           variances[y])  # fmt: skip
                             continue
 
                         if kind == CONV:
@@ -393,14 +417,13 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                             pooled = stages[stage, WHOLE_WINDOWS] == 1
                         if pooled:
                             place = POOLED
-                            slot_size = stages[stage + 1, SLOT_SIZE]
                             of_columns = slot_rows(
-                                rows_in_slots, (di, dj), size[0], stages[stage + 1, SLOTS_AT],
-                                n_states * slot_size, slots_of(visit_planes, first + k), nowhere,
+                                rows_in_slots, (di, dj), size[0], stages[stage + 1, WAITING_AT],
+                                slots_of(visit_planes, first + k), nowhere,
                                 (stages[stage, NEXT_ROWS], stages[stage, NEXT_COLUMNS]),
                                 (stages[stage, WINDOW_ROWS], stages[stage, WINDOW_COLUMNS]), lanes,
                             )  # fmt: skip
-                            pool = (rows_in_slots, slot_size, of_columns)
+                            pool = (rows_in_slots, stages[stage + 1, WAITING] * lanes, of_columns)
                         map_columns = behind[COLUMNS]
                         n_map = behind[ROWS] * map_columns
                         at_x = max(0, -di) * map_columns + max(0, -dj)
@@ -425,7 +448,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                     continue
                 coarse = (stages[stage, NEXT_ROWS], stages[stage, NEXT_COLUMNS])
                 window = (stages[stage, WINDOW_ROWS], stages[stage, WINDOW_COLUMNS])
-                slots_at, slot_size = stages[stage + 1, SLOTS_AT], stages[stage + 1, SLOT_SIZE]
+                slots_at, slot_step = stages[stage + 1, WAITING_AT], stages[stage + 1, WAITING]
                 for k in range(group):
                     plane = first + k
                     targets = slots_of(visit_planes, plane)
@@ -436,4 +459,4 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                     source = stages[stage, END_REGISTER] * register_size
                     source += k * n_states * plane_size + first_entry
                     add_pooled(planes, source, pitch, step, n_states, displacement, slots, slots_at,
-                               slot_size, targets, coarse, window, lanes)  # fmt: skip
+                               slot_step, targets, coarse, window, lanes)  # fmt: skip
