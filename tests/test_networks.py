@@ -20,7 +20,6 @@ from sklearn_cntk import (
     CNTKRegressor,
     cntk_path,
 )
-from sklearn_cntk._engines.cuda import devices
 from sklearn_cntk.networks import Activation, AvgPool, Conv, LayerNorm, Network, Residual
 
 
@@ -278,20 +277,3 @@ def test_flip_of_a_pooled_network(images):
     options = {"network": "myrtle5", "dtype": "float64"}
     mean = (CNTK(**options)(images) + CNTK(**options)(images[:, :, ::-1], images)) / 2
     np.testing.assert_allclose(CNTK(flip=True, **options)(images), mean, rtol=1e-12)
-
-
-# --- Devices ------------------------------------------------------------------------------------
-
-
-def test_gpus_leave_networks_to_the_cpu(images, host_device, monkeypatch):
-    """With "auto", and a warning; "cuda" names the layer."""
-    found = [host_device()]
-    monkeypatch.setattr(devices, "find_devices", lambda: found)
-    monkeypatch.setattr(devices, "open_devices", lambda index: found)
-    with pytest.warns(UserWarning, match=r"takes the CPU .* does not compute layer 5, AvgPool\(\)"):
-        K = CNTK(network="myrtle5")(images)
-    assert np.array_equal(K, CNTK(network="myrtle5", device="cpu")(images))
-    with pytest.raises(ValueError, match=r"device='cuda': .* layer 5, AvgPool\(\), yet"):
-        CNTK(network="myrtle5", device="cuda")(images)
-    with pytest.raises(ValueError, match=r"device='cuda': .* frozen_layers=2 yet"):
-        CNTK(frozen_layers=2, device="cuda")(images)

@@ -109,7 +109,7 @@ class Job:
     @cached_property
     def engine(self) -> Engine:
         """What computes; found where the job is, so a job may travel."""
-        return select_engine(self.device, self.architecture, self.readouts)
+        return select_engine(self.device)
 
     @property
     def label(self) -> str:

@@ -195,8 +195,7 @@ def _compute_prepared(call, number, rows, columns, triu, flips):
 
 
 def _compute_sent(device, settings, X, Y, number, rows, columns, triu, flips):
-    architecture, readouts, _ = settings
-    engine = select_engine(device, architecture, readouts)
+    engine = select_engine(device)
     call = engine.prepare(X[rows], Y[columns], *settings)
     everything = slice(None)
     return _compute_prepared(call, number, everything, everything, triu, flips)
@@ -217,7 +216,7 @@ def pairs(job, X, Y, *, flips, advance):
 
 def _compute_pairs(X, Y, rows, flips, settings):
     device, architecture, readouts, dtype = settings
-    engine = select_engine(device, architecture, readouts)
+    engine = select_engine(device)
 
     def values_of(flip):
         images = flipped(X[rows]) if flip else X[rows]

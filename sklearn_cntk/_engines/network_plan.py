@@ -137,7 +137,11 @@ class NetworkPlan:
     def __init__(self, architecture, readouts):
         self.architecture = architecture
         self.readouts = readouts
-        self.network = architecture.layers(max(readout.depth for readout in readouts))
+        #: Of each depth that is read, the network.
+        self._networks = {
+            depth: architecture.layers(depth) for depth in {r.depth for r in readouts}
+        }
+        self.network = self._networks[max(self._networks)]
         self.variances = self.network.weight_variances[:-1]
         self.thetas = sorted({r.frozen for r in readouts if r.trained_layers != "last"})
         self.units = 1
@@ -155,7 +159,7 @@ class NetworkPlan:
         return [
             readout
             for readout in self.readouts
-            if len(self.architecture.layers(readout.depth).layers) == n_layers
+            if len(self._networks[readout.depth].layers) == n_layers
         ]
 
     @cached_property
@@ -221,7 +225,7 @@ class NetworkPlan:
                 pooling = -1 if readout.gap else readout.lap
                 poolings.setdefault(pooling, readout.depth)
             if poolings:
-                degree = self.architecture.layers(max(poolings.values())).channel_degree
+                degree = self._networks[max(poolings.values())].channel_degree
                 reads = [
                     Read(depth, pooling, shape, unit, degree == 1)
                     for pooling, depth in sorted(poolings.items())
@@ -371,7 +375,7 @@ class NetworkPlan:
         channels = self.architecture.image_shape[2]
         values = []
         for readout in self.readouts:
-            network = self.architecture.layers(readout.depth)
+            network = self._networks[readout.depth]
             number = self._read_of(readout)
             rows, columns = self.reads[number].shape
             size = rows * columns

@@ -70,7 +70,8 @@ class Schedule:
         self._places: list[dict] = [{}]
         self.n_waiting = [0]
         for streams, stage, axes in zip(self._streams, stages[1:], self._axes[1:], strict=True):
-            places, n_waiting = _places(stage.shape, *(axis.needed for axis in axes), streams)
+            rows, columns = (axis.needed for axis in axes)
+            places, n_waiting = _places(stage.shape, rows, columns, streams)
             self._places.append(places)
             self.n_waiting.append(n_waiting)
         for number in range(len(stages)):

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from .._support.layers import Activation, Conv
 from .network_plan import plan_of
 
 #: What a state is called after, the `trained_layers` that it is read for: K, U, and U of a network
@@ -23,26 +22,6 @@ def is_plain(architecture, readout):
     """Whether a readout is one of the recursion of this module: see `network_plan` for others."""
     usual = readout.frozen_layers <= (readout.trained_layers == "hidden")
     return architecture.is_plain and readout.depth >= 2 and usual
-
-
-def cpu_only(architecture, readouts):
-    """Why the CUDA engine does not compute readouts of a network, or None if it does."""
-    others = [readout for readout in readouts if not is_plain(architecture, readout)]
-    if not others:
-        return None
-    if architecture.is_plain:
-        one = others[0]
-        return (
-            f"the CUDA engine has no depth={one.depth} with frozen_layers={one.frozen_layers} yet"
-        )
-    network = architecture.layers(max(readout.depth for readout in readouts))
-    for number, layer in enumerate(network.layers, start=1):
-        if layer not in (Conv(), Activation("relu")):
-            return f"the CUDA engine does not compute layer {number}, {layer!r}, yet"
-    return (
-        f"the CUDA engine does not compute {network!r} for images of shape "
-        f"{architecture.image_shape} yet, of which network='plain' has filters along one axis"
-    )
 
 
 def pooling_of(readout, architecture):

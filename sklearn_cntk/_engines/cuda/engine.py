@@ -1,8 +1,9 @@
 """The CUDA engine: exact kernels on GPUs, by the CUDA sources beside it.
 
-A call goes by pooling: every depth and every `trained_layers` of GAP come from one launch, those of
-a trace or of local pooling with one radius from another, which costs a small share of the first, so
-that no value depends on what else is asked for.  ``passes`` launches, ``devices`` knows CuPy.
+A call of plain networks goes by pooling: every depth and every `trained_layers` of GAP come from
+one launch, those of a trace or of local pooling with one radius from another, which costs a small
+share of the first, so that no value depends on what else is asked for.  ``passes`` launches;
+``network`` does so for networks of any layers, ``devices`` knows CuPy.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,12 @@ import numpy as np
 
 from ..._support.images import flipped
 from ..equal_pairs import ImageIds, self_values
-from ..plan import TRACE, Plan, cpu_only
+from ..plan import TRACE, Plan, is_plain
 from ..protocol import TileLimits
 from ..scales import SMALLEST_SCALE
 from .devices import check_memory_is_out
 from .images import PreparedImages, Work
+from .network import MOST_READOUTS, NetworkPart
 from .passes import BLOCKS_IN_GLOBAL_MEMORY, passes_of
 from .source import LANES, WARPS, kernel
 from .variants import USUAL
@@ -76,88 +78,118 @@ class Call:
     """Tiles of the Gram matrices of images X and Y; several threads may ask for them at once."""
 
     def __init__(self, devices, variant, X, Y, architecture, readouts, dtype):
-        if reason := cpu_only(architecture, readouts):
-            raise ValueError(f"{reason}: use device='cpu'.")
         self.devices = devices
-        variant = variant.of(np.dtype(dtype).name)
-        self.plan = _DevicePlan(Plan(architecture, readouts, dtype, variant.gauge), variant)
-        self._X = X
+        self.architecture, self.readouts = architecture, readouts
+        self._X, self._Y = X, Y
         self._ids, self._lock = ImageIds(X.dtype, Y.dtype), Lock()
-        self._x = self._prepared(X)
-        self._y = self._x if Y is X else self._prepared(Y)
-        self._mirrored = None
+        self._parts = []  # which readouts, what computes them, and both sides
+        for chosen, part in _parts_of(architecture, readouts, np.dtype(dtype).name, variant):
+            x = part.side(X, self._ids, self._lock)
+            y = x if Y is X else part.side(Y, self._ids, self._lock)
+            self._parts.append((chosen, part, (x, y)))
+        self._mirrored: dict = {}  # of a part, its X
 
     def gram(self, rows, columns, triu=None, flip=False):
         """Kernel values (readout, row, column) of slices, or lists, of X and Y."""
-        sides = self._mirrored_x() if flip else self._x, self._y
-        x = np.arange(len(sides[0]))[rows]
-        y = np.arange(len(sides[1]))[columns]
+        x = np.arange(len(self._X))[rows]
+        y = np.arange(len(self._Y))[columns]
         wanted = None if triu is None else ~np.tri(len(x), len(y), triu - 1, dtype=bool)
         if wanted is None or wanted.all():
-            return self._values(sides, Work(x, y)).reshape(-1, len(x), len(y))
-        values = np.zeros((len(self.plan.readouts), len(x), len(y)))
-        values[:, wanted] = self._values(sides, Work.of_pairs(x, y, np.argwhere(wanted)))
+            return self._values(Work(x, y), flip).reshape(-1, len(x), len(y))
+        values = np.zeros((len(self.readouts), len(x), len(y)))
+        values[:, wanted] = self._values(Work.of_pairs(x, y, np.argwhere(wanted)), flip)
         return values
 
     def diagonal(self):
         """Kernel values (readout, i) of the pairs (X[i], Y[i])."""
-        every = np.arange(len(self._x))
-        work = Work.of_pairs(every, every, np.stack([every, every], axis=1))
-        return self._values((self._x, self._y), work)
+        every = np.arange(len(self._X))
+        return self._values(Work.of_pairs(every, every, np.stack([every, every], axis=1)))
 
-    def _prepared(self, images):
-        plan = self.plan
-        size = plan.architecture.filter_size
-        return PreparedImages(images, size, plan.dtype, self._ids, self._lock)
+    def _values(self, work, flip=False):
+        """Kernel values (readout, pair)."""
+        values = np.empty((len(self.readouts), len(work)))
+        for chosen, part, sides in self._parts:
+            if flip:
+                sides = self._mirrored_x(part), sides[1]
+            values[chosen] = self._values_of(part, sides, work)
+        return values
 
-    def _mirrored_x(self):
+    def _mirrored_x(self, part):
         with self._lock:
-            if self._mirrored is None:
-                self._mirrored = self._prepared(flipped(self._X))
-        return self._mirrored
+            if part not in self._mirrored:
+                self._mirrored[part] = part.side(flipped(self._X), self._ids, self._lock)
+        return self._mirrored[part]
 
-    def _values(self, sides, work):
-        """Kernel values (readout, pair), with an equal share of the pairs for each device."""
+    def _values_of(self, part, sides, work):
+        """Those of a part, with an equal share of the pairs for each device."""
         shares = work.split(len(self.devices))
+        run = partial(self._run, part, sides)
         if len(shares) > 1:
             with ThreadPoolExecutor(len(shares)) as workers:
-                run = partial(self._run, sides)
-                parts = list(workers.map(run, self.devices, shares))
+                values = list(workers.map(run, self.devices, shares))
         else:
-            parts = [self._run(sides, self.devices[0], share) for share in shares]
-        return np.concatenate([np.zeros((len(self.plan.readouts), 0)), *parts], axis=1)
+            values = [run(self.devices[0], share) for share in shares]
+        return np.concatenate([np.zeros((len(part.readouts), 0)), *values], axis=1)
 
-    def _run(self, sides, device, work):
+    def _run(self, part, sides, device, work):
         """Kernel values (readout, pair) from one device, in halves if its memory is too small."""
-        plan = self.plan
+        shape = self.architecture.image_shape
+        depth = max(readout.depth for readout in part.readouts)
         try:
-            return plan.values(device, sides, work)
+            return part.values(device, sides, work)
         except (device.OutOfMemoryError, *device.FailedError) as error:
             check_memory_is_out(device, error)
             if len(work) == 1:
                 raise MemoryError(
                     f"{device.label} has not enough free memory for one pair of images of shape "
-                    f"{plan.architecture.image_shape} at depth {plan.n_layers + 1}: {error}"
+                    f"{shape} at depth {depth}: {error}"
                 ) from error
         except device.CompileError as error:
             raise RuntimeError(
                 f"the CUDA kernels do not compile on {device.label} for {device.architecture}, "
-                f"{plan.dtype}, filter_size={plan.architecture.filter_size}, images of shape "
-                f"{plan.architecture.image_shape} and depth {plan.n_layers + 1}: use "
-                f"device='cpu', or a CuPy for a newer CUDA. The compiler says: {error}"
+                f"{part.dtype}, {_described(self.architecture)}, images of shape {shape} and depth "
+                f"{depth}: use device='cpu', or a CuPy for a newer CUDA. The compiler says: {error}"
             ) from error
         device.release_memory()
-        return np.concatenate([self._run(sides, device, half) for half in work.split(2)], axis=1)
+        halves = [self._run(part, sides, device, half) for half in work.split(2)]
+        return np.concatenate(halves, axis=1)
 
 
-class _DevicePlan:
-    """A plan in passes, each of one pooling."""
+def _described(architecture):
+    """What a message says of a network."""
+    if architecture.is_plain:
+        return f"filter_size={architecture.filter_size}"
+    return f"network={architecture.network!r}"
+
+
+def _parts_of(architecture, readouts, dtype, variant):
+    """Which readouts, as indices, are computed by what."""
+    plain = [k for k, readout in enumerate(readouts) if is_plain(architecture, readout)]
+    others = [k for k in range(len(readouts)) if k not in plain]
+    parts: list[tuple[list[int], _PlainPart | NetworkPart]] = []
+    if plain:
+        variant = variant.of(dtype)
+        plan = Plan(architecture, [readouts[k] for k in plain], dtype, variant.gauge)
+        parts.append((plain, _PlainPart(plan, variant)))
+    for start in range(0, len(others), MOST_READOUTS):
+        chosen = others[start : start + MOST_READOUTS]
+        part = NetworkPart(architecture, [readouts[k] for k in chosen], dtype)
+        parts.append((chosen, part))
+    return parts
+
+
+class _PlainPart:
+    """Readouts of a plain network: a plan in passes, each of one pooling."""
 
     def __init__(self, plan, variant):
         self.plan, self.variant = plan, variant
         self.architecture, self.readouts = plan.architecture, plan.readouts
         self.dtype, self.n_layers = plan.dtype, plan.n_layers
         self.passes = passes_of(plan, variant)
+
+    def side(self, images, ids, lock):
+        """Images of X or Y, made ready for it."""
+        return PreparedImages(images, self.architecture.filter_size, self.dtype, ids, lock)
 
     def values(self, device, sides, work):
         """Kernel values (readout, pair)."""

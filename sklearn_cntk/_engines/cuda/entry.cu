@@ -57,34 +57,8 @@ INLINE float distance_to_one(float lam) {
 // |lam| exceeds 1 by rounding only, where a distance is as good as 0; it is kept off 0 for root().
 INLINE double distance_to_one(double lam) { return fabs(1.0 - fabs(lam)) + 1e-40; }
 
-INLINE float root(float u) { return sqrtf(u); }
-INLINE double root(double u) {
-#ifdef __CUDA_ARCH__
-    // Two Newton steps from an estimate of 1/sqrt(u): without the branches of sqrt() for numbers
-    // that do not occur here, and exact but for the last place.
-    double half, value;
-    asm("rsqrt.approx.ftz.f64 %0, %1;" : "=d"(half) : "d"(u));
-    value = u * half;
-    half *= 0.5;
-    const double error = fma(-value, half, 0.5);
-    value = fma(value, error, value);
-    half = fma(half, error, half);
-    return fma(fma(-value, value, u), half, value);
-#else
-    return sqrt(u);
-#endif
-}
-
 INLINE float positive_part(float lam) { return fmaxf(lam, 0.0f); }
 INLINE double positive_part(double lam) { return lam < 0 ? 0.0 : lam; }
-
-template <int TERMS>
-INLINE REAL polynomial(const REAL (&terms)[TERMS], REAL u) {
-    REAL value = terms[TERMS - 1];
-#pragma unroll
-    for (int k = TERMS - 2; k >= 0; --k) value = value * u + terms[k];
-    return value;
-}
 
 // Coefficients are operands of the instructions and take no registers: an instruction can hold a
 // float, but refers to constant memory for a double.

@@ -118,6 +118,12 @@ class Work:
             return self.x[numbers // len(self.y)]
         return self.x[self.pairs[numbers, 0]]
 
+    def product(self, of_x, of_y):
+        """Products (pair) of numbers of the images of both sides."""
+        if self.pairs is None:
+            return np.multiply.outer(of_x, of_y).ravel()
+        return of_x[self.pairs[:, 0]] * of_y[self.pairs[:, 1]]
+
     def scale(self, values, x_scales, y_scales):
         """Multiply values (readout, pair) by the scales of the images."""
         with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values

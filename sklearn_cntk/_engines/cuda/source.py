@@ -3,6 +3,7 @@
 from functools import lru_cache
 from importlib.resources import files
 
+from .. import dual_networks, network_arrays, network_plan
 from ..dual_activations import arccos_coefficients
 from .variants import USUAL
 
@@ -10,46 +11,81 @@ LANES = 32  # threads of a warp, which is what the columns of a plane must fit i
 WARPS = 8  # of a block, at most
 
 # What each kernel is made of, beside the file of its name.
+_COMMON = ("threads", "arithmetic", "common", "entry")
+_OF_NETWORKS = ("threads", "arithmetic", "network_entry")
 _PARTS = {
-    "tables": (),
-    "planes": (),
-    "trace": ("columns",),
-    "sweep": ("sums", "copies", "columns"),
-    "sweep_pairs": ("sums", "copies", "pairs_of_columns"),
+    "tables": _COMMON,
+    "planes": _COMMON,
+    "trace": (*_COMMON, "columns"),
+    "sweep": (*_COMMON, "sums", "copies", "columns"),
+    "sweep_pairs": (*_COMMON, "sums", "copies", "pairs_of_columns"),
+    "network": _OF_NETWORKS,
+    "network_tables": _OF_NETWORKS,
 }
 
 
 def kernel(name, plan, **constants):
-    """Source and name of a kernel; `constants` are those that ``common.cu`` lists."""
+    """Source and name of a kernel of plain networks; `constants` are those of ``common.cu``."""
     shape = plan.architecture.image_shape[:2]
     return source(name, shape, plan.architecture.radius, plan.dtype, **constants), name
 
 
 @lru_cache(maxsize=64)
 def source(name, shape, radius, dtype, **constants):
-    """CUDA source of one kernel for images of `shape` (P, Q): constants, then its files."""
+    """CUDA source of a kernel of plain networks for images of `shape` (P, Q)."""
+    return _source(
+        name,
+        dtype,
+        ROWS=shape[0],
+        COLUMNS=shape[1],
+        RADIUS=radius,
+        **{"SUMS_K": 1, "WEIGHTED": 0, "STAGED": 0, **USUAL.constants} | constants,
+    )
+
+
+@lru_cache(maxsize=64)
+def network_kernel(name, dtype, **constants):
+    """Source and name of a kernel of networks of any layers, see ``network.cu``."""
+    q = dual_networks.arcsin_coefficients(dtype)
+    numbers = {**_integers(network_arrays), **_integers(network_plan), **_integers(dual_networks)}
+    text = _source(
+        name,
+        dtype,
+        **numbers,
+        Q_TERMS=len(q),
+        Q_COEFFICIENTS=_literals(q, dtype),
+        E_TERMS=dual_networks.E_TERMS[dtype == "float64"],
+        **{"GROUP": 1, "RECORD": 0} | constants,
+    )
+    return text, name
+
+
+def _source(name, dtype, **constants):
+    """Constants, then the files of a kernel."""
     p, r = arccos_coefficients(dtype)
     constants = {
         "REAL": {"float32": "float", "float64": "double"}[dtype],
-        "ROWS": shape[0],
-        "COLUMNS": shape[1],
-        "RADIUS": radius,
         "P_TERMS": len(p),
         "P_COEFFICIENTS": _literals(p, dtype),
         "R_TERMS": len(r),
         "R_COEFFICIENTS": _literals(r, dtype),
         "N_THETA": 0,
-        "SUMS_K": 1,
-        "WEIGHTED": 0,
         "WARPS": WARPS,
         "MIN_BLOCKS": 1,
-        "STAGED": 0,
-        **USUAL.constants,
     } | constants
     if dtype == "float64":
         constants["REAL_IS_DOUBLE"] = 1
     defines = [f"#define {name} {value}\n" for name, value in constants.items()]
-    return "".join(defines) + "".join(map(_read, ("common", "entry", *_PARTS[name], name)))
+    return "".join(defines) + "".join(map(_read, (*_PARTS[name], name)))
+
+
+def _integers(module):
+    """The integer constants of a module by name."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if name.isupper() and not name.startswith("_") and isinstance(value, int)
+    }
 
 
 def _read(name):

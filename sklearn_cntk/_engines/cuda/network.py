@@ -1,0 +1,267 @@
+"""Networks of any layers on GPUs: what ``network.cu`` takes, from a plan and images."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ..network_arrays import PlanArrays
+from ..network_images import NetworkImages, arrays_of_diagonals, linear_numbers, network_values
+from ..network_plan import READ, TABLES, plan_of
+from ..scales import SMALLEST_SCALE
+from .source import LANES, WARPS, network_kernel
+
+# Entries of the largest plane for each warp of a block, which carries one pair: planes have a
+# quarter of that on average, and a thread takes strips of some entries.
+_ENTRIES_A_WARP = 256
+# Blocks at a time where they have room of their own in global memory.
+_BLOCKS = 768
+# Planes that wait lie in shared memory where at least so many blocks have room there at a time.
+_BLOCKS_IN_SHARED_MEMORY = 6
+# Images that are looked at at once.
+_BATCH = 256
+# Readouts of a launch, which keeps sums of each in shared memory.
+MOST_READOUTS = 256
+
+
+class NetworkPart:
+    """Readouts of networks of any layers, which one launch computes for all pairs of a tile.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    readouts : list of Readout
+        At most `MOST_READOUTS`.
+    dtype : {"float32", "float64"}
+    """
+
+    def __init__(self, architecture, readouts, dtype):
+        self.readouts, self.dtype = readouts, dtype
+        self.plan = plan_of(architecture, tuple(readouts))
+        self._kernel = _arguments_of(self.plan, dtype, record=False)
+
+    def side(self, images, ids, lock):
+        """Images of X or Y, made ready for it."""
+        return _Side(images, self, ids, lock)
+
+    def variances(self, device, diagonals, pixels, units):
+        """Variances (n, pixels) of images (n, P, Q, C) with themselves, see `NetworkImages`."""
+        kernel, n = _arguments_of(diagonals, "float64", record=True), len(pixels)
+        variances = device.empty((n, max(1, kernel.arrays.variance_pixels)), "float64")
+        tables = device.empty((n, max(1, diagonals.table_pixels)), "float64")
+        side = (
+            device.upload(np.moveaxis(pixels, 3, 1)),
+            tables,
+            device.upload(linear_numbers(kernel.arrays, units)),
+            device.upload(np.arange(n, dtype=np.int32)),
+        )
+        own = np.stack([np.arange(n, dtype=np.int32)] * 2, axis=1)
+        kernel.launch(device, (side, side), device.upload(own), n, n, variances)
+        return device.download(variances)[:, : kernel.arrays.variance_pixels]
+
+    def values(self, device, sides, work):
+        """Kernel values (readout, pair)."""
+        with device:
+            x, y = sides[0].take(device, work.x), sides[1].take(device, work.y)
+            arrays = [self._on_device(device, images) for images in (x, y)]
+            pairs = None if work.pairs is None else device.upload(work.pairs)
+            sums = self._kernel.launch(device, arrays, pairs, len(work.y), len(work))
+        return network_values(
+            self.plan,
+            lambda number, state: sums[number, state],
+            lambda numbers_of: work.product(numbers_of(x), numbers_of(y)),
+        )
+
+    def _on_device(self, device, images):
+        """Pixels, tables, numbers of the operations and ids of images."""
+        return (
+            device.upload(images.pixels),
+            self._tables(device, images),
+            device.upload(linear_numbers(self._kernel.arrays, images.units).astype(self.dtype)),
+            device.upload(images.ids),
+        )
+
+    def _tables(self, device, images):
+        operations, n = self.plan.operations, len(images.ids)
+        tables = device.empty((n, max(1, self.plan.table_pixels)), self.dtype)
+        units = np.ones((n, len(operations), 2))
+        for number, operation in enumerate(operations):
+            if operation.kind in TABLES:
+                units[:, number] = images.units[:, operation.units]
+        device.launch(
+            *network_kernel("network_tables", self.dtype, USES=self._kernel.uses),
+            n,
+            LANES * WARPS,
+            0,
+            [
+                device.upload(self._kernel.arrays.operations.astype(np.int32)),
+                np.int32(len(operations)),
+                device.upload(units),
+                device.upload(images.variances),
+                np.int32(images.variances.shape[1]),
+                np.float64(SMALLEST_SCALE[self.dtype]),
+                tables,
+                np.int32(tables.shape[1]),
+                np.int32(n),
+            ],
+        )
+        return tables
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Some images, and what a network needs to know of them, as `NetworkImages` has it; pixels are
+    (n, C, P, Q)."""
+
+    ids: np.ndarray
+    pixels: np.ndarray
+    scales: np.ndarray
+    units: np.ndarray
+    variances: np.ndarray
+
+
+class _Side:
+    """Images of X or Y, of which is found out what a network needs when they are first asked for.
+
+    Parameters
+    ----------
+    images : ndarray (n, P, Q, C)
+    part : NetworkPart
+    ids : ImageIds
+        That of all images which may meet.
+    lock : Lock
+        Likewise: one thread at a time finds out.
+    """
+
+    def __init__(self, images, part, ids, lock):
+        self.images = images
+        self._part, self._ids_of, self._lock = part, ids, lock
+        n, rows, columns, channels = images.shape
+        n_variances = arrays_of_diagonals(part.plan.diagonals).variance_pixels
+        self._known = _Known(
+            np.full(n, -1, dtype=np.int32),
+            np.empty((n, channels, rows, columns), part.dtype),
+            np.empty(n),
+            np.empty((n, part.plan.units)),
+            np.empty((n, n_variances)),
+        )
+
+    def __len__(self):
+        return len(self.images)
+
+    def take(self, device, index):
+        """What is known of the images of an array of indices; called inside of a device."""
+        known = self._known
+        with self._lock:
+            missing = index[known.ids[index] < 0]
+            for start in range(0, len(missing), _BATCH):
+                self._find_out(device, missing[start : start + _BATCH])
+        return _Known(*(array[index] for array in vars(known).values()))
+
+    def _find_out(self, device, index):
+        def record(diagonals, pixels, units):
+            return self._part.variances(device, diagonals, pixels, units)
+
+        found, known = NetworkImages(self.images[index], self._part.plan, record), self._known
+        known.pixels[index] = np.moveaxis(found.pixels, 3, 1)
+        known.scales[index], known.units[index] = found.scales, found.units
+        known.variances[index] = found.variances
+        known.ids[index] = self._ids_of.of([self.images[k] for k in index])
+
+
+@lru_cache(maxsize=32)
+def _arguments_of(plan, dtype, record):
+    return _Kernel(plan, dtype, record)
+
+
+class _Kernel:
+    """The kernel of a plan, and its arguments that depend on the plan alone."""
+
+    def __init__(self, plan, dtype, record):
+        self.plan, self.dtype, self.record = plan, np.dtype(dtype), record
+        self.arrays = PlanArrays(plan, dtype, zero_first=record)
+        self.n_states = self.arrays.n_states
+        self.uses = sum(1 << kind for kind in {o.kind for o in plan.operations} - {READ})
+        schedule = plan.schedule_zero_first if record else plan.schedule
+        shapes = [stage.shape for stage in plan.stages]
+        #: Entries of the planes of a visit.
+        self.state_size = max(
+            sum(_size(shapes[visit.stage], plane) for plane in visit.displacements)
+            for visit in schedule.visits
+        )
+        #: Of a block.
+        self.warps = min(WARPS, -(-self.state_size // _ENTRIES_A_WARP))
+        group = max(len(visit.displacements) for visit in schedule.visits)
+        self.constants = {
+            "N_THETA": self.n_states - 1,
+            "USES": self.uses,
+            "GROUP": 1 if group == 1 else 4,
+            "RECORD": int(record),
+            "WARPS": self.warps,
+        }
+
+    def launch(self, device, sides, pairs, n_y, n_pairs, variances=None):
+        """Sums (read, state, pair) over planes, on the host.
+
+        Each side is pixels, tables, numbers and ids; `pairs` are the images of each pair, or None.
+        """
+        arrays, plan = self.arrays, self.plan
+        results = device.empty((len(plan.reads), self.n_states, n_pairs), "float64")
+        in_shared, shared_bytes = self._shared_memory(device.shared_bytes)
+        blocks = n_pairs if all(in_shared) else min(n_pairs, _BLOCKS)
+        sizes = plan.registers * self.n_states * self.state_size, arrays.n_waiting
+        room = [
+            None if shared else device.empty((blocks, max(1, size)), self.dtype)
+            for shared, size in zip(in_shared, sizes, strict=True)
+        ]
+        integers = [
+            device.upload(one.astype(np.int32))
+            for one in (arrays.operations, arrays.stages, arrays.visits, arrays.visit_planes,
+                        arrays.reads, arrays.trained)
+        ]  # fmt: skip
+        operations, stages, visits, visit_planes, reads, trained = integers
+        reals = [
+            device.upload(one.astype(self.dtype))
+            for one in (arrays.weights, arrays.shares, arrays.coefs)
+        ]
+        weights, shares, coefs = reals
+        (x_pixels, x_tables, x_numbers, x_ids), (y_pixels, y_tables, y_numbers, y_ids) = sides
+        device.launch(
+            *network_kernel("network", self.dtype.name, **self.constants),
+            blocks,
+            LANES * self.warps,
+            shared_bytes,
+            [
+                *(x_pixels, y_pixels, x_tables, y_tables, x_numbers, y_numbers, x_ids, y_ids),
+                *(pairs, np.int32(n_y), np.int32(n_pairs)),
+                *(operations, stages, np.int32(len(arrays.stages))),
+                *(visits, np.int32(len(arrays.visits)), visit_planes),
+                *(reads, np.int32(len(arrays.reads)), weights, shares, coefs, trained),
+                np.int32(plan.architecture.image_shape[2]),
+                np.int32(arrays.n_linear),
+                np.int32(x_tables.shape[1]),
+                *(np.int32(plan.registers), np.int32(self.state_size)),
+                np.int32(arrays.n_waiting),
+                *room,
+                variances,
+                np.int32(0 if variances is None else variances.shape[1]),
+                np.float64(SMALLEST_SCALE[self.dtype.name]),
+                results,
+            ],
+        )
+        return device.download(results)
+
+    def _shared_memory(self, available):
+        """Whether planes, and those that wait, lie in shared memory, and how much it takes."""
+        taken = 8 * self.warps * len(self.plan.reads) * self.n_states
+        planes = self.plan.registers * self.n_states * self.state_size * self.dtype.itemsize
+        planes_inside = taken + planes <= available
+        taken += planes * planes_inside
+        waiting = self.arrays.n_waiting * self.dtype.itemsize
+        waits_inside = taken + waiting <= available // _BLOCKS_IN_SHARED_MEMORY
+        return (planes_inside, waits_inside), taken + waiting * waits_inside
+
+
+def _size(shape, displacement):
+    """Entries of a plane."""
+    return (shape[0] - abs(displacement[0])) * (shape[1] - abs(displacement[1]))

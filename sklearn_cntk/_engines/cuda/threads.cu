@@ -1,0 +1,29 @@
+// What all kernels share: lanes and threads, and how pairs are counted.
+//
+// source.py puts constants in front of the files of a kernel:
+//
+//   REAL           float or double; REAL_IS_DOUBLE in the second case
+//   N_THETA        how many Theta run beside Sigma
+//   WARPS          warps of a block
+//   MIN_BLOCKS     blocks that a multiprocessor should hold: bounds the registers
+//   P_TERMS, P_COEFFICIENTS, R_TERMS, R_COEFFICIENTS    polynomials of dual_activations.py
+//
+// Two runs give identical bits: every sum has one order, and there are no atomics.
+
+#define EVERY_LANE 0xffffffffu
+#define INLINE static __device__ __forceinline__
+// Of doubles, but aligned as the largest pieces that are copied there.
+#define SHARED_MEMORY extern __shared__ __align__(16) double shared_memory[]
+
+constexpr int LANES = 32;
+constexpr int THREADS = LANES * WARPS;
+constexpr int STATES = 1 + N_THETA;            // K, then each U
+
+// The images of a pair: as listed, or without a list all of x with all of y, row by row.
+struct Pair {
+    int x, y;
+};
+INLINE Pair pair_at(const int *pairs, int n_y, int k) {
+    if (pairs) return {pairs[2 * (long long)k], pairs[2 * (long long)k + 1]};
+    return {k / n_y, k % n_y};
+}

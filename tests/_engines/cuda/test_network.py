@@ -1,0 +1,213 @@
+"""Networks of any layers in the CUDA engine: on a GPU where there is one, and on the host."""
+
+import network_oracle
+import numpy as np
+import nvrtc
+import pytest
+from compiling_device import CompilingDevice
+from engines import cpu, reference
+
+from sklearn_cntk import CNTK
+from sklearn_cntk._engines.cuda import devices
+from sklearn_cntk._engines.cuda.engine import CudaEngine
+from sklearn_cntk.networks import (
+    Activation,
+    Architecture,
+    AvgPool,
+    Conv,
+    LayerNorm,
+    Network,
+    Readout,
+    Residual,
+)
+
+RELU = Activation("relu")
+RESIDUAL = Network(
+    [Conv(), Residual([RELU, Conv(bias_variance=0.2)]), RELU, AvgPool(3), Conv(), RELU]
+)
+CIRCULAR = Network([Conv(padding="circular"), RELU, AvgPool(), Conv(5, padding="circular"), RELU])
+
+needs_nvrtc = pytest.mark.skipif(nvrtc.compiler() is None, reason="NVRTC is not installed")
+
+
+def sides(rng, shape):
+    """Images among which are equal ones, one of zeros, and one that is dark on one side."""
+    X, Y = rng.normal(size=(3, *shape)), rng.normal(size=(2, *shape))
+    Y[0] = X[2]
+    X[1], Y[1, : (shape[0] + 1) // 2] = 0, 0
+    return X, Y
+
+
+def assert_close(values, expected, tolerance):
+    scale = abs(expected).max(axis=tuple(range(1, expected.ndim)), keepdims=True)
+    assert (abs(values - expected) <= tolerance * scale).all()
+
+
+# --- Values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("file", "every"),
+    [
+        ("layers", 2),
+        ("networks", 6),
+        *(pytest.param(f, 1, marks=pytest.mark.compile) for f in network_oracle.FILES),
+    ],
+)
+def test_oracle(cuda_devices, file, every, dtype):
+    """All of it where much is compiled anyway."""
+    engine, n_blocks = CudaEngine(cuda_devices), 0
+    for case in network_oracle.cases(file)[::every]:
+        values = engine.gram(case.X, case.Y, case.architecture, case.readouts, dtype=dtype)
+        for entry, value, block in zip(case.entries, values, case.blocks, strict=True):
+            limit = network_oracle.tolerance(entry, dtype, case.X.shape[3])
+            np.testing.assert_allclose(
+                value, block, rtol=0, atol=limit * abs(block).max(), err_msg=str(entry)
+            )
+            n_blocks += 1
+    assert n_blocks > 50
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        ("myrtle5", (9, 10, 2)),
+        (RESIDUAL, (7, 6, 1)),
+        (CIRCULAR, (6, 8, 1)),
+        (
+            Network([Conv(strides=2), LayerNorm(), Activation("gelu"), Conv((1, 5)), RELU]),
+            (7, 9, 2),
+        ),
+        (Network([AvgPool((1, 2)), Conv(), Activation("gaussian")]), (5, 4, 1)),
+    ],
+)
+def test_equals_reference(cuda_devices, network, shape, rng):
+    """Every depth, readout and frozen layer in one call: of equal, dark and zero images as well."""
+    X, Y = sides(rng, shape)
+    architecture = Architecture(shape, network=network)
+    readouts = [
+        Readout(depth, gap, trained, lap)
+        for depth in architecture.network.depths
+        for gap, lap in ((True, 0), (False, 0), (False, 1))
+        for trained in ("all", "last")
+    ]
+    if architecture.network.depth > 2:
+        readouts += [Readout(architecture.network.depth, True, "hidden")]
+    readouts += [Readout(architecture.network.depth, False, "all", 0, 1)]
+    engine = CudaEngine(cuda_devices)
+    values = engine.gram(X, Y, architecture, readouts, dtype="float64")
+    assert_close(values, reference.gram(X, Y, architecture, readouts), 1e-11)
+    values = engine.gram(X, Y, architecture, readouts)
+    assert_close(values, reference.gram(X, Y, architecture, readouts), 1e-5)
+    values = engine.pairs(X[:2], Y, architecture, readouts, dtype="float64")
+    assert_close(values, reference.pairs(X[:2], Y, architecture, readouts), 1e-11)
+
+
+def test_myrtle_of_large_images(cuda_devices, rng):
+    X, Y = rng.normal(size=(1, 32, 32, 3)), rng.normal(size=(1, 32, 32, 3))
+    architecture = Architecture((32, 32, 3), network="myrtle5")
+    readouts = [Readout(5), Readout(5, False)]
+    values = CudaEngine(cuda_devices).gram(X, Y, architecture, readouts)
+    assert_close(values, cpu.gram(X, Y, architecture, readouts, dtype="float64"), 1e-6)
+
+
+def test_plain_readouts_beside_others(cuda_devices, rng):
+    """Depth 1, and more frozen layers, are none of the plain recursion."""
+    X, Y = sides(rng, (4, 5, 1))
+    architecture = Architecture((4, 5, 1))
+    readouts = [
+        Readout(1),
+        Readout(4),
+        Readout(4, frozen_layers=2),
+        Readout(3, False),
+        Readout(1, False),
+    ]
+    values = CudaEngine(cuda_devices).gram(X, Y, architecture, readouts, dtype="float64")
+    assert_close(values, reference.gram(X, Y, architecture, readouts), 1e-11)
+
+
+def test_more_readouts_than_a_launch_takes(host_device, rng):
+    X = rng.normal(size=(2, 2, 1, 1))
+    architecture = Architecture((2, 1, 1), network=Network.plain(130, bias_variance=0.1))
+    readouts = [Readout(d, gap) for d in range(1, 131) for gap in (True, False)]
+    device = host_device()
+    values = CudaEngine([device]).gram(X, X, architecture, readouts, dtype="float64")
+    assert device.launches.count("network") == 4  # two, and variances of either
+    assert_close(values, cpu.gram(X, X, architecture, readouts, dtype="float64"), 1e-9)
+
+
+# --- Where planes lie ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", ["myrtle5", RESIDUAL, CIRCULAR])
+def test_shared_memory_changes_no_bits(host_device, network, rng):
+    X, Y = sides(rng, (8, 6, 1))
+    call = X, Y, Architecture((8, 6, 1), network=network), [Readout(3), Readout(3, False, "last")]
+    expected = CudaEngine([host_device(shared_bytes=2**17)]).gram(*call)
+    for shared_bytes in (400, 5000, 20000):
+        values = CudaEngine([host_device(shared_bytes=shared_bytes)]).gram(*call)
+        np.testing.assert_array_equal(values, expected)
+
+
+def test_tiles_change_no_bits(host_device, rng):
+    X, Y = sides(rng, (8, 6, 1))
+    call = CudaEngine([host_device()]).prepare(
+        X, Y, Architecture((8, 6, 1), network="myrtle5"), [Readout(5)], "float32"
+    )
+    whole = call.gram(slice(0, 3), slice(0, 2))
+    np.testing.assert_array_equal(call.gram([2, 0], [1]), whole[:, [2, 0]][:, :, [1]])
+    np.testing.assert_array_equal(
+        call.gram(slice(0, 3), slice(0, 2), triu=1)[:, 0, 1], whole[:, 0, 1]
+    )
+
+
+def test_out_of_memory_halves_the_tile(host_device, rng):
+    X, Y = rng.normal(size=(5, 6, 6, 1)), rng.normal(size=(4, 6, 6, 1))
+    call = X, Y, Architecture((6, 6, 1), network="myrtle5"), [Readout(5)]
+    small = host_device(memory=1500)
+    values = CudaEngine([small]).gram(*call)
+    usual = host_device()
+    np.testing.assert_array_equal(values, CudaEngine([usual]).gram(*call))
+    assert len(small.launches) > len(usual.launches)
+    with pytest.raises(MemoryError, match=r"one pair of images of shape \(6, 6, 1\) at depth 5"):
+        CudaEngine([host_device(memory=300)]).gram(*call)
+
+
+# --- From outside -------------------------------------------------------------------------------
+
+
+def test_kernels_take_gpus_for_networks(host_device, monkeypatch, rng):
+    images = rng.normal(size=(4, 8, 8, 1))
+    found = [host_device()]
+    monkeypatch.setattr(devices, "find_devices", lambda: found)
+    monkeypatch.setattr(devices, "open_devices", lambda index: found)
+    options = {"network": "myrtle5", "flip": True, "normalize": True}
+    K = CNTK(**options)(images)
+    assert "network" in found[0].launches
+    np.testing.assert_allclose(K, CNTK(**options, device="cpu")(images), rtol=1e-5)
+    np.testing.assert_array_equal(K, CNTK(**options, device="cuda")(images))
+
+
+# --- For GPUs -----------------------------------------------------------------------------------
+
+
+@needs_nvrtc
+@pytest.mark.parametrize(
+    "architecture",
+    ["sm_90", *(pytest.param(f"sm_{k}", marks=pytest.mark.compile) for k in (75, 80, 100, 120))],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("network", ["myrtle5", RESIDUAL, CIRCULAR])
+def test_compiles_without_spills(architecture, dtype, network):
+    device = CompilingDevice(architecture)
+    device.download = np.zeros_like  # nothing ran, of which units could be made
+    images = np.ones((2, 1, 8, 8, 1))
+    readouts = [Readout(3), Readout(3, False, frozen_layers=1)]
+    CudaEngine([device]).gram(
+        *images, Architecture((8, 8, 1), network=network), readouts, dtype=dtype
+    )
+    usage = dict(device.usage.values())
+    assert set(usage) == {"network", "network_tables"}
+    for name, used in usage.items():
+        assert used.spill_stores == used.spill_loads == 0, (name, used)
