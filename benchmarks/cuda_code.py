@@ -1,8 +1,9 @@
 """What the CUDA kernels cost by their machine code: for a chip that need not be there.
 
-Compiles every variant for 32×32×3, 28×28×1 and 8×8×1 images, counts the instructions of the loop
-over the layers, those of branches that few layers take among them, and says how many cycles a
-scheduler of the chip needs for a row of 32 entries.  That bounds the element-layers a second; what
+Compiles every variant, and Myrtle networks, for 32×32×3, 28×28×1 and 8×8×1 images, counts the
+instructions of the loop over the layers (of networks those before the first pool), those of
+branches that few layers take among them, and says how many cycles a scheduler of the chip needs for
+a row of 32 entries.  That bounds the element-layers a second; what
 of it is reached, a GPU has to tell (gpu.py).
 
     python benchmarks/cuda_code.py [--architecture sm_90] [--json FILE]
@@ -27,14 +28,16 @@ from throughput import SHAPES, write_json
 from sklearn_cntk._engines.cuda.devices import _OPTIONS
 from sklearn_cntk._engines.cuda.engine import CudaEngine
 from sklearn_cntk._engines.cuda.source import LANES
-from sklearn_cntk._engines.cuda.variants import CANDIDATES
-from sklearn_cntk.networks import Architecture, Readout
+from sklearn_cntk._engines.cuda.variants import CANDIDATES, USUAL
+from sklearn_cntk.networks import Architecture, Network, Readout
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers" / "cuda"))
 import nvrtc  # noqa: E402
 from compiling_device import CompilingDevice  # noqa: E402
 
 DEPTH = 11
+
+KERNELS = ("sweep", "sweep_pairs", "trace", "network_sweep")
 
 # Kinds of instructions by the beginning of their names, the first that fits.
 KINDS = {
@@ -66,7 +69,7 @@ def disassembler():
 
 
 def loop_of(code):
-    """Instructions of the innermost loop that takes most roots: the one over the layers."""
+    """Instructions of the loop over the layers: the shortest one with many shuffles."""
     instructions, labels = [], {}
     for line in code.splitlines():
         if label := re.match(r"\s*(\.L_x_\d+):", line):
@@ -78,8 +81,10 @@ def loop_of(code):
         target = re.search(r"BRA.*(\.L_x_\d+)", instruction)
         if target and labels.get(target[1], end + 1) <= end:
             loops.append(instructions[labels[target[1]] : end + 1])
-    most = max(sum("MUFU" in line for line in loop) for loop in loops)
-    return min((loop for loop in loops if sum("MUFU" in line for line in loop) == most), key=len)
+    # Loops around it have at most those of three stages, of which the first is the largest.
+    shuffles = [sum("SHFL" in line for line in loop) for loop in loops]
+    many = 0.4 * max(shuffles)
+    return min((loop for loop, n in zip(loops, shuffles, strict=True) if n >= many), key=len)
 
 
 def measure(source, architecture, rows):
@@ -127,15 +132,21 @@ def rows_of(architecture):
     for shape in SHAPES:
         for name, variant, dtype, gap in cases:
             yield row_of(architecture, shape, name, variant, dtype, gap)
+        for activation in ("relu", "gaussian", "erf"):
+            network = Network.myrtle(5, activation)
+            name = f"Myrtle-5, {activation}"
+            yield row_of(architecture, shape, name, USUAL, "float32", True, network)
 
 
-def row_of(architecture, shape, name, variant, dtype, gap):
+def row_of(architecture, shape, name, variant, dtype, gap, network="plain"):
     """A row of results."""
     device = CompilingDevice(architecture, shared_bytes=227 * 1024)
     images = np.zeros((1, *shape)), np.ones((1, *shape))
     engine = CudaEngine([device], variant)
-    engine.gram(*images, Architecture(shape), [Readout(DEPTH, gap)], dtype=dtype)
-    (source,) = (source for source, (kernel, _) in device.usage.items() if kernel != "tables")
+    depth = DEPTH if network == "plain" else network.depth
+    of = Architecture(shape, network=network)
+    engine.gram(*images, of, [Readout(depth, gap)], dtype=dtype)
+    (source,) = (source for source, (kernel, _) in device.usage.items() if kernel in KERNELS)
     kernel, usage = device.usage[source]
     groups = define(source, "GROUPS")
     height, width, _ = shape

@@ -111,12 +111,3 @@ INLINE void rescale(REAL (&states)[STATES][ENTRIES], REAL factor) {
 #pragma unroll
         for (int i = 0; i < ENTRIES; ++i) states[s][i] *= factor;
 }
-
-// Add to a sum under a condition that all states share.  As a factor, which takes an instruction
-// less; of doubles it would take registers that are short.
-INLINE void add_unless(bool condition, float value, float &sum) {
-    sum += (condition ? 0 : 1) * value;
-}
-INLINE void add_unless(bool condition, double value, double &sum) {
-    if (!condition) sum += value;
-}

@@ -141,13 +141,6 @@ INLINE REAL box(const REAL *state, const Plane (&planes)[GROUP], const Plane &pl
     return sum;
 }
 
-INLINE REAL sum_of_lanes(REAL sum) {
-#pragma unroll
-    for (int offset = LANES / 2; offset > 0; offset /= 2)
-        sum += __shfl_down_sync(EVERY_LANE, sum, offset);
-    return sum;
-}
-
 // Add the planes of all states to where they wait for the next stage, windows summed.
 INLINE void pool(const REAL *source, int state_size, const Plane &plane, const int *targets,
                  const int *stage, REAL *waiting) {
@@ -190,6 +183,9 @@ INLINE void pool(const REAL *source, int state_size, const Plane &plane, const i
 //       memory has room
 //   variances (image, variance_pixels): what RECORD notes
 //   results (read, state, pair)
+#if RECORD
+#define network network_variances
+#endif
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     network(const REAL *x_pixels, const REAL *y_pixels, REAL *x_tables, REAL *y_tables,
             const REAL *x_numbers, const REAL *y_numbers, const int *x_ids, const int *y_ids,
@@ -355,7 +351,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                     Operation operation;
                     if (fused)
                         operation = operation_of(
-                            behind, coefs + SLOTS * (o + 1), exact,
+                            behind[KIND], behind[NORMALISED], coefs + SLOTS * (o + 1), exact,
                             x_number[behind_numbers] * y_number[behind_numbers]);
                     each_strip(planes, [&](const Plane &plane, int i, int n, int j) {
                         const Plane &from = GROUP == 1 ? sources[0] : sources[&plane - planes];
@@ -382,13 +378,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                             for (int s = 0; s < STATES; ++s) {
                                 states[s] = entries[s][r] + second;
                                 if (s > 0 && is_trained[s - 1]) states[s] += states[0];
+                                if (s > 0 && fused) states[s] -= states[0];
                             }
                             if (fused)
                                 apply(states, operation,
-                                      x_table + behind[TABLE] +
-                                          n_numbers * plane.pixel_of_x(i + r, j, behind[COLUMNS]),
-                                      y_table + behind[TABLE] +
-                                          n_numbers * plane.pixel_of_y(i + r, j, behind[COLUMNS]));
+                                      numbers_at(x_table + behind[TABLE], n_numbers,
+                                                 plane.pixel_of_x(i + r, j, behind[COLUMNS])),
+                                      numbers_at(y_table + behind[TABLE], n_numbers,
+                                                 plane.pixel_of_y(i + r, j, behind[COLUMNS])));
                             const int at = plane.at + (i + r) * plane.pitch + j;
 #pragma unroll
                             for (int s = 0; s < STATES; ++s) target[s * state_size + at] = states[s];
@@ -414,18 +411,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                     __syncthreads();
                 }
                 const Operation operation =
-                    operation_of(columns, coefs + SLOTS * o, twins && zero, second);
+                    operation_of(kind, columns[NORMALISED], coefs + SLOTS * o, twins && zero,
+                                 second);
                 each_strip(planes, [&](const Plane &plane, int i, int n, int j) {
                     for (int r = i; r < i + n; ++r) {
                         const int at = plane.at + r * plane.pitch + j;
                         REAL states[STATES];
 #pragma unroll
-                        for (int s = 0; s < STATES; ++s) states[s] = source[s * state_size + at];
+                        for (int s = 0; s < STATES; ++s) {
+                            states[s] = source[s * state_size + at];
+                            if (s > 0) states[s] -= states[0];
+                        }
                         apply(states, operation,
-                              x_table + columns[TABLE] +
-                                  n_numbers * plane.pixel_of_x(r, j, columns[COLUMNS]),
-                              y_table + columns[TABLE] +
-                                  n_numbers * plane.pixel_of_y(r, j, columns[COLUMNS]));
+                              numbers_at(x_table + columns[TABLE], n_numbers,
+                                         plane.pixel_of_x(r, j, columns[COLUMNS])),
+                              numbers_at(y_table + columns[TABLE], n_numbers,
+                                         plane.pixel_of_y(r, j, columns[COLUMNS])));
 #pragma unroll
                         for (int s = 0; s < STATES; ++s) target[s * state_size + at] = states[s];
                     }

@@ -1,4 +1,8 @@
-"""Networks of any layers on GPUs: what ``network.cu`` takes, from a plan and images."""
+"""Networks of any layers on GPUs: what their kernels take, from a plan and images.
+
+``network_sweep.cu`` takes stacks of convolutions, activations and pools, ``network.cu`` everything
+else, and notes variances.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,9 +11,10 @@ import numpy as np
 
 from ..network_arrays import PlanArrays
 from ..network_images import NetworkImages, arrays_of_diagonals, linear_numbers, network_values
-from ..network_plan import READ, TABLES, plan_of
+from ..network_plan import NORM, READ, TABLES, plan_of
 from ..scales import SMALLEST_SCALE
 from .source import LANES, WARPS, network_kernel
+from .stacks import Stack, is_stack
 
 # Entries of the largest plane for each warp of a block, which carries one pair: planes have a
 # quarter of that on average, and a thread takes strips of some entries.
@@ -175,72 +180,97 @@ def _arguments_of(plan, dtype, record):
 
 
 class _Kernel:
-    """The kernel of a plan, and its arguments that depend on the plan alone."""
+    """The kernels of a plan, and their arguments that depend on the plan alone."""
 
     def __init__(self, plan, dtype, record):
-        self.plan, self.dtype, self.record = plan, np.dtype(dtype), record
+        self.plan, self.dtype, self._record = plan, np.dtype(dtype), record
         self.arrays = PlanArrays(plan, dtype, zero_first=record)
         self.n_states = self.arrays.n_states
-        self.uses = sum(1 << kind for kind in {o.kind for o in plan.operations} - {READ})
+        kinds = {o.kind for o in plan.operations} - {READ}
+        kinds |= {NORM for o in plan.operations if o.normalised}
+        self.uses = sum(1 << kind for kind in kinds)
+        self._stack = None
+        if not record and is_stack(plan, dtype):
+            self._stack = Stack(self.arrays, dtype)
         schedule = plan.schedule_zero_first if record else plan.schedule
         shapes = [stage.shape for stage in plan.stages]
-        #: Entries of the planes of a visit.
-        self.state_size = max(
+        # Entries of the planes of a visit.
+        self._state_size = max(
             sum(_size(shapes[visit.stage], plane) for plane in visit.displacements)
             for visit in schedule.visits
         )
-        #: Of a block.
-        self.warps = min(WARPS, -(-self.state_size // _ENTRIES_A_WARP))
-        group = max(len(visit.displacements) for visit in schedule.visits)
-        self.constants = {
-            "N_THETA": self.n_states - 1,
-            "USES": self.uses,
-            "GROUP": 1 if group == 1 else 4,
-            "RECORD": int(record),
-            "WARPS": self.warps,
-        }
+        self._warps = min(WARPS, -(-self._state_size // _ENTRIES_A_WARP))
+        self._group = max(len(visit.displacements) for visit in schedule.visits)
 
     def launch(self, device, sides, pairs, n_y, n_pairs, variances=None):
         """Sums (read, state, pair) over planes, on the host.
 
         Each side is pixels, tables, numbers and ids; `pairs` are the images of each pair, or None.
         """
+        results = device.empty((len(self.plan.reads), self.n_states, n_pairs), "float64")
+        arguments = [
+            *(one for of_sides in zip(*sides, strict=True) for one in of_sides),
+            *(pairs, np.int32(n_y), np.int32(n_pairs)),
+        ]
+        if self._stack and self._stack.shared_bytes <= device.shared_bytes:
+            self._launch_stack(device, arguments, n_pairs, results)
+        else:
+            self._launch_visits(device, arguments, n_pairs, variances, results)
+        return device.download(results)
+
+    def _source(self, name, **constants):
+        return network_kernel(
+            name, self.dtype.name, N_THETA=self.n_states - 1, USES=self.uses, **constants
+        )
+
+    # --- Planes in registers --------------------------------------------------------------------
+
+    def _launch_stack(self, device, arguments, n_pairs, results):
+        device.launch(
+            *self._source("network_sweep", **self._stack.constants),
+            n_pairs,
+            LANES * self._stack.warps,
+            self._stack.shared_bytes,
+            [
+                *arguments,
+                device.upload(self.arrays.weights.astype(self.dtype)),
+                results,
+            ],
+        )
+
+    # --- Planes in memory -----------------------------------------------------------------------
+
+    def _launch_visits(self, device, arguments, n_pairs, variances, results):
         arrays, plan = self.arrays, self.plan
-        results = device.empty((len(plan.reads), self.n_states, n_pairs), "float64")
         in_shared, shared_bytes = self._shared_memory(device.shared_bytes)
         blocks = n_pairs if all(in_shared) else min(n_pairs, _BLOCKS)
-        sizes = plan.registers * self.n_states * self.state_size, arrays.n_waiting
+        sizes = plan.registers * self.n_states * self._state_size, arrays.n_waiting
         room = [
             None if shared else device.empty((blocks, max(1, size)), self.dtype)
             for shared, size in zip(in_shared, sizes, strict=True)
         ]
-        integers = [
-            device.upload(one.astype(np.int32))
-            for one in (arrays.operations, arrays.stages, arrays.visits, arrays.visit_planes,
-                        arrays.reads, arrays.trained)
-        ]  # fmt: skip
-        operations, stages, visits, visit_planes, reads, trained = integers
-        reals = [
-            device.upload(one.astype(self.dtype))
-            for one in (arrays.weights, arrays.shares, arrays.coefs)
-        ]
-        weights, shares, coefs = reals
-        (x_pixels, x_tables, x_numbers, x_ids), (y_pixels, y_tables, y_numbers, y_ids) = sides
+        reals = arrays.weights, arrays.shares, arrays.coefs
+        name = "network_variances" if self._record else "network"
+        group = 1 if self._group == 1 else 4
         device.launch(
-            *network_kernel("network", self.dtype.name, **self.constants),
+            *self._source(name, WARPS=self._warps, GROUP=group),
             blocks,
-            LANES * self.warps,
+            LANES * self._warps,
             shared_bytes,
             [
-                *(x_pixels, y_pixels, x_tables, y_tables, x_numbers, y_numbers, x_ids, y_ids),
-                *(pairs, np.int32(n_y), np.int32(n_pairs)),
-                *(operations, stages, np.int32(len(arrays.stages))),
-                *(visits, np.int32(len(arrays.visits)), visit_planes),
-                *(reads, np.int32(len(arrays.reads)), weights, shares, coefs, trained),
+                *arguments,
+                *_integers(device, arrays.operations, arrays.stages),
+                np.int32(len(arrays.stages)),
+                *_integers(device, arrays.visits),
+                np.int32(len(arrays.visits)),
+                *_integers(device, arrays.visit_planes, arrays.reads),
+                np.int32(len(arrays.reads)),
+                *(device.upload(one.astype(self.dtype)) for one in reals),
+                *_integers(device, arrays.trained),
                 np.int32(plan.architecture.image_shape[2]),
                 np.int32(arrays.n_linear),
-                np.int32(x_tables.shape[1]),
-                *(np.int32(plan.registers), np.int32(self.state_size)),
+                np.int32(max(1, plan.table_pixels)),
+                *(np.int32(plan.registers), np.int32(self._state_size)),
                 np.int32(arrays.n_waiting),
                 *room,
                 variances,
@@ -249,17 +279,20 @@ class _Kernel:
                 results,
             ],
         )
-        return device.download(results)
 
     def _shared_memory(self, available):
         """Whether planes, and those that wait, lie in shared memory, and how much it takes."""
-        taken = 8 * self.warps * len(self.plan.reads) * self.n_states
-        planes = self.plan.registers * self.n_states * self.state_size * self.dtype.itemsize
+        taken = 8 * self._warps * len(self.plan.reads) * self.n_states
+        planes = self.plan.registers * self.n_states * self._state_size * self.dtype.itemsize
         planes_inside = taken + planes <= available
         taken += planes * planes_inside
         waiting = self.arrays.n_waiting * self.dtype.itemsize
         waits_inside = taken + waiting <= available // _BLOCKS_IN_SHARED_MEMORY
         return (planes_inside, waits_inside), taken + waiting * waits_inside
+
+
+def _integers(device, *arrays):
+    return [device.upload(array.astype(np.int32)) for array in arrays]
 
 
 def _size(shape, displacement):

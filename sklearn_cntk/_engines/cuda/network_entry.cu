@@ -8,30 +8,66 @@ INLINE int table_numbers(int kind) {
     return kind == RELU || kind == EXP ? 2 : kind == GELU ? 3 : kind == ERF || kind == NORM ? 1 : 0;
 }
 
+// The numbers of a pixel.
+struct Numbers {
+    REAL values[3];
+};
+// Two at once where all operations have two.
+constexpr bool TWO_NUMBERS = !(USES & (1 << ERF | 1 << GELU | 1 << NORM));
+struct alignas(2 * sizeof(REAL)) TwoNumbers {
+    REAL first, second;
+};
+INLINE Numbers numbers_at(const REAL *table, int n, int pixel) {
+    Numbers numbers;
+    if (TWO_NUMBERS) {
+        const TwoNumbers two = reinterpret_cast<const TwoNumbers *>(table)[pixel];
+        numbers.values[0] = two.first;
+        numbers.values[1] = two.second;
+        return numbers;
+    }
+#pragma unroll
+    for (int k = 0; k < 3; ++k) numbers.values[k] = k < n ? table[n * pixel + k] : REAL(0);
+    return numbers;
+}
+
+// An activation or normalisation of a pair of images, see dual_networks.py.
 struct Operation {
     int kind;
-    bool normalised;  // a layer normalisation comes before the activation
-    bool exact;       // lambda is 1: an entry of equal images on the plane (0, 0)
-    REAL unit;        // what K' Theta is multiplied by, for the unit of K
-    REAL numbers[6];  // see dual_networks.py
+    bool normalised;          // a layer normalisation comes before the activation
+    REAL unit;                // what K' Theta is multiplied by, for the unit of K
+    REAL first, second;       // of RELU: the slopes below and above 0
+    REAL half, limit;         // of RELU: their difference; where |lambda| counts as 1 beyond
+    bool exact;               // lambda is 1: equal images on the plane (0, 0)
+    REAL tiny;
 #if USES & (1 << EXP)
     REAL e[E_TERMS];
 #endif
 };
 
-INLINE Operation operation_of(const int *columns, const REAL *coefs, bool exact, REAL unit) {
+template <class Coefs>
+INLINE Operation operation_of(int kind, bool normalised, const Coefs *coefs, bool exact,
+                              REAL unit) {
     Operation operation;
-    operation.kind = columns[KIND];
-    operation.normalised = columns[NORMALISED];
+    operation.kind = kind;
+    operation.normalised = normalised;
     operation.exact = exact;
     operation.unit = unit;
-#pragma unroll
-    for (int k = 0; k < 6; ++k) operation.numbers[k] = coefs[START_NUMBERS + k];
+    operation.first = coefs[START_NUMBERS];
+    operation.second = coefs[START_NUMBERS + 1];
+    operation.half = operation.second - operation.first;
+    operation.limit = exact ? REAL(-1) : 1 - coefs[START_NUMBERS + 5];
+    operation.tiny = coefs[START_NUMBERS + 4];
 #if USES & (1 << EXP)
 #pragma unroll
     for (int k = 0; k < E_TERMS; ++k) operation.e[k] = coefs[k];
 #endif
     return operation;
+}
+
+// Whether an operation is of a kind: known to the compiler where there is one kind alone.
+constexpr int PLANE_KINDS = USES & ~(1 << CONV | 1 << ADD);
+INLINE bool is_of(const Operation &operation, int kind) {
+    return PLANE_KINDS == 1 << kind || ((PLANE_KINDS >> kind & 1) && operation.kind == kind);
 }
 
 #ifdef REAL_IS_DOUBLE
@@ -48,7 +84,7 @@ INLINE void arcsine(REAL lam, const Operation &operation, REAL &angle, REAL &cos
 #ifndef REAL_IS_DOUBLE
     constexpr REAL q_terms[Q_TERMS] = Q_COEFFICIENTS;
 #endif
-    const REAL quarter_turn = operation.numbers[1], tiny = operation.numbers[4];
+    const REAL quarter_turn = operation.second, tiny = operation.tiny;
     const REAL size = fabs(lam);
     const REAL u = size < 1 - tiny ? 1 - size : tiny;
     const REAL rest = u * (2 - u), square = lam * lam;
@@ -59,53 +95,40 @@ INLINE void arcsine(REAL lam, const Operation &operation, REAL &angle, REAL &cos
     if (lam < 0) angle = -angle;
 }
 
-// Replace Sigma and each Theta + Sigma by K and Theta + K.  `x` and `y` are the entries of both
-// images' tables.
-INLINE void apply(REAL (&states)[STATES], const Operation &operation, const REAL *x,
-                  const REAL *y) {
+// Replace Sigma and each Theta by K and Theta + K.
+INLINE void apply(REAL (&states)[STATES], const Operation &operation, const Numbers &of_x,
+                  const Numbers &of_y) {
 #ifndef REAL_IS_DOUBLE
     constexpr REAL p_terms[P_TERMS] = P_COEFFICIENTS;
     constexpr REAL r_terms[R_TERMS] = R_COEFFICIENTS;
 #endif
-    const REAL sigma = states[0], inverse = x[0] * y[0];
-    const int kind = operation.kind;
-    if ((USES & (1 << NORM)) && kind == NORM) {
-#pragma unroll
-        for (int s = 0; s < STATES; ++s) states[s] *= inverse;
-        return;
-    }
-    const REAL lam = sigma * inverse;
-    REAL k = 0, dot = 0;
-    if ((USES & (1 << RELU)) && kind == RELU) {
+    const REAL *x = of_x.values, *y = of_y.values;
+    const REAL inverse = x[0] * y[0], lam = states[0] * inverse;
+    REAL k, dot;
+    if (is_of(operation, RELU)) {
         // kappa = +-c + u (v r(u) -+ c) with |lam| = 1 - u.  What differs from 1 by rounding is 1.
-        const REAL below = operation.numbers[0], above = operation.numbers[1];
-        const REAL size = fabs(lam), half = above - below;
-        const REAL u = !operation.exact && size <= 1 - operation.numbers[5] ? 1 - size : REAL(0);
-        const REAL v = root_or_zero(u) * half;
-        const REAL slope = lam < 0 ? -below : above;
+        const REAL size = fabs(lam), u = size <= operation.limit ? 1 - size : REAL(0);
+        const REAL v = root_or_zero(u) * operation.half;
+        const REAL slope = lam < 0 ? -operation.first : operation.second;
         k = (slope + u * (v * polynomial(r_terms, u) - slope)) * (x[1] * y[1]);
         const REAL t = v * polynomial(p_terms, u);
-        dot = (lam < 0 ? below + t : above - t) * operation.unit;
-    }
+        dot = (lam < 0 ? operation.first + t : operation.second - t) * operation.unit;
+    } else if (is_of(operation, EXP)) {
 #if USES & (1 << EXP)
-    if (kind == EXP) {
         REAL kappa = polynomial(operation.e, operation.exact ? REAL(1) : lam);
-        for (int doublings = operation.numbers[1]; doublings > 0; --doublings) kappa *= kappa;
+        for (int doublings = operation.second; doublings > 0; --doublings) kappa *= kappa;
         k = kappa * (x[1] * y[1]);
-        dot = kappa * (operation.unit * operation.numbers[0]);
-    }
+        dot = kappa * (operation.unit * operation.first);
 #endif
-    if ((USES & (1 << ERF)) && kind == ERF) {
+    } else if (is_of(operation, ERF)) {
         REAL angle, cosine;
         arcsine(lam, operation, angle, cosine);
-        k = operation.numbers[0] * angle;
-        dot = operation.numbers[0] * inverse / cosine;
-    }
-    if ((USES & (1 << GELU)) && kind == GELU) {
+        k = operation.first * angle;
+        dot = operation.first * inverse / cosine;
+    } else if (is_of(operation, GELU)) {
         REAL angle, cosine;
         arcsine(lam, operation, angle, cosine);
-        const REAL scale = x[2] * y[2];
-        const REAL over_two_pi = operation.numbers[0] / 4;
+        const REAL scale = x[2] * y[2], over_two_pi = operation.first / 4;
         const REAL density = over_two_pi / cosine;
         const REAL probability = over_two_pi * angle + REAL(0.25);
         const REAL a = x[1], b = y[1], c = 1 - a, d = 1 - b;
@@ -113,11 +136,14 @@ INLINE void apply(REAL (&states)[STATES], const Operation &operation, const REAL
         k = (lam * probability + density * rest) * scale;
         dot = density * lam * (c + d + c * d / (cosine * cosine)) + probability;
         dot *= inverse * scale;
+    } else {  // normalisation alone
+        k = lam;
+        dot = inverse;
     }
-    if (operation.normalised) dot *= inverse;
+    if ((USES >> NORM & 1) && operation.normalised) dot *= inverse;
     states[0] = k;
 #pragma unroll
-    for (int s = 1; s < STATES; ++s) states[s] = dot * (states[s] - sigma) + k;
+    for (int s = 1; s < STATES; ++s) states[s] = dot * states[s] + k;
 }
 
 // The tables of a pixel from its variance in the true unit: see network_tables.py.

@@ -20,8 +20,12 @@ _PARTS = {
     "sweep": (*_COMMON, "sums", "copies", "columns"),
     "sweep_pairs": (*_COMMON, "sums", "copies", "pairs_of_columns"),
     "network": _OF_NETWORKS,
+    "network_sweep": _OF_NETWORKS,
+    "network_variances": _OF_NETWORKS,
     "network_tables": _OF_NETWORKS,
 }
+# Files of another name.
+_FILES = {"network_variances": "network"}
 
 
 def kernel(name, plan, **constants):
@@ -53,9 +57,9 @@ def network_kernel(name, dtype, **constants):
         dtype,
         **numbers,
         Q_TERMS=len(q),
-        Q_COEFFICIENTS=_literals(q, dtype),
+        Q_COEFFICIENTS=number_literals(q, dtype),
         E_TERMS=dual_networks.E_TERMS[dtype == "float64"],
-        **{"GROUP": 1, "RECORD": 0} | constants,
+        **{"GROUP": 1, "RECORD": int(name == "network_variances")} | constants,
     )
     return text, name
 
@@ -66,9 +70,9 @@ def _source(name, dtype, **constants):
     constants = {
         "REAL": {"float32": "float", "float64": "double"}[dtype],
         "P_TERMS": len(p),
-        "P_COEFFICIENTS": _literals(p, dtype),
+        "P_COEFFICIENTS": number_literals(p, dtype),
         "R_TERMS": len(r),
-        "R_COEFFICIENTS": _literals(r, dtype),
+        "R_COEFFICIENTS": number_literals(r, dtype),
         "N_THETA": 0,
         "WARPS": WARPS,
         "MIN_BLOCKS": 1,
@@ -76,7 +80,7 @@ def _source(name, dtype, **constants):
     if dtype == "float64":
         constants["REAL_IS_DOUBLE"] = 1
     defines = [f"#define {name} {value}\n" for name, value in constants.items()]
-    return "".join(defines) + "".join(map(_read, (*_PARTS[name], name)))
+    return "".join(defines) + "".join(map(_read, (*_PARTS[name], _FILES.get(name, name))))
 
 
 def _integers(module):
@@ -92,6 +96,12 @@ def _read(name):
     return "\n" + files(__package__).joinpath(f"{name}.cu").read_text(encoding="utf-8")
 
 
-def _literals(values, dtype):
+def array_literal(values):
+    """Initialiser of an array."""
+    return "{" + ", ".join(map(str, values)) + "}"
+
+
+def number_literals(values, dtype):
+    """Initialiser of an array of numbers of a precision."""
     suffix = "f" if dtype == "float32" else ""
-    return "{" + ", ".join(f"{value:.17e}{suffix}" for value in values) + "}"
+    return array_literal(f"{value:.17e}{suffix}" for value in values)

@@ -10,14 +10,6 @@ INLINE double *sums_of_warp(double *shared, int warp, int lane, int n_slots) {
 // A pointer to them that a function returned would cost registers.
 INLINE int size_of_sums(int n_slots) { return (WARPS * SUMS * n_slots + 1) / 2 * 2; }
 
-// The sum over a warp, for its first lane.
-INLINE REAL sum_of_lanes(REAL sum) {
-#pragma unroll
-    for (int offset = LANES / 2; offset > 0; offset /= 2)
-        sum += __shfl_down_sync(EVERY_LANE, sum, offset);
-    return sum;
-}
-
 // Write the sums over the block to results (sum, n_slots, n_pairs), once all warps have theirs.
 INLINE void write_sums(const double *shared, int n_slots, long long pair, int n_pairs,
                        double *results) {

@@ -27,3 +27,11 @@ INLINE Pair pair_at(const int *pairs, int n_y, int k) {
     if (pairs) return {pairs[2 * (long long)k], pairs[2 * (long long)k + 1]};
     return {k / n_y, k % n_y};
 }
+
+// The sum over a warp, for its first lane.
+INLINE REAL sum_of_lanes(REAL sum) {
+#pragma unroll
+    for (int offset = LANES / 2; offset > 0; offset /= 2)
+        sum += __shfl_down_sync(EVERY_LANE, sum, offset);
+    return sum;
+}

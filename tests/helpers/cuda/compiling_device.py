@@ -1,6 +1,7 @@
 """A device that compiles by NVRTC what a GPU would run, and runs nothing."""
 
 import cuda_host
+import numpy as np
 import nvrtc
 
 from sklearn_cntk._engines.cuda import devices
@@ -13,6 +14,9 @@ class CompilingDevice(cuda_host.HostDevice):
         super().__init__(None, shared_bytes)
         self.architecture = architecture
         self.usage = {}
+
+    def download(self, array):
+        return np.zeros_like(array)
 
     def launch(self, source, name, *arguments):
         if source not in self.usage:

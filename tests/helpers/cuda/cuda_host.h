@@ -72,6 +72,10 @@ inline void wait_for_copies() { host::finish_copies(); }
 inline void __syncthreads() { host::meet_block(); }
 inline void __syncwarp() { host::meet_warp(); }
 template <class Value>
+Value __shfl_sync(unsigned, Value value, int lane) {
+    return static_cast<Value>(host::exchange(value, lane));
+}
+template <class Value>
 Value __shfl_up_sync(unsigned, Value value, int offset) {
     return static_cast<Value>(host::exchange(value, int(threadIdx.x % 32) - offset));
 }
