@@ -10,6 +10,8 @@ row: a run that was killed continues with what is missing, and one that fails st
     errors      deviations from the CPU engine in float64, and that two runs give the same bits
     variants    the kernels' variants, each timed by events, and what it changes of the values: at
                 least 4096 pairs of GAP at depth 11, 1024² traces at depths 11 and 21
+    networks    kernels of networks beside that of the plain one, in one run: Myrtle-5 and -10 with
+                GAP, Myrtle-5 flattened, biases, a residual block
     throughput  element-layers a second of kernels, by events, and of whole calls, with transfers;
                 the share of the bound that cuda_code.py reads from the machine code
     traces      10 000 × 2 000 traces of 32×32×3 images at depth 21, transfers included
@@ -20,6 +22,7 @@ row: a run that was killed continues with what is missing, and one that fails st
     sanitizer   where compute-sanitizer is on PATH, memcheck and racecheck on small images
     slice-train with --slice, the triangle of gap_slice.py, into a folder beside the results
     slice-test  and the accuracies on its test images
+    slice-myrtle  with --slice, Myrtle-5 on the same images, with ZCA and flips: time and accuracy
     table1-gap  with --data, column CNTK-GAP-2K of the paper's Table 1
     table1-v    with --data, column CNTK-V of all 50 000 training images
 
@@ -49,6 +52,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the package of this checkout, installed or not
 
 import gap_slice  # noqa: E402
+import gpu_networks  # noqa: E402
 from machine import describe_machine  # noqa: E402
 from table1 import DEPTHS, rows_of_column  # noqa: E402
 from throughput import (  # noqa: E402
@@ -74,8 +78,8 @@ LARGEST_ERRORS = {"float32": 1e-5, "float64": 1e-11}
 
 TESTS = ("tests/_engines/cuda", "tests/_linalg/test_gpu_ridge.py")
 PARTS = (
-    *("errors", "variants", "throughput", "traces", "solve", "tests", "ncu", "sanitizer"),
-    *("slice-train", "slice-test", "table1-gap", "table1-v"),
+    *("errors", "variants", "networks", "throughput", "traces", "solve", "tests", "ncu"),
+    *("sanitizer", "slice-train", "slice-test", "slice-myrtle", "table1-gap", "table1-v"),
 )
 
 
@@ -90,13 +94,16 @@ class Sizes:
     # Shape, depth and images of a side of what variants are compared by, GAP and traces.
     sweeps: tuple = (((32, 32, 3), 11, 64), ((28, 28, 1), 11, 64), ((8, 8, 1), 11, 1024))
     traces: tuple = (((32, 32, 3), 11, 1024), ((32, 32, 3), 21, 1024))
+    networks: tuple = (((32, 32, 3), 64), ((28, 28, 1), 64), ((8, 8, 1), 1024))
     least: int = 64  # images of a side: at least 4096 pairs
     most: int = 4096
     error_shapes: tuple = ((8, 8, 1), (28, 28, 1), (32, 32, 3), (40, 9, 1), (12, 40, 2))
     error_depths: tuple = (3, 11)
+    network_errors: tuple = ((8, 8, 2), (12, 16, 1))
     trace_images: tuple = (10000, 2000)
     trace_shape: tuple = (32, 32, 3)
     rows: tuple = (20000, 50000)
+    slice_network: str = "myrtle5"
 
 
 FULL = Sizes()
@@ -162,17 +169,23 @@ def largest_errors(results, options, sizes):
     """Largest deviation from the CPU engine in float64, relative to the largest entry."""
     rng = np.random.default_rng(0)
     errors = {}
-    for shape in sizes.error_shapes:
+    plain = {"depths": sizes.error_depths, "trained_layers": ("all", "hidden", "last")}
+    cases = [("plain", shape, plain) for shape in sizes.error_shapes]
+    for name, network in gpu_networks.NETWORKS.items():
+        path = {"network": network, "depths": (network.depth,), "trained_layers": ("all", "last")}
+        cases += [(name, shape, path) for shape in sizes.network_errors]
+    for network, shape, parameters in cases:
         for gap in (True, False):
             X, Y = rng.normal(size=(2, 4, *shape))
-            path = {"depths": sizes.error_depths, "gap": (gap,)}
-            path["trained_layers"] = ("all", "hidden", "last")
+            path = {"gap": (gap,), **parameters}
             expected, _ = cntk_path(X, Y, **path, dtype="float64", device="cpu")
             scale = abs(expected).max(axis=(1, 2), keepdims=True)
             for dtype in ("float32", "float64"):
                 values, _ = cntk_path(X, Y, **path, dtype=dtype, device=options.device)
                 again, _ = cntk_path(X, Y, **path, dtype=dtype, device=options.device)
-                name = f"{'×'.join(map(str, shape))} {'gap' if gap else 'trace'} {dtype}"
+                what = "" if network == "plain" else f"{network} "
+                what += "×".join(map(str, shape))
+                name = f"{what} {'gap' if gap else 'trace'} {dtype}"
                 if not np.array_equal(values, again):
                     raise FoundError(f"two runs differ: {name}")
                 errors[name] = float(np.max(abs(values - expected) / scale))
@@ -224,6 +237,30 @@ def variants(results, options, sizes):
     results.put("variants", rows=rows)
     if wrong:
         raise FoundError(f"wrong values: {', '.join(wrong)}")
+
+
+def networks(results, options, sizes):
+    """Rows of element-layers a second of kernels, the plain one first."""
+    rows = results.rows("networks")
+    device = timed_devices(options.device)[0]
+    for shape, n in sizes.networks:
+        for name, gap in gpu_networks.CASES:
+            case = {"network": name, "image_shape": list(shape)}
+            case |= {"readout": "gap" if gap else "trace", "dtype": "float32"}
+            if any(case.items() <= row.items() for row in rows):
+                continue
+            found = gpu_networks.network_row(
+                device, results.facts, shape, name, gap, n, sizes.repeats
+            )
+            rows.append(case | found)
+            print(
+                f"{'×'.join(map(str, shape)):>7} {case['readout']:>5} {name:20}"
+                f"{found['seconds'] * 1e3:9.3f} ms "
+                f"{found['element_layers_per_second'] / 1e9:7.1f}e9/s",
+                flush=True,
+            )
+            results.put("networks", finished=False, rows=rows)
+    results.put("networks", rows=rows)
 
 
 def time_kernel(engine, device, shape, readout, n, sizes):
@@ -349,16 +386,19 @@ PROFILED = (
     ("sweep", "usual", True),
     ("sweep_pairs", "two columns, second root", True),
     ("trace", "usual", False),
+    ("network_sweep", "usual", True),
 )
 
 
-def one_launch(device, variant, gap):
+def one_launch(device, variant, gap, network):
     """What `ncu` looks at: two launches, of several waves of blocks."""
     n = 64 if gap else 1024
     images = np.random.default_rng(0).normal(size=(2, n, 32, 32, 3)).astype(np.float32)
     engine = CudaEngine(select_engine(device).devices[:1], CANDIDATES[variant])
+    architecture = Architecture((32, 32, 3), network=network)
+    depth = DEPTH if network == "plain" else architecture.network.depth
     for _ in range(2):
-        engine.gram(*images, Architecture((32, 32, 3)), [Readout(DEPTH, gap)])
+        engine.gram(*images, architecture, [Readout(depth, gap)])
 
 
 def profile(results, options, sizes):
@@ -369,6 +409,7 @@ def profile(results, options, sizes):
         command += ["--kernel-name", kernel, "--launch-skip", "1", "--launch-count", "1"]
         command += [sys.executable, str(Path(__file__).resolve()), "--one-launch", variant]
         command += [] if gap else ["--trace"]
+        command += ["--network", "myrtle5"] if kernel == "network_sweep" else []
         command += ["--device", options.device]
         _, output = run_tool(command, 90)
         figures[kernel] = read_csv(output) or output[-2000:]
@@ -408,6 +449,11 @@ def small_calls(device):
             for dtype in ("float32", "float64"):
                 images = rng.normal(size=(2, 2, *shape))
                 engine.gram(*images, Architecture(shape), readouts, dtype=dtype)
+    for network in gpu_networks.NETWORKS.values():
+        images, readouts = rng.normal(size=(2, 2, 8, 12, 1)), [Readout(network.depth)]
+        for dtype in ("float32", "float64"):
+            architecture = Architecture((8, 12, 1), network=network)
+            CudaEngine(devices).gram(*images, architecture, readouts, dtype=dtype)
 
 
 def sanitize(results, options, sizes):
@@ -462,6 +508,13 @@ def slice_test(results, options, sizes):
     results.put("slice-test", **found)
 
 
+def slice_myrtle(results, options, sizes):
+    """Accuracy of a Myrtle network on the images of the slice."""
+    found = gpu_networks.slice_of_network(sizes.slice_network, options.slice, options.device)
+    print(found, flush=True)
+    results.put("slice-myrtle", **found)
+
+
 class FoundError(Exception):
     """A part that ended, and found that something is wrong."""
 
@@ -469,6 +522,7 @@ class FoundError(Exception):
 RUN = {
     "errors": largest_errors,
     "variants": variants,
+    "networks": networks,
     "throughput": throughput,
     "traces": traces,
     "solve": solve,
@@ -477,6 +531,7 @@ RUN = {
     "sanitizer": sanitize,
     "slice-train": slice_train,
     "slice-test": slice_test,
+    "slice-myrtle": slice_myrtle,
     "table1-gap": table1("table1-gap", "cntk-gap-2k"),
     "table1-v": table1("table1-v", "cntk-v"),
 }
@@ -487,6 +542,7 @@ def chosen_parts(options):
     needs = {
         "slice-train": "slice",
         "slice-test": "slice",
+        "slice-myrtle": "slice",
         "table1-gap": "data",
         "table1-v": "data",
     }
@@ -525,10 +581,12 @@ def main(arguments=None, sizes=None):
     parser.add_argument("--json", help="file of the results")
     parser.add_argument("--one-launch", help=argparse.SUPPRESS)
     parser.add_argument("--trace", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--network", default="plain", help=argparse.SUPPRESS)
     parser.add_argument("--small-calls", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one_launch:
-        return one_launch(options.device, options.one_launch, not options.trace)
+        gap = not options.trace
+        return one_launch(options.device, options.one_launch, gap, options.network)
     if options.small_calls:
         return small_calls(options.device)
     parts = chosen_parts(options)

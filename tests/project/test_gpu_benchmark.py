@@ -23,7 +23,7 @@ def gpu(fresh_devices, monkeypatch, host_device):
     """The module, on a GPU that is pretended."""
     pretend_gpus(monkeypatch, host_device(shared_bytes=99 * 1024), n_devices=1)
     monkeypatch.syspath_prepend(BENCHMARKS)
-    names = ("gpu", "gap_slice", "table1", "throughput", "timed_device", "machine")
+    names = ("gpu", "gpu_networks", "gap_slice", "table1", "throughput", "timed_device", "machine")
     yield importlib.import_module("gpu")
     for name in names:
         sys.modules.pop(name, None)
@@ -45,6 +45,9 @@ def sizes(gpu):
         trace_images=(5, 4),
         trace_shape=(2, 2, 1),
         rows=(60, 300),
+        networks=(((4, 4, 1), 2),),
+        network_errors=((4, 4, 1),),
+        slice_network="plain",
     )
 
 
@@ -58,8 +61,10 @@ def cifar(gpu, monkeypatch, tmp_path):
     data = SimpleNamespace(X_train=X[:16], y_train=y[:16], X_test=X[16:], y_test=y[16:])
     monkeypatch.chdir(tmp_path)
     Path("images.npz").write_bytes(b"what is hashed")
-    for module in (table1, sys.modules["gap_slice"]):
-        monkeypatch.setattr(module, "load_cifar10", lambda folder, n_train=0, n_test=0: data)
+    for module in (table1, sys.modules["gap_slice"], sys.modules["gpu_networks"]):
+        monkeypatch.setattr(
+            module, "load_cifar10", lambda folder, n_train=0, n_test=0, standardize=True: data
+        )
     monkeypatch.setattr(sys.modules["gap_slice"], "HEIGHT", 7)
     monkeypatch.setattr(sys.modules["gap_slice"], "TEST_HEIGHT", 3)
     return data
@@ -89,7 +94,7 @@ def test_every_part(gpu, sizes, cifar, monkeypatch, tmp_path, capsys):
         assert part["driver"] == 12090
         assert len(part["date"]) == 10
     assert found["tests"]["summary"].startswith("4 passed")
-    assert len(found["errors"]["deviations"]) == 4
+    assert len(found["errors"]["deviations"]) == 4 + 4 * 5
     for name, error in found["errors"]["deviations"].items():
         assert 0 < error < (1e-5 if "float32" in name else 1e-11), name
     rows = found["throughput"]["rows"]
@@ -112,6 +117,14 @@ def test_every_part(gpu, sizes, cifar, monkeypatch, tmp_path, capsys):
         assert [row["variant"] for row in rows] == names
         assert all(row["differs"] < 1e-6 for row in rows)
         assert rows[0]["differs"] == 0 < rows[1]["seconds"]
+    of_networks = found["networks"]["rows"]
+    assert [row["network"] for row in of_networks][:2] == ["plain", "Myrtle-5"]
+    assert len(of_networks) == 7
+    for row in of_networks:
+        work = row["pairs"] * row["element_layers_a_pair"]
+        assert row["element_layers_per_second"] == pytest.approx(work / row["seconds"])
+    on_cpu = sys.modules["gpu_networks"].slice_of_network("plain", "images.npz", "cpu")
+    assert found["slice-myrtle"]["accuracy"] == on_cpu["accuracy"]
     assert found["traces"]["images"] == [5, 4]
     assert [row["rows"] for row in found["solve"]["rows"]] == [60, 300]
     assert all(row["relative_error"] < 1e-10 for row in found["solve"]["rows"])
@@ -133,7 +146,7 @@ def test_every_part(gpu, sizes, cifar, monkeypatch, tmp_path, capsys):
     capsys.readouterr()
     before = path.read_text()
     gpu.main(command, sizes)
-    assert capsys.readouterr().out.count(" already") == 10
+    assert capsys.readouterr().out.count(" already") == 12
     assert path.read_text() == before
 
 
@@ -306,7 +319,7 @@ def test_tools(gpu, sizes, monkeypatch, tmp_path):
         "gpu__time_duration.sum": "24.1 msecond",
         "launch__registers_per_thread": "128 register/thread",
     }
-    kernels = ("sweep", "sweep_pairs", "trace")
+    kernels = ("sweep", "sweep_pairs", "trace", "network_sweep")
     assert parts(path)["ncu"]["figures"] == dict.fromkeys(kernels, figures)
     asked = (tmp_path / "ncu.asked").read_text().splitlines()
     for kernel, line in zip(kernels, asked, strict=True):
@@ -361,7 +374,9 @@ def test_what_tools_look_at(gpu, monkeypatch):
         patch.setattr(gpu, "CudaEngine", Engine)
         gpu.main(["--one-launch", "usual"])
         gpu.main(["--one-launch", "usual", "--trace"])
-    assert calls == 2 * [((64, 32, 32, 3), 64, True)] + 2 * [((1024, 32, 32, 3), 1024, False)]
+        gpu.main(["--one-launch", "usual", "--network", "myrtle5"])
+    expected = 2 * [((64, 32, 32, 3), 64, True)] + 2 * [((1024, 32, 32, 3), 1024, False)]
+    assert calls == expected + 2 * [((64, 32, 32, 3), 64, True)]
 
     names = []
     launch = _devices.CupyDevice.launch
@@ -373,4 +388,6 @@ def test_what_tools_look_at(gpu, monkeypatch):
     smaller = [((2, 2, 1), gpu.SMALL_CALLS[0][1]), ((1, 34, 1), gpu.SMALL_CALLS[-1][1])]
     monkeypatch.setattr(gpu, "SMALL_CALLS", smaller)
     gpu.main(["--small-calls"])
-    assert set(names) == {"tables", "sweep", "sweep_pairs", "trace", "planes"}
+    of_plain = {"tables", "sweep", "sweep_pairs", "trace", "planes"}
+    of_networks = {"network_tables", "network_variances", "network_sweep", "network"}
+    assert set(names) == of_plain | of_networks

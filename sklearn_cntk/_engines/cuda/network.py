@@ -213,7 +213,7 @@ class _Kernel:
             *(pairs, np.int32(n_y), np.int32(n_pairs)),
         ]
         if self._stack and self._stack.shared_bytes <= device.shared_bytes:
-            self._launch_stack(device, arguments, n_pairs, results)
+            self._launch_stack(device, self._stack, arguments, n_pairs, results)
         else:
             self._launch_visits(device, arguments, n_pairs, variances, results)
         return device.download(results)
@@ -225,12 +225,12 @@ class _Kernel:
 
     # --- Planes in registers --------------------------------------------------------------------
 
-    def _launch_stack(self, device, arguments, n_pairs, results):
+    def _launch_stack(self, device, stack, arguments, n_pairs, results):
         device.launch(
-            *self._source("network_sweep", **self._stack.constants),
+            *self._source("network_sweep", **stack.constants),
             n_pairs,
-            LANES * self._stack.warps,
-            self._stack.shared_bytes,
+            LANES * stack.warps,
+            stack.shared_bytes,
             [
                 *arguments,
                 device.upload(self.arrays.weights.astype(self.dtype)),

@@ -78,7 +78,12 @@ class Stack:
     def __init__(self, arrays, dtype):
         plan, dtype = arrays.plan, np.dtype(dtype)
         self.warps, blocks = _warps(plan, arrays.n_states, dtype)
-        stages, layers, rows, columns, phases, places = [], [], [], [], [], []
+        stages: list[list[int]] = []
+        layers: list[list[int]] = []
+        rows: list[list[int]] = []
+        columns: list[list[int]] = []
+        phases: list[int] = []
+        places: list[int] = []
         n_operations = n_waiting = 0
         for number, stage in enumerate(plan.stages):
             own, first = _layers(arrays, stage.operations, n_operations), [0, 0]
