@@ -212,8 +212,9 @@ class _Kernel:
             *(one for of_sides in zip(*sides, strict=True) for one in of_sides),
             *(pairs, np.int32(n_y), np.int32(n_pairs)),
         ]
-        if self._stack and self._stack.shared_bytes <= device.shared_bytes:
-            self._launch_stack(device, self._stack, arguments, n_pairs, results)
+        fitted = self._stack and self._stack.fitted(device.shared_bytes)
+        if fitted:
+            self._launch_stack(device, *fitted, arguments, n_pairs, results)
         else:
             self._launch_visits(device, arguments, n_pairs, variances, results)
         return device.download(results)
@@ -225,12 +226,12 @@ class _Kernel:
 
     # --- Planes in registers --------------------------------------------------------------------
 
-    def _launch_stack(self, device, stack, arguments, n_pairs, results):
+    def _launch_stack(self, device, constants, shared_bytes, arguments, n_pairs, results):
         device.launch(
-            *self._source("network_sweep", **stack.constants),
+            *self._source("network_sweep", **constants),
             n_pairs,
-            LANES * stack.warps,
-            stack.shared_bytes,
+            LANES * constants["WARPS"],
+            shared_bytes,
             [
                 *arguments,
                 device.upload(self.arrays.weights.astype(self.dtype)),

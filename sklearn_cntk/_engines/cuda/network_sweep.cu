@@ -15,8 +15,8 @@
 // What is known of the network before images are, stacks.py compiles in: then the compiler knows
 // where the lanes of a warp go together.  Beside the constants of threads.cu: N_STAGES, MAP_ROWS and
 // MAP_COLUMNS of each stage and 1 for one more, POOL_ROWS and POOL_COLUMNS behind each, which divide
-// them; N_CHANNELS, N_SUMS, N_NUMBERS, TABLE_PIXELS and N_WAITING; BIASES, 1 if there are any; and the
-// arrays below.  Filters are 3 x 3, padded with zeros, strides 1.
+// them; N_CHANNELS, N_SUMS, N_NUMBERS, TABLE_PIXELS and N_WAITING; BIASES, 1 if there are any;
+// PIXELS_INSIDE, 1 if those are in shared memory; and the arrays below.  Filters are 3 x 3, padded with zeros, strides 1.
 
 constexpr int map_rows[] = MAP_ROWS, map_columns[] = MAP_COLUMNS;
 constexpr int pool_rows[] = POOL_ROWS, pool_columns[] = POOL_COLUMNS;
@@ -61,7 +61,11 @@ constexpr int TWINS_AT = NUMBERS_AT + N_NUMBERS;  // and 1 if the images are equ
 constexpr int TABLES_AT = TWINS_AT + 2;
 constexpr int PIXELS_AT = TABLES_AT + 2 * TABLE_PIXELS;
 constexpr int CHANNELS_SIZE = N_CHANNELS * map_rows[0] * map_columns[0];
-constexpr int PLANES_AT = PIXELS_AT + 2 * CHANNELS_SIZE;
+constexpr int PLANES_AT = PIXELS_AT + (PIXELS_INSIDE ? 2 * CHANNELS_SIZE : 0);
+// And what lies in global memory.
+struct Outside {
+    const REAL *weights, *x_pixels, *y_pixels;
+};
 INLINE double *doubles() {
     SHARED_MEMORY;
     return shared_memory;
@@ -122,12 +126,15 @@ INLINE int waiting_at(int place, int x, int y) {
 // Planes of the first stage are covariances of pixels, K and Theta + K alike.
 template <int S>
 struct Number {};
-INLINE void begin(Number<0>, Map<0>::State &state, const RowOf &, const Seat &seat) {
+INLINE void begin(Number<0>, Map<0>::State &state, const RowOf &, const Seat &seat,
+                  const Outside &outside) {
     typedef Map<0> M;
 #pragma unroll
     for (int i = 0; i < M::ROWS_; ++i) state[0][i] = 0;
-    const REAL *x = reals() + PIXELS_AT + seat.j;
-    const REAL *y = reals() + PIXELS_AT + CHANNELS_SIZE + seat.di * M::COLUMNS_ + seat.y;
+    const REAL *x = PIXELS_INSIDE ? reals() + PIXELS_AT : outside.x_pixels;
+    const REAL *y = PIXELS_INSIDE ? reals() + PIXELS_AT + CHANNELS_SIZE : outside.y_pixels;
+    x += seat.j;
+    y += seat.di * M::COLUMNS_ + seat.y;
 #pragma unroll 1
     for (int c = 0; c < N_CHANNELS; ++c) {
         const REAL *at_y = y;
@@ -147,7 +154,8 @@ INLINE void begin(Number<0>, Map<0>::State &state, const RowOf &, const Seat &se
 
 // Others have waited, and leave their place empty.
 template <int S>
-INLINE void begin(Number<S>, typename Map<S>::State &state, const RowOf &row, const Seat &seat) {
+INLINE void begin(Number<S>, typename Map<S>::State &state, const RowOf &row, const Seat &seat,
+                  const Outside &) {
     typedef Map<S> M;
     constexpr int window = pool_rows[S - 1] * pool_columns[S - 1];
     constexpr REAL share = REAL(1) / (window * window);
@@ -290,7 +298,7 @@ INLINE void pool(const typename Map<S>::State &state, const RowOf &row, const Se
 // The planes of a row displacement through a stage, and coarse rows that are complete then.
 template <int S>
 struct Rows {
-    static __device__ __forceinline__ void run(int number, const REAL *weights) {
+    static __device__ __forceinline__ void run(int number, const Outside &outside) {
         typedef Map<S> M;
         constexpr bool pooled = S + 1 < N_STAGES;
         constexpr int q = pool_columns[S], n_layers = stages[S].n_layers;
@@ -300,15 +308,15 @@ struct Rows {
         for (int first = 0; first < stages[S].n_dj; first += WARPS * M::PLANES, ++round) {
             const Seat seat = seat_of<S>(row, first);
             typename M::State state;
-            begin(Number<S>(), state, row, seat);
+            begin(Number<S>(), state, row, seat, outside);
             read<S>(state, stages[S].first_read, stages[S].n_reads, seat, seat.needed > 0,
-                    weights);
+                    outside.weights);
 #pragma unroll 1
             for (int k = 0; k < n_layers && k + 1 < row.needed; ++k) {
                 const Layer layer = layers[stages[S].first_layer + k];
                 advance<S>(state, stages[S].first_layer + k, seat);
                 read<S>(state, layer.first_read, layer.n_reads, seat, seat.needed > k + 1,
-                        weights);
+                        outside.weights);
             }
             if (!pooled) continue;
             const bool complete = seat.needed > n_layers + 1;
@@ -325,13 +333,13 @@ struct Rows {
 #pragma unroll 1
         for (int k = 0; k < 2; ++k) {
             const int coarse = k ? row.also : row.complete;
-            if (coarse >= 0) Rows<S + 1>::run(coarse, weights);
+            if (coarse >= 0) Rows<S + 1>::run(coarse, outside);
         }
     }
 };
 template <>
 struct Rows<N_STAGES> {
-    static __device__ __forceinline__ void run(int, const REAL *) {}
+    static __device__ __forceinline__ void run(int, const Outside &) {}
 };
 
 //   x_pixels (image, channel, P, Q), x_tables (image, TABLE_PIXELS), x_numbers (image, N_NUMBERS),
@@ -345,6 +353,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                   const int *x_ids, const int *y_ids, const int *pairs, int n_y, int n_pairs,
                   const REAL *weights, double *results) {
     double *sums = doubles();
+    Outside outside;
     {
         const Pair images = pair_at(pairs, n_y, blockIdx.x);
         const long long x = images.x, y = images.y;
@@ -358,16 +367,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
             tables[k] = x_tables[x * TABLE_PIXELS + k];
             tables[TABLE_PIXELS + k] = y_tables[y * TABLE_PIXELS + k];
         }
-        for (int k = threadIdx.x; k < CHANNELS_SIZE; k += THREADS) {
-            pixels[k] = x_pixels[x * CHANNELS_SIZE + k];
-            pixels[CHANNELS_SIZE + k] = y_pixels[y * CHANNELS_SIZE + k];
+        outside = {weights, x_pixels + x * CHANNELS_SIZE, y_pixels + y * CHANNELS_SIZE};
+        for (int k = threadIdx.x; PIXELS_INSIDE && k < CHANNELS_SIZE; k += THREADS) {
+            pixels[k] = outside.x_pixels[k];
+            pixels[CHANNELS_SIZE + k] = outside.y_pixels[k];
         }
         if (threadIdx.x == 0) reals()[TWINS_AT] = x_ids[x] == y_ids[y];
     }
     __syncthreads();
 #pragma unroll 1
-    for (int number = 0; number < stages[0].n_rows; ++number) 
-        Rows<0>::run(number, weights);
+    for (int number = 0; number < stages[0].n_rows; ++number) Rows<0>::run(number, outside);
 
     __syncthreads();
     for (int k = threadIdx.x; k < N_SUMS; k += THREADS) {

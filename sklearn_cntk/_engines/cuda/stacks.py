@@ -66,18 +66,11 @@ class Stack:
     ----------
     arrays : PlanArrays
     dtype : dtype
-
-    Attributes
-    ----------
-    warps : int
-        Of a block.
-    shared_bytes : int
-    constants : dict
     """
 
     def __init__(self, arrays, dtype):
         plan, dtype = arrays.plan, np.dtype(dtype)
-        self.warps, blocks = _warps(plan, arrays.n_states, dtype)
+        warps, blocks = _warps(plan, arrays.n_states, dtype)
         stages: list[list[int]] = []
         layers: list[list[int]] = []
         rows: list[list[int]] = []
@@ -85,8 +78,11 @@ class Stack:
         phases: list[int] = []
         places: list[int] = []
         n_operations = n_waiting = 0
+        # Few activations differ.
+        coefs, of_operations = np.unique(arrays.coefs, axis=0, return_inverse=True)
         for number, stage in enumerate(plan.stages):
-            own, first = _layers(arrays, stage.operations, n_operations), [0, 0]
+            own = _layers(arrays, stage.operations, n_operations, of_operations.ravel())
+            first = [0, 0]
             n_operations += len(stage.operations)
             if stage.operations and stage.operations[0].kind == READ:
                 reads = stage.operations[0].reads
@@ -100,7 +96,7 @@ class Stack:
             layers += own
             rows += own_rows
             columns += [[d, _needed(stage, 1, d)] for d in dj]
-            phases += _phases(dj, width, stage.windows[1], self.warps * _planes(stage))
+            phases += _phases(dj, width, stage.windows[1], warps * _planes(stage))
             places += [dj.index(d) if d in dj else -1 for d in range(width)]
             if number:
                 n_waiting += _PLACES * arrays.n_states * len(dj) * n_rows * width
@@ -109,10 +105,10 @@ class Stack:
         n_rows, n_columns, n_channels = plan.architecture.image_shape
         n_sums, n_numbers = len(plan.reads) * arrays.n_states, 2 * arrays.n_linear
         entries = n_numbers + 2 + 2 * plan.table_pixels + n_waiting
-        entries += 2 * n_rows * n_columns * n_channels
-        self.shared_bytes = 8 * self.warps * n_sums + entries * dtype.itemsize
-        self.constants = {
-            "WARPS": self.warps,
+        self._bytes = 8 * warps * n_sums + entries * dtype.itemsize
+        self._pixel_bytes = 2 * n_rows * n_columns * n_channels * dtype.itemsize
+        self._constants = {
+            "WARPS": warps,
             "MIN_BLOCKS": blocks,
             "N_STAGES": len(stages),
             "MAP_ROWS": array_literal(n for n, _ in shapes),
@@ -128,7 +124,7 @@ class Stack:
             "PHASES": array_literal(phases),
             "PLACES": array_literal(places),
             "READS": _structs(arrays.reads),
-            "COEFS": number_literals([*arrays.coefs.ravel(), 0.0], dtype.name),
+            "COEFS": number_literals([*coefs.ravel(), 0.0], dtype.name),
             "N_SUMS": n_sums,
             "N_NUMBERS": n_numbers,
             "TABLE_PIXELS": plan.table_pixels,
@@ -138,6 +134,14 @@ class Stack:
             ),
             "N_CHANNELS": n_channels,
         }
+
+    def fitted(self, available):
+        """Constants and bytes of shared memory, of which so many are there; None if too few."""
+        if self._bytes > available:
+            return None
+        inside = self._bytes + self._pixel_bytes <= available
+        constants = self._constants | {"PIXELS_INSIDE": int(inside)}
+        return constants, self._bytes + self._pixel_bytes * inside
 
 
 def _structs(rows):
@@ -191,10 +195,10 @@ def _place(d):
     return 0 if d == 0 else 1 + d % 2
 
 
-def _layers(arrays, operations, first):
+def _layers(arrays, operations, first, coefs):
     """Of each convolution and the activation behind it, the numbers that the kernel goes by.
 
-    `first` is the number of the first of the operations.
+    `first` is the number of the first of the operations, `coefs` are those of their coefficients.
     """
     layers: list[list[int]] = []
     for number, operation in enumerate(operations, start=first):
@@ -202,7 +206,7 @@ def _layers(arrays, operations, first):
         if operation.kind == CONV:
             layers.append([2 * row[LINEAR] + 1])
         elif operation.kind != READ:
-            of_kind = row[KIND], row[TABLE], SLOTS * number
+            of_kind = row[KIND], row[TABLE], SLOTS * coefs[number]
             layers[-1] += [2 * row[LINEAR] + 1, *of_kind, 0, 0]
         elif layers:
             layers[-1][-2:] = operation.reads[0], len(operation.reads)

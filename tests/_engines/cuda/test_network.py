@@ -10,6 +10,8 @@ from engines import cpu, reference
 from sklearn_cntk import CNTK
 from sklearn_cntk._engines.cuda import devices, stacks
 from sklearn_cntk._engines.cuda.engine import CudaEngine
+from sklearn_cntk._engines.network_arrays import PlanArrays
+from sklearn_cntk._engines.network_plan import NetworkPlan
 from sklearn_cntk.networks import (
     Activation,
     Architecture,
@@ -162,6 +164,12 @@ def test_stacks_that_do_not_fit_in_shared_memory(host_device, dtype, rng):
     assert "network_sweep" in large.launches
     assert_close(values, expected, 1e-13 if dtype == "float64" else 1e-6)
 
+    stack = stacks.Stack(PlanArrays(NetworkPlan(call[2], readouts), dtype), dtype)
+    _, all_bytes = stack.fitted(10**6)
+    middle = host_device(shared_bytes=all_bytes - 1)  # pixels stay outside
+    np.testing.assert_array_equal(CudaEngine([middle]).gram(*call, dtype=dtype), expected)
+    assert "network_sweep" in middle.launches
+
 
 def random_stack(rng):
     """A network of convolutions, activations and pools that divide the images, and their shape."""
@@ -287,3 +295,13 @@ def test_registers_of_large_stacks(activation, trained):
     used = dict(device.usage.values())["network_sweep"]
     assert used.registers <= 128
     assert used.spill_stores == used.spill_loads == 0
+
+
+@needs_nvrtc
+def test_deep_stacks_fit_in_constant_memory():
+    """64 KB: of what is compiled in, the coefficients of activations would be most."""
+    device = CompilingDevice("sm_90", shared_bytes=227 * 1024)
+    architecture = Architecture((4, 4, 1), network=Network.plain(200, bias_variance=0.1))
+    readouts = [Readout(depth) for depth in range(2, 201)]
+    CudaEngine([device]).gram(*np.ones((2, 1, 4, 4, 1)), architecture, readouts, dtype="float64")
+    assert "network_sweep" in dict(device.usage.values())
