@@ -19,7 +19,7 @@ from ..protocol import TileLimits
 from ..scales import SMALLEST_SCALE
 from .devices import check_memory_is_out
 from .images import PreparedImages, Work
-from .network import MOST_READOUTS, NetworkPart
+from .network import NetworkPart, launches
 from .passes import BLOCKS_IN_GLOBAL_MEMORY, passes_of
 from .source import LANES, WARPS, kernel
 from .variants import USUAL
@@ -95,15 +95,14 @@ class Call:
         y = np.arange(len(self._Y))[columns]
         wanted = None if triu is None else ~np.tri(len(x), len(y), triu - 1, dtype=bool)
         if wanted is None or wanted.all():
-            return self._values(Work(x, y), flip).reshape(-1, len(x), len(y))
+            return self._values(Work(x, y), flip).reshape(len(self.readouts), len(x), len(y))
         values = np.zeros((len(self.readouts), len(x), len(y)))
         values[:, wanted] = self._values(Work.of_pairs(x, y, np.argwhere(wanted)), flip)
         return values
 
     def diagonal(self):
         """Kernel values (readout, i) of the pairs (X[i], Y[i])."""
-        every = np.arange(len(self._X))
-        return self._values(Work.of_pairs(every, every, np.stack([every, every], axis=1)))
+        return self._values(Work.of_same(len(self._X)))
 
     def _values(self, work, flip=False):
         """Kernel values (readout, pair)."""
@@ -171,8 +170,8 @@ def _parts_of(architecture, readouts, dtype, variant):
         variant = variant.of(dtype)
         plan = Plan(architecture, [readouts[k] for k in plain], dtype, variant.gauge)
         parts.append((plain, _PlainPart(plan, variant)))
-    for start in range(0, len(others), MOST_READOUTS):
-        chosen = others[start : start + MOST_READOUTS]
+    for of_launch in launches([readouts[k] for k in others]) if others else ():
+        chosen = [others[k] for k in of_launch]
         part = NetworkPart(architecture, [readouts[k] for k in chosen], dtype)
         parts.append((chosen, part))
     return parts

@@ -90,6 +90,12 @@ class Work:
         (x, of_x), (y, of_y) = _used(x, pairs[:, 0]), _used(y, pairs[:, 1])
         return cls(x, y, np.stack([of_x, of_y], axis=1).astype(np.int32))
 
+    @classmethod
+    def of_same(cls, n):
+        """The pairs (i, i) of n images."""
+        every = np.arange(n)
+        return cls.of_pairs(every, every, np.stack([every, every], axis=1))
+
     def __len__(self):
         return len(self.x) * len(self.y) if self.pairs is None else len(self.pairs)
 

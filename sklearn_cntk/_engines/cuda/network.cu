@@ -7,9 +7,8 @@
 // the threads, so no sum depends on which one is faster.  The arrays are those of
 // network_arrays.py.
 //
-// Beside the constants of threads.cu: GROUP, planes of a visit at most, several of them only where
-// convolutions are circular, and loops over them are not unrolled, which would take the compiler a
-// minute; RECORD, 1 to note the variances of images with themselves, of which
+// Beside the constants of threads.cu: GROUP, planes of a visit at most, more than 1 only where
+// convolutions are circular (loops over them are not unrolled: it would take the compiler a minute); RECORD, 1 to note the variances of images with themselves, of which
 // the tables are made on the way.
 
 constexpr int STRIP = 4;
@@ -377,8 +376,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #pragma unroll
                             for (int s = 0; s < STATES; ++s) {
                                 states[s] = entries[s][r] + second;
-                                if (s > 0 && is_trained[s - 1]) states[s] += states[0];
-                                if (s > 0 && fused) states[s] -= states[0];
+                                // The sum is Theta + Sigma where the layer is frozen, else Theta.
+                                const bool trained_too = s > 0 && is_trained[s - 1];
+                                if (s > 0 && trained_too != fused)
+                                    states[s] += trained_too ? states[0] : -states[0];
                             }
                             if (fused)
                                 apply(states, operation,

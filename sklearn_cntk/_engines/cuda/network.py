@@ -6,13 +6,16 @@ else, and notes variances.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 
+from ..equal_pairs import ImageIds
 from ..network_arrays import PlanArrays
 from ..network_images import NetworkImages, arrays_of_diagonals, linear_numbers, network_values
 from ..network_plan import NORM, READ, TABLES, plan_of
 from ..scales import SMALLEST_SCALE
+from .images import Work
 from .source import LANES, WARPS, network_kernel
 from .stacks import Stack, is_stack
 
@@ -25,8 +28,21 @@ _BLOCKS = 768
 _BLOCKS_IN_SHARED_MEMORY = 6
 # Images that are looked at at once.
 _BATCH = 256
-# Readouts of a launch, which keeps sums of each in shared memory.
-MOST_READOUTS = 256
+# Readouts of a launch times its states, at most: their sums are in shared memory.
+_MOST_SUMS = 512
+
+
+def launches(readouts):
+    """Readouts, as lists of indices, that one launch each computes."""
+    chosen: list[int] = []
+    frozen: set[int] = set()
+    for k in sorted(range(len(readouts)), key=lambda k: readouts[k].frozen):
+        with_k = frozen | {readouts[k].frozen}
+        if chosen and (len(chosen) + 1) * (1 + len(with_k)) > _MOST_SUMS:
+            yield chosen
+            chosen, with_k = [], {readouts[k].frozen}
+        chosen, frozen = [*chosen, k], with_k
+    yield chosen
 
 
 class NetworkPart:
@@ -36,12 +52,12 @@ class NetworkPart:
     ----------
     architecture : Architecture
     readouts : list of Readout
-        At most `MOST_READOUTS`.
+        Of one of the `launches`.
     dtype : {"float32", "float64"}
     """
 
     def __init__(self, architecture, readouts, dtype):
-        self.readouts, self.dtype = readouts, dtype
+        self.architecture, self.readouts, self.dtype = architecture, readouts, dtype
         self.plan = plan_of(architecture, tuple(readouts))
         self._kernel = _arguments_of(self.plan, dtype, record=False)
 
@@ -52,37 +68,59 @@ class NetworkPart:
     def variances(self, device, diagonals, pixels, units):
         """Variances (n, pixels) of images (n, P, Q, C) with themselves, see `NetworkImages`."""
         kernel, n = _arguments_of(diagonals, "float64", record=True), len(pixels)
-        variances = device.empty((n, max(1, kernel.arrays.variance_pixels)), "float64")
-        tables = device.empty((n, max(1, diagonals.table_pixels)), "float64")
-        side = (
-            device.upload(np.moveaxis(pixels, 3, 1)),
-            tables,
-            device.upload(linear_numbers(kernel.arrays, units)),
-            device.upload(np.arange(n, dtype=np.int32)),
-        )
-        own = np.stack([np.arange(n, dtype=np.int32)] * 2, axis=1)
-        kernel.launch(device, (side, side), device.upload(own), n, n, variances)
-        return device.download(variances)[:, : kernel.arrays.variance_pixels]
+        numbers = linear_numbers(kernel.arrays, units)
+        with device:
+            variances = device.empty((n, max(1, kernel.arrays.variance_pixels)), "float64")
+            tables = device.empty((n, max(1, diagonals.table_pixels)), "float64")
+            every = np.arange(n, dtype=np.int32)
+            side = (
+                device.upload(np.moveaxis(pixels, 3, 1)),
+                tables,
+                device.upload(numbers),
+                device.upload(every),
+            )
+            own = device.upload(np.stack([every, every], axis=1))
+            kernel.launch(device, (side, side), own, n, n, variances)
+            return device.download(variances)[:, : kernel.arrays.variance_pixels]
 
     def values(self, device, sides, work):
         """Kernel values (readout, pair)."""
+        x, y = sides[0].take(device, work.x), sides[1].take(device, work.y)
+        numbers = [
+            linear_numbers(self._kernel.arrays, images.units).astype(self.dtype)
+            for images in (x, y)
+        ]
         with device:
-            x, y = sides[0].take(device, work.x), sides[1].take(device, work.y)
-            arrays = [self._on_device(device, images) for images in (x, y)]
+            arrays = [
+                self._on_device(device, images, of_images)
+                for images, of_images in zip((x, y), numbers, strict=True)
+            ]
             pairs = None if work.pairs is None else device.upload(work.pairs)
             sums = self._kernel.launch(device, arrays, pairs, len(work.y), len(work))
-        return network_values(
+        values = network_values(
             self.plan,
             lambda number, state: sums[number, state],
             lambda numbers_of: work.product(numbers_of(x), numbers_of(y)),
         )
+        equal = work.equal(x.ids, y.ids)
+        if len(equal) and self.dtype == "float32":
+            # There 1 - λ² is rounding alone, which erf and GELU make much of.
+            rows, of_row = np.unique(work.rows_of(equal), return_inverse=True)
+            values[:, equal] = self._own_values(device, sides[0].images[rows])[:, of_row]
+        return values
 
-    def _on_device(self, device, images):
+    def _own_values(self, device, images):
+        """Kernel values (readout, n) of images with themselves, in float64."""
+        part = NetworkPart(self.architecture, self.readouts, "float64")
+        side = part.side(images, ImageIds(images.dtype), Lock())
+        return part.values(device, (side, side), Work.of_same(len(images)))
+
+    def _on_device(self, device, images, numbers):
         """Pixels, tables, numbers of the operations and ids of images."""
         return (
             device.upload(images.pixels),
             self._tables(device, images),
-            device.upload(linear_numbers(self._kernel.arrays, images.units).astype(self.dtype)),
+            device.upload(numbers),
             device.upload(images.ids),
         )
 
@@ -94,7 +132,7 @@ class NetworkPart:
             if operation.kind in TABLES:
                 units[:, number] = images.units[:, operation.units]
         device.launch(
-            *network_kernel("network_tables", self.dtype, USES=self._kernel.uses),
+            *network_kernel("network_tables", self.dtype, USES=0),
             n,
             LANES * WARPS,
             0,
@@ -155,7 +193,7 @@ class _Side:
         return len(self.images)
 
     def take(self, device, index):
-        """What is known of the images of an array of indices; called inside of a device."""
+        """What is known of the images of an array of indices."""
         known = self._known
         with self._lock:
             missing = index[known.ids[index] < 0]
@@ -186,6 +224,11 @@ class _Kernel:
         self.plan, self.dtype, self._record = plan, np.dtype(dtype), record
         self.arrays = PlanArrays(plan, dtype, zero_first=record)
         self.n_states = self.arrays.n_states
+        if self.arrays.n_waiting >= 2**31:
+            raise ValueError(
+                f"images of shape {plan.architecture.image_shape} are too large for GPUs with "
+                f"{plan.network!r}: use device='cpu', or a network without circular padding."
+            )
         kinds = {o.kind for o in plan.operations} - {READ}
         kinds |= {NORM for o in plan.operations if o.normalised}
         self.uses = sum(1 << kind for kind in kinds)
@@ -214,7 +257,8 @@ class _Kernel:
         ]
         fitted = self._stack and self._stack.fitted(device.shared_bytes)
         if fitted:
-            self._launch_stack(device, *fitted, arguments, n_pairs, results)
+            constants, shared_bytes = fitted
+            self._launch_stack(device, constants, shared_bytes, arguments, n_pairs, results)
         else:
             self._launch_visits(device, arguments, n_pairs, variances, results)
         return device.download(results)
@@ -244,8 +288,17 @@ class _Kernel:
     def _launch_visits(self, device, arguments, n_pairs, variances, results):
         arrays, plan = self.arrays, self.plan
         in_shared, shared_bytes = self._shared_memory(device.shared_bytes)
-        blocks = n_pairs if all(in_shared) else min(n_pairs, _BLOCKS)
         sizes = plan.registers * self.n_states * self._state_size, arrays.n_waiting
+        blocks, outside = (
+            n_pairs,
+            sum(
+                size * self.dtype.itemsize
+                for size, shared in zip(sizes, in_shared, strict=True)
+                if not shared
+            ),
+        )
+        if outside:
+            blocks = max(1, min(n_pairs, _BLOCKS, device.free_bytes() // 2 // outside))
         room = [
             None if shared else device.empty((blocks, max(1, size)), self.dtype)
             for shared, size in zip(in_shared, sizes, strict=True)

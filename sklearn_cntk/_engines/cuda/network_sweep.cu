@@ -5,8 +5,8 @@
 // A block carries one pair, a row displacement after the other: its warps take all column
 // displacements of one.  Then they add what they have to coarse planes, which wait in shared memory,
 // and take coarse rows that are complete through the next stage.  Modulo the rows, D is made of the
-// fine rows p D - (p - 1) to p D + p - 1: so two coarse rows wait at a time, and D = 0 all the time,
-// since it wants the last fine rows too.
+// fine rows p D - (p - 1) to p D + p - 1: so two coarse rows wait at a time, in turns in two places,
+// and D = 0 in one of its own all the time, since it wants the last fine rows too.
 //
 // Entries meet in one sum where pixels of one window of x meet pixels of one window of y.  So the
 // warps add in phases, one for each place in the windows of x's column and of y's: in a phase no
@@ -58,7 +58,8 @@ __constant__ const REAL coefs[] = COEFS;
 // both images together; tables and pixels of x and of y; and planes that wait.
 constexpr int NUMBERS_AT = WARPS * N_SUMS * (sizeof(double) / sizeof(REAL));
 constexpr int TWINS_AT = NUMBERS_AT + N_NUMBERS;  // and 1 if the images are equal
-constexpr int TABLES_AT = TWINS_AT + 2;
+// Even, for two numbers are read at once.
+constexpr int TABLES_AT = (TWINS_AT + 2) / 2 * 2;
 constexpr int PIXELS_AT = TABLES_AT + 2 * TABLE_PIXELS;
 constexpr int CHANNELS_SIZE = N_CHANNELS * map_rows[0] * map_columns[0];
 constexpr int PLANES_AT = PIXELS_AT + (PIXELS_INSIDE ? 2 * CHANNELS_SIZE : 0);
@@ -329,7 +330,8 @@ struct Rows {
             }
         }
         if (!pooled) return;
-        // What is taken now makes room for the row after the next one, behind further barriers.
+        // What is taken now makes room for the row after the next one that is needed: there are
+        // barriers of that one in between.
 #pragma unroll 1
         for (int k = 0; k < 2; ++k) {
             const int coarse = k ? row.also : row.complete;

@@ -21,17 +21,23 @@ _PLACES = 3
 _REGISTERS = 65536
 # Of the columns of a window: its phases are bits of an integer.
 _LARGEST_WINDOW = 5
-# Sides, strides and padding of the convolutions.
-_USUAL = (3, 3), (1, 1), "zeros"
 
 
 def is_stack(plan, dtype):
     """Whether all layers of a plan are such, and planes fit in the registers of warps."""
-    words = np.dtype(dtype).itemsize // 4 * (1 + len(plan.thetas))
+    n_states = 1 + len(plan.thetas)
     rows, columns, _ = plan.architecture.image_shape
-    if columns > LANES or rows * words > _STATE_REGISTERS:
+    state = rows * n_states * np.dtype(dtype).itemsize // 4
+    if columns > LANES or state > _STATE_REGISTERS or _registers(plan, n_states, dtype) > 255:
         return False
     return all(_is_plain_stage(stage) for stage in plan.stages)
+
+
+def _registers(plan, n_states, dtype):
+    """Registers of a thread, about."""
+    dtype = np.dtype(dtype)
+    others = _OTHER_REGISTERS[dtype.name] + _SECOND_THETA_REGISTERS * max(0, n_states - 2)
+    return plan.architecture.image_shape[0] * n_states * dtype.itemsize // 4 + others
 
 
 def _is_plain_stage(stage):
@@ -104,7 +110,7 @@ class Stack:
         windows = [stage.windows for stage in plan.stages]
         n_rows, n_columns, n_channels = plan.architecture.image_shape
         n_sums, n_numbers = len(plan.reads) * arrays.n_states, 2 * arrays.n_linear
-        entries = n_numbers + 2 + 2 * plan.table_pixels + n_waiting
+        entries = n_numbers + 3 + 2 * plan.table_pixels + n_waiting
         self._bytes = 8 * warps * n_sums + entries * dtype.itemsize
         self._pixel_bytes = 2 * n_rows * n_columns * n_channels * dtype.itemsize
         self._constants = {
@@ -151,9 +157,7 @@ def _structs(rows):
 
 def _warps(plan, n_states, dtype):
     """Warps of a block, and blocks a multiprocessor, by the registers they take."""
-    registers = plan.architecture.image_shape[0] * n_states * dtype.itemsize // 4
-    registers += _OTHER_REGISTERS[dtype.name] + _SECOND_THETA_REGISTERS * max(0, n_states - 2)
-    at_once = _REGISTERS // (registers * LANES)
+    at_once = _REGISTERS // (_registers(plan, n_states, dtype) * LANES)
     n_columns, planes = len(_residues(plan.stages[0], 1)), _planes(plan.stages[0])
     rounds = -(-n_columns // (planes * min(_MOST_WARPS, at_once)))
     warps = -(-n_columns // (planes * rounds))
@@ -175,24 +179,27 @@ def _residues(stage, axis):
 def _rows(stage, after=None):
     """Of each row displacement of a stage, the numbers that the kernel goes by."""
     side, p = stage.shape[0], stage.windows[0]
-    coarse = _residues(after, 0) if after else []
+    own, coarse = _residues(stage, 0), _residues(after, 0) if after else []
     # Fine rows from p·D - (p - 1) to p·D + p - 1, in their order modulo the rows.
     last = [p * d + p - 1 if d or p == 1 else side - 1 for d in coarse]
     rows = []
-    for d in _residues(stage, 0):
+    for d in own:
         complete = [number for number, end in enumerate(last) if end == d]
         into = d // p, (d // p + 1) % (side // p)
         rows.append([
-            d, _needed(stage, 0, d), _place(d),
-            *(_place(one) if one in coarse else -1 for one in into),
+            d, _needed(stage, 0, d), _place(d, own),
+            *(_place(one, coarse) if one in coarse else -1 for one in into),
             *complete, *[-1] * (2 - len(complete)),
         ])  # fmt: skip
     return rows
 
 
-def _place(d):
-    """Where a row displacement waits: 0 all the time, of others every second one."""
-    return 0 if d == 0 else 1 + d % 2
+def _place(d, needed):
+    """Where a row displacement waits: 0 all the time, of the others every second needed one.
+
+    So one that takes the place of another comes behind the one in between, and its barriers.
+    """
+    return 0 if d == 0 else 1 + needed.index(d) % 2
 
 
 def _layers(arrays, operations, first, coefs):

@@ -185,6 +185,67 @@ def random_stack(rng):
     return Network(layers), (*(int(side) for side in shape * rng.integers(1, 3, 2)), 2)
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 1), (12, 16, 1)])
+@pytest.mark.parametrize("window", [2, (1, 2), (2, 1), (4, 2)])
+@pytest.mark.parametrize("lap", [0, 1, 2])
+def test_coarse_rows_between_which_nobody_needs_any(host_device, shape, window, lap, rng):
+    """Those that are left, near 0 modulo the map, wait in turns in two places."""
+    X, Y = sides(rng, shape)
+    network = Network([Conv(), RELU, AvgPool(window), Conv(), RELU])
+    call = X, Y, Architecture(shape, network=network), [Readout(3, False, "all", lap)]
+    device = host_device(shared_bytes=2**17)
+    values = CudaEngine([device]).gram(*call, dtype="float64")
+    assert "network_sweep" in device.launches
+    assert_close(values, cpu.gram(*call, dtype="float64"), 1e-12)
+
+
+@pytest.mark.parametrize("kind", ["relu", "erf", "gelu", "gaussian"])
+def test_equal_images_of_any_scale_in_float32(host_device, kind, rng):
+    """Their variances are large, and 1 - λ² is rounding alone there."""
+    X = 255 * rng.random((3, 6, 6, 1))
+    Y = np.concatenate([X[1:], X[:1] / 2])
+    conv, activation = Conv(bias_variance=0.1), Activation(kind)
+    network = Network([conv, activation, conv, activation])
+    call = X, Y, Architecture((6, 6, 1), network=network), [Readout(3), Readout(3, False, "last")]
+    engine = CudaEngine([host_device()])
+    values = engine.gram(*call)
+    expected = cpu.gram(*call, dtype="float64")
+    for i, j in ((1, 0), (2, 1)):
+        np.testing.assert_allclose(values[:, i, j], expected[:, i, j], rtol=1e-8)
+    assert_close(values, expected, 1e-3)
+    own = engine.pairs(X, X, *call[2:])
+    np.testing.assert_allclose(own, cpu.pairs(X, X, *call[2:]), rtol=1e-8)
+
+
+def test_states_that_do_not_fit_in_registers(host_device, rng):
+    X, Y = sides(rng, (1, 1, 2))
+    readouts = [Readout(60, frozen_layers=k) for k in range(55)]
+    call = X, Y, Architecture((1, 1, 2)), readouts
+    device = host_device()
+    values = CudaEngine([device]).gram(*call, dtype="float64")
+    assert "network" in device.launches
+    assert_close(values, cpu.gram(*call, dtype="float64"), 1e-10)
+
+
+@pytest.mark.parametrize("network", [RESIDUAL, CIRCULAR])
+def test_few_blocks_with_room_of_their_own(host_device, network, monkeypatch, rng):
+    """As many as memory has room for, each of which computes several pairs."""
+    X, Y = sides(rng, (8, 6, 1))
+    call = X, Y, Architecture((8, 6, 1), network=network), [Readout(3), Readout(3, False, "last")]
+    expected = CudaEngine([host_device()]).gram(*call)
+    small = host_device(shared_bytes=400)
+    monkeypatch.setattr(small, "free_bytes", lambda: 30000)
+    np.testing.assert_array_equal(CudaEngine([small]).gram(*call), expected)
+
+
+def test_no_images(host_device):
+    call = CudaEngine([host_device()]).prepare(
+        np.ones((2, 4, 4, 1)), np.ones((3, 4, 4, 1)), Architecture((4, 4, 1), network="myrtle5"),
+        [Readout(5)], "float32",
+    )  # fmt: skip
+    assert call.gram([], slice(0, 3)).shape == (1, 0, 3)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_random_stacks(host_device, seed, monkeypatch):
     """With few warps, which take several rounds of columns, and all depths or some of them."""
@@ -264,13 +325,14 @@ def test_kernels_take_gpus_for_networks(host_device, monkeypatch, rng):
     [
         ("myrtle5", "network_sweep"),
         (Network.myrtle(5, "erf"), "network_sweep"),
+        (Network([Conv(), LayerNorm(), Activation("gelu"), Conv(), RELU]), "network"),
         (RESIDUAL, "network"),
         (CIRCULAR, "network"),
     ],
 )
 def test_compiles_without_spills(architecture, dtype, network, kernel):
     device = CompilingDevice(architecture)
-    images = np.ones((2, 1, 8, 8, 1))
+    images = np.zeros((1, 8, 8, 1)), np.ones((1, 8, 8, 1))
     readouts = [Readout(3), Readout(3, False, frozen_layers=1)]
     CudaEngine([device]).gram(
         *images, Architecture((8, 8, 1), network=network), readouts, dtype=dtype
@@ -287,7 +349,7 @@ def test_compiles_without_spills(architecture, dtype, network, kernel):
 def test_registers_of_large_stacks(activation, trained):
     """Σ and Θ of 32 × 32 images in 128 registers, without spills: 16 warps a multiprocessor."""
     device = CompilingDevice("sm_90", shared_bytes=227 * 1024)
-    images = np.ones((2, 1, 32, 32, 3))
+    images = np.zeros((1, 32, 32, 3)), np.ones((1, 32, 32, 3))
     architecture = Architecture((32, 32, 3), network=Network.myrtle(5, activation))
     CudaEngine([device]).gram(
         *images, architecture, [Readout(5, trained_layers=t) for t in trained]

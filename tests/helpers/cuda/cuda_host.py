@@ -17,6 +17,8 @@ HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 # Without the checks of jumps between stacks, which fibres are.
 FLAGS = ["-std=c++14", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-Wno-unknown-pragmas"]
+# Where a GPU would fault, too: trapped, without a library.
+FLAGS += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
 LOCK = threading.RLock()  # fibres are those of one thread at a time
 
 
