@@ -27,6 +27,12 @@ RELU = Activation("relu")
 RESIDUAL = Network(
     [Conv(), Residual([RELU, Conv(bias_variance=0.2)]), RELU, AvgPool(3), Conv(), RELU]
 )
+EVERY_KIND = Network(
+    [
+        *(Conv(), LayerNorm(), Activation("gelu"), Conv(strides=2), Activation("erf"), AvgPool()),
+        *(Conv(), Residual([RELU, Conv()]), Activation("gaussian")),
+    ]
+)
 CIRCULAR = Network([Conv(padding="circular"), RELU, AvgPool(), Conv(5, padding="circular"), RELU])
 
 needs_nvrtc = pytest.mark.skipif(nvrtc.compiler() is None, reason="NVRTC is not installed")
@@ -48,16 +54,16 @@ def assert_close(values, expected, tolerance):
 # --- Values -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    ("file", "every"),
+    ("file", "dtype", "every"),
     [
-        ("layers", 2),
-        ("networks", 6),
-        *(pytest.param(f, 1, marks=pytest.mark.compile) for f in network_oracle.FILES),
+        ("layers", "float64", 2),
+        ("networks", "float32", 12),
+        pytest.param("layers", "float32", 1, marks=pytest.mark.compile),
+        pytest.param("networks", "float64", 1, marks=pytest.mark.compile),
     ],
 )
-def test_oracle(cuda_devices, file, every, dtype):
+def test_oracle(cuda_devices, file, dtype, every):
     """All of it where much is compiled anyway."""
     engine, n_blocks = CudaEngine(cuda_devices), 0
     for case in network_oracle.cases(file)[::every]:
@@ -68,13 +74,14 @@ def test_oracle(cuda_devices, file, every, dtype):
                 value, block, rtol=0, atol=limit * abs(block).max(), err_msg=str(entry)
             )
             n_blocks += 1
-    assert n_blocks > 50
+    assert n_blocks >= 30
 
 
 @pytest.mark.parametrize(
     ("network", "shape"),
     [
         ("myrtle5", (9, 10, 2)),
+        (EVERY_KIND, (9, 7, 2)),
         (RESIDUAL, (7, 6, 1)),
         (CIRCULAR, (6, 8, 1)),
         (
@@ -185,9 +192,16 @@ def random_stack(rng):
     return Network(layers), (*(int(side) for side in shape * rng.integers(1, 3, 2)), 2)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (12, 16, 1)])
-@pytest.mark.parametrize("window", [2, (1, 2), (2, 1), (4, 2)])
-@pytest.mark.parametrize("lap", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("shape", "window", "lap"),
+    [
+        ((8, 8, 1), 2, 0),
+        ((12, 16, 1), 2, 1),
+        ((12, 12, 1), (1, 2), 1),
+        ((12, 8, 1), (2, 1), 2),
+        ((16, 8, 1), (4, 2), 1),
+    ],
+)
 def test_coarse_rows_between_which_nobody_needs_any(host_device, shape, window, lap, rng):
     """Those that are left, near 0 modulo the map, wait in turns in two places."""
     X, Y = sides(rng, shape)
@@ -246,7 +260,9 @@ def test_no_images(host_device):
     assert call.gram([], slice(0, 3)).shape == (1, 0, 3)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [*range(6), *(pytest.param(k, marks=pytest.mark.compile) for k in range(6, 20))]
+)
 def test_random_stacks(host_device, seed, monkeypatch):
     """With few warps, which take several rounds of columns, and all depths or some of them."""
     rng = np.random.default_rng(seed)
@@ -316,21 +332,22 @@ def test_kernels_take_gpus_for_networks(host_device, monkeypatch, rng):
 
 @needs_nvrtc
 @pytest.mark.parametrize(
-    "architecture",
-    ["sm_90", *(pytest.param(f"sm_{k}", marks=pytest.mark.compile) for k in (75, 80, 100, 120))],
-)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
-    ("network", "kernel"),
+    ("network", "kernel", "architecture", "dtype"),
     [
-        ("myrtle5", "network_sweep"),
-        (Network.myrtle(5, "erf"), "network_sweep"),
-        (Network([Conv(), LayerNorm(), Activation("gelu"), Conv(), RELU]), "network"),
-        (RESIDUAL, "network"),
-        (CIRCULAR, "network"),
+        ("myrtle5", "network_sweep", "sm_90", "float32"),
+        (RESIDUAL, "network", "sm_90", "float32"),
+        *(
+            pytest.param(network, kernel, f"sm_{k}", dtype, marks=pytest.mark.compile)
+            for network, kernel, dtype in (
+                ("myrtle5", "network_sweep", "float64"),
+                (EVERY_KIND, "network", "float32"),
+                (CIRCULAR, "network", "float64"),
+            )
+            for k in (75, 80, 90, 100, 120)
+        ),
     ],
 )
-def test_compiles_without_spills(architecture, dtype, network, kernel):
+def test_compiles_without_spills(network, kernel, architecture, dtype):
     device = CompilingDevice(architecture)
     images = np.zeros((1, 8, 8, 1)), np.ones((1, 8, 8, 1))
     readouts = [Readout(3), Readout(3, False, frozen_layers=1)]
@@ -344,16 +361,22 @@ def test_compiles_without_spills(architecture, dtype, network, kernel):
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("trained", [["all"], ["last"]], ids=str)
-@pytest.mark.parametrize("activation", ["relu", "gaussian"])
+@pytest.mark.parametrize(
+    ("activation", "trained"),
+    [
+        ("relu", "all"),
+        *(
+            pytest.param(*one, marks=pytest.mark.compile)
+            for one in (("relu", "last"), ("gaussian", "all"), ("gaussian", "last"))
+        ),
+    ],
+)
 def test_registers_of_large_stacks(activation, trained):
     """Σ and Θ of 32 × 32 images in 128 registers, without spills: 16 warps a multiprocessor."""
     device = CompilingDevice("sm_90", shared_bytes=227 * 1024)
     images = np.zeros((1, 32, 32, 3)), np.ones((1, 32, 32, 3))
     architecture = Architecture((32, 32, 3), network=Network.myrtle(5, activation))
-    CudaEngine([device]).gram(
-        *images, architecture, [Readout(5, trained_layers=t) for t in trained]
-    )
+    CudaEngine([device]).gram(*images, architecture, [Readout(5, trained_layers=trained)])
     used = dict(device.usage.values())["network_sweep"]
     assert used.registers <= 128
     assert used.spill_stores == used.spill_loads == 0
