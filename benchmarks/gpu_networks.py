@@ -3,7 +3,7 @@
 import time
 
 import numpy as np
-from throughput import gpu_bound
+from throughput import DEPTH, gpu_bound
 
 from sklearn_cntk import CNTKClassifier
 from sklearn_cntk._engines.cuda.engine import CudaEngine
@@ -35,7 +35,6 @@ NETWORKS = {
 #: The rows that are timed: a network and whether it has GAP.
 CASES = [("plain", True), *((name, True) for name in NETWORKS), ("Myrtle-5", False)]
 
-PLAIN_DEPTH = 11
 # What kernels of sums are called; others make tables.
 _SUMS = ("sweep", "trace", "network_sweep", "network")
 
@@ -45,14 +44,13 @@ def network_row(device, facts, shape, name, gap, n, repeats):
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(2, n, *shape)).astype(np.float32)
     if name == "plain":
-        architecture, depth = Architecture(shape), PLAIN_DEPTH
+        architecture, depth = Architecture(shape), DEPTH
         work = (shape[0] * shape[1]) ** (2 if gap else 1) * (depth - 1)
         case = {"image_shape": list(shape), "readout": "gap", "dtype": "float32", "depth": depth}
         bound = gpu_bound(facts | {"gpus": 1}, case, "usual")
     else:
-        architecture, depth, bound = Architecture(shape, network=NETWORKS[name]), None, None
-        depth = NETWORKS[name].depth
-        work = plan_of(architecture, (Readout(depth, gap),)).work
+        architecture, depth = Architecture(shape, network=NETWORKS[name]), NETWORKS[name].depth
+        work, bound = plan_of(architecture, (Readout(depth, gap),)).work, None
     engine = CudaEngine([device])
     call = X, Y, architecture, [Readout(depth, gap)]
     engine.gram(*call)  # compiles

@@ -92,6 +92,17 @@ def cases(file):
     return list(found.values())
 
 
+def compare(engine, case, dtype):
+    """Assert that an engine's values are those of a Case; how many blocks that were."""
+    values = engine.gram(case.X, case.Y, case.architecture, case.readouts, dtype=dtype)
+    for entry, value, block in zip(case.entries, values, case.blocks, strict=True):
+        limit = tolerance(entry, dtype, case.X.shape[3])
+        np.testing.assert_allclose(
+            value, block, rtol=0, atol=limit * abs(block).max(), err_msg=str(entry)
+        )
+    return len(case.blocks)
+
+
 def tolerance(entry, dtype, channels):
     """Largest error of a block, relative to its largest entry."""
     single = dtype == "float32"

@@ -8,8 +8,9 @@
 // network_arrays.py.
 //
 // Beside the constants of threads.cu: GROUP, planes of a visit at most, more than 1 only where
-// convolutions are circular (loops over them are not unrolled: it would take the compiler a minute); RECORD, 1 to note the variances of images with themselves, of which
-// the tables are made on the way.
+// convolutions are circular; RECORD, 1 to note the variances of images with themselves, of which the
+// tables are made on the way.  Loops over the planes of a visit are not unrolled, since that would
+// take the compiler a minute.
 
 constexpr int STRIP = 4;
 
@@ -446,12 +447,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 }
             }
         }
-        __syncthreads();
-        for (int k = threadIdx.x; k < n_sums; k += THREADS) {
-            double sum = 0;
-            for (int w = 0; w < WARPS; ++w) sum += sums[w * n_sums + k];
-            results[k * (long long)n_pairs + pair] = sum;
-        }
+        write_sums(sums, n_sums, pair, n_pairs, results);
         __syncthreads();  // before the next pair's sums begin
     }
 }

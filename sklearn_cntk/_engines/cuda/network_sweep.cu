@@ -380,10 +380,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #pragma unroll 1
     for (int number = 0; number < stages[0].n_rows; ++number) Rows<0>::run(number, outside);
 
-    __syncthreads();
-    for (int k = threadIdx.x; k < N_SUMS; k += THREADS) {
-        double sum = 0;
-        for (int w = 0; w < WARPS; ++w) sum += sums[w * N_SUMS + k];
-        results[k * (long long)n_pairs + blockIdx.x] = sum;
-    }
+    write_sums(sums, N_SUMS, blockIdx.x, n_pairs, results);
 }

@@ -110,6 +110,7 @@ class Stack:
         windows = [stage.windows for stage in plan.stages]
         n_rows, n_columns, n_channels = plan.architecture.image_shape
         n_sums, n_numbers = len(plan.reads) * arrays.n_states, 2 * arrays.n_linear
+        # Whether images are equal takes one, and even addresses of tables up to two.
         entries = n_numbers + 3 + 2 * plan.table_pixels + n_waiting
         self._bytes = 8 * warps * n_sums + entries * dtype.itemsize
         self._pixel_bytes = 2 * n_rows * n_columns * n_channels * dtype.itemsize

@@ -90,5 +90,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     }
 
     if (STAGED && !resident) finish_copies();
-    write_sums(shared_memory, n_slots, pair, n_pairs, results);
+    write_sums(shared_memory, SUMS * n_slots, pair, n_pairs, results);
 }

@@ -35,3 +35,15 @@ INLINE REAL sum_of_lanes(REAL sum) {
         sum += __shfl_down_sync(EVERY_LANE, sum, offset);
     return sum;
 }
+
+// Write the sums of a pair over the block's warps, (warp, sum), to results (sum, pair), once all
+// warps have theirs.
+INLINE void write_sums(const double *sums, int n_sums, long long pair, int n_pairs,
+                       double *results) {
+    __syncthreads();
+    for (int k = threadIdx.x; k < n_sums; k += THREADS) {
+        double sum = 0;
+        for (int w = 0; w < WARPS; ++w) sum += sums[w * n_sums + k];
+        results[k * (long long)n_pairs + pair] = sum;
+    }
+}
