@@ -1,9 +1,12 @@
 """Compilation by Numba: on first use, kept on disk where possible."""
 
+import hashlib
 import inspect
 import numbers
 import warnings
 from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
@@ -39,6 +42,20 @@ def _name_by_constants(function):
     function.__qualname__ = "_".join([function.__qualname__, *parts])
 
 
+@lru_cache
+def _sources():
+    """Hash of the sources of all compiled functions, and of the constants in them.
+
+    A function's machine code holds that of the functions it calls, and the layout of their
+    arguments: it is stale as soon as any of them changes, while Numba looks at its own file alone.
+    """
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for file in sorted([*folder.glob("*.py"), *folder.glob("cpu/*.py")]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 class _KeyedFiles(IndexDataCacheFile):
     """Numba's files of a function, of which each says what it holds.
 
@@ -72,7 +89,7 @@ class _BestEffortCache(FunctionCache):
         self._cache_file = _KeyedFiles(
             cache_path=self._cache_path,
             filename_base=self._impl.filename_base,
-            source_stamp=self._impl.locator.get_source_stamp(),
+            source_stamp=(self._impl.locator.get_source_stamp(), _sources()),
         )
 
     def load_overload(self, signature, target_context):

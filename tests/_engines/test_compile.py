@@ -96,6 +96,19 @@ def test_damaged_files(cache, double, suffix, content):
     assert hits(healed) == (2 if suffix == ".nbc" else 1)  # an index lists them all
 
 
+def test_other_sources_of_what_is_called(cache, double, monkeypatch):
+    """Machine code holds what it calls: where that has changed, it is compiled anew."""
+
+    def hits_of_new_process():
+        function = double()
+        assert function(3) == 6
+        return hits(function)
+
+    assert [hits_of_new_process(), hits_of_new_process()] == [0, 1]
+    monkeypatch.setattr(_compile, "_sources", lambda: "other sources")
+    assert [hits_of_new_process(), hits_of_new_process()] == [0, 1]
+
+
 def test_files_that_hold_other_code(cache, double):
     """Two processes that save at the same moment may leave such: Numba itself would run that."""
     compiled = double()

@@ -11,6 +11,7 @@ from ..network_tables import fill_tables
 from ..scales import SMALLEST_SCALE
 from .arrays import aligned_zeros, in_lanes
 from .lanes import lane_count
+from .network_activations import activation_addresses, activation_calls
 from .network_sweep import network_sweep
 
 
@@ -69,10 +70,15 @@ class _Pass:
         self.row_size = (n_columns + 2 * self.radius[1]) * self.lanes
         self.plane_size = (n_rows + 2 * self.radius[0]) * self.row_size
         most = self.arrays.stages[:, WAITING].max()
-        self.slots = (self.arrays.n_waiting + self.n_states * most) * self.lanes
+        # One slot more, for what nobody needs.
+        self.nowhere = self.arrays.n_waiting * self.lanes
+        self.slots = self.nowhere + self.n_states * most * self.lanes
         # At least one element, and a 1 at the end of `trained`.
         self.coefs = np.append(self.arrays.coefs.ravel(), 0.0).astype(dtype)
         self.trained = np.append(self.arrays.trained.ravel(), 1.0).astype(dtype)
+        n_fused, places = activation_calls(self.arrays, paired)
+        addresses = activation_addresses(self.arrays, places, self.dtype)
+        self.calls = n_fused, places, addresses
 
     def record(self, pixels, units):
         """Variances (n, pixels) of images whose units are given."""
@@ -117,13 +123,13 @@ class _Pass:
             self.dtype,
         )
         network_sweep(
-            arrays.operations, arrays.stages, arrays.visits, arrays.visit_planes, self.coefs,
-            self.trained, arrays.reads, arrays.weights.astype(self.dtype),
+            arrays.operations, arrays.stages, arrays.visits, arrays.visit_planes, self.calls,
+            self.coefs, self.trained, arrays.reads, arrays.weights.astype(self.dtype),
             arrays.shares.astype(self.dtype),
             x_side, y_side, x_linear, y_linear, exact.astype(self.dtype).ravel(), triu,
             self.paired, record, self.radius,
             (self.n_states, self.plane_size, self.group, self.plan.table_pixels, self.channels,
-             arrays.n_linear, self.lanes),
+             arrays.n_linear, self.nowhere, self.lanes),
             planes, aligned_zeros(self.slots, self.dtype), sums, variances,
             SMALLEST_SCALE[self.dtype.name],
         )  # fmt: skip

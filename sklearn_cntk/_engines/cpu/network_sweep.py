@@ -27,9 +27,7 @@ from ..network_arrays import (
     FIRST_READ,
     FIRST_STATE,
     KIND,
-    LAST_OPERATION,
     LINEAR,
-    N_FUSED,
     N_READS,
     NEXT_COLUMNS,
     NEXT_ROWS,
@@ -53,26 +51,14 @@ from ..network_arrays import (
     VARIANCES,
     WAITING,
     WAITING_AT,
-    WHOLE_WINDOWS,
     WINDOW_COLUMNS,
     WINDOW_ROWS,
 )  # fmt: skip
 from ..network_plan import ADD, CONV, READ
 from ..network_tables import fill_entry
 from .lanes import broadcast, fma, load, store, zeros
-from .network_planes import (
-    ALONE,
-    BEHIND_CONV,
-    POOLED,
-    RESIDUAL,
-    box,
-    box_3x3,
-    combine,
-    plain_sum,
-    run_elementwise,
-    weighted_sum,
-    x_table,
-)
+from .network_activations import POOLED, activate
+from .network_planes import box, box_3x3, combine, plain_sum, weighted_sum, x_table
 from .network_pools import add_pooled, slot_rows, slots_of, take_slot
 from .states import accumulate_last
 
@@ -118,13 +104,14 @@ def _pixel_covariance(planes, at, pitch, step, n_states, x_pixels, x, x_pitch, x
 
 
 @compile_lazily
-def _wrap_frame(planes, bases, displacement, columns_in_group, shape, plane, size, pitch, radius,
-                lanes):  # fmt: skip
+def _wrap_frame(planes, bases, step, displacement, columns_in_group, shape, plane, size, pitch,
+                radius, lanes):  # fmt: skip
     """Fill the frame of a plane of a torus from the other planes of its group.
 
-    `bases` are the first entries of the group's planes, `displacement` its residues.
+    `bases` are the first entries of the group's planes of K, those of the state lie a `step`
+    behind; `displacement` are the group's residues.
     """
-    at = bases[plane]
+    at = bases[plane] + step
     di = displacement[0] - shape[0] * (plane // columns_in_group)
     dj = displacement[1] - shape[1] * (plane % columns_in_group)
     x_row, x_column = max(0, -di), max(0, -dj)
@@ -138,7 +125,7 @@ def _wrap_frame(planes, bases, displacement, columns_in_group, shape, plane, siz
             d_row = (i + x_row + di) % shape[0] - row
             d_column = (j + x_column + dj) % shape[1] - column
             half = (d_row < 0) * columns_in_group + (d_column < 0)
-            source = bases[half] + (row - max(0, -d_row)) * pitch
+            source = bases[half] + step + (row - max(0, -d_row)) * pitch
             source += (column - max(0, -d_column)) * lanes
             store(planes, at + i * pitch + j * lanes, load(planes, source))
 
@@ -206,12 +193,13 @@ def _numbers(x_units, at_x, x_lanes, y_units, at_y, lanes):
 
 
 @compile_lazily
-def network_sweep(operations, stages, visits, visit_planes, coefs, trained, reads, weights, shares,
-                  x_side, y_side, x_units, y_units, exact, triu, paired, record, radius, sizes,
-                  planes, slots, sums, variances, smallest):  # fmt: skip
+def network_sweep(operations, stages, visits, visit_planes, calls, coefs, trained, reads, weights,
+                  shares, x_side, y_side, x_units, y_units, exact, triu, paired, record, radius,
+                  sizes, planes, slots, sums, variances, smallest):  # fmt: skip
     """Add the sums of all states over the planes of every pair of a tile to `sums`.
 
     operations, stages, visits, visit_planes, reads : see ``network_arrays``
+    calls : n_fused, places and addresses of operations, see ``network_activations``
     coefs : numbers of the operations; trained : (convolutions, thetas) 1 or 0, then 1; both flat
     shares : 1 over the entries of a window of both images, of each stage's entry
     x_side, y_side : (pixels, tables); x's of an image, or with `paired` of an image a lane
@@ -221,14 +209,14 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
     record : fill x's tables and `variances` from the planes (0, 0)
     radius : of the frames
     sizes : (states, elements of a framed plane, planes of a group, pixels of tables, channels,
-            linear operations, lanes)
-    planes, slots : room for registers and for pooled planes, the latter zero, with one slot more
-        for what nobody needs
+            linear operations, where the slot lies for what nobody needs, lanes)
+    planes, slots : room for registers and for pooled planes, the latter zero
     sums : flat [x, y vector, read, state, lane]
     """
+    n_fused, places, addresses = calls
     x_pixels, x_tables = x_side
     y_pixels, y_tables = y_side
-    n_states, plane_size, group_size, table_pixels, n_channels, n_linear, lanes = sizes
+    n_states, plane_size, group_size, table_pixels, n_channels, n_linear, nowhere, lanes = sizes
     n_thetas = n_states - 1
     x_lanes = lanes if paired else 1
     n_rows, n_columns = stages[0, STAGE_ROWS], stages[0, STAGE_COLUMNS]
@@ -242,7 +230,6 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
     register_size = group_size * n_states * plane_size
     bases = np.empty(group_size, np.int64)
     rows_in_slots = np.zeros((n_rows, 2), np.int64)
-    nowhere = slots.size - n_states * stages[:, WAITING].max() * lanes
     scratch = planes.size - (n_columns + 2 * radius[1]) * lanes
 
     for y in range(n_y):
@@ -291,12 +278,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                     kind = operation[KIND]
                     # A convolution, and the sum and the activation behind it, in one go, where that
                     # is frequent.
-                    fused = operation[N_FUSED]
-                    if o + fused >= last or n_thetas > 1 or paired:
-                        fused = 0
-                    for theta in range(n_thetas):
-                        if trained[operation[NUMBER] * n_thetas + theta] == 0:
-                            fused = 0
+                    fused = n_fused[o] if o + n_fused[o] < last else 0
                     row_stride, column_stride = operation[ROW_STRIDE], operation[COLUMN_STRIDE]
                     rows, columns = operation[ROWS], operation[COLUMNS]
                     source_step = 0 if operation[OF_PIXELS] else step
@@ -316,7 +298,7 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                                 dj = _over(visit_planes[first + k, 1], column_stride)
                                 size = (rows - abs(di), columns - abs(dj))
                                 if operation[CIRCULAR]:
-                                    _wrap_frame(planes, bases + state * step, residues,
+                                    _wrap_frame(planes, bases, state * step, residues,
                                                 column_groups, (rows, columns), k, size, pitch,
                                                 radius, lanes)  # fmt: skip
                                 else:
@@ -409,14 +391,9 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                         target += (behind[TARGET] - operation[TARGET]) * register_size
                         other = (other - behind[TARGET]) * register_size
                         kept = (behind[SOURCE] - behind[TARGET]) * register_size
-                        place = ALONE if fused == 0 else BEHIND_CONV
-                        if fused and (added or kept != 0):
-                            place = RESIDUAL
                         pool = (rows_in_slots, 0, (1, 1, 0))
-                        if place == BEHIND_CONV and o + 2 == stages[stage, LAST_OPERATION]:
-                            pooled = stages[stage, WHOLE_WINDOWS] == 1
+                        pooled = places[o + fused] == POOLED
                         if pooled:
-                            place = POOLED
                             of_columns = slot_rows(
                                 rows_in_slots, (di, dj), size[0], stages[stage + 1, WAITING_AT],
                                 slots_of(visit_planes, first + k), nowhere,
@@ -432,15 +409,14 @@ def network_sweep(operations, stages, visits, visit_planes, coefs, trained, read
                             _record(planes, source, pitch, size, lanes, behind, smallest,
                                     x_units[2 * (y * n_linear + behind[LINEAR]) * lanes :],
                                     variances[y], x_tables[x_tables_at:])  # fmt: skip
-                        arguments = (
+                        activate(addresses[o + fused], (
                             planes, source, pitch, target, size, source_step, step, n_thetas,
                             x_tables, x_tables_at + (behind[TABLE] + at_x) * x_lanes, x_lanes,
                             y_tables, y_tables_at + (behind[TABLE] + at_y) * lanes,
                             (n_map, map_columns), lanes, exact_lanes, coefs, (o + fused) * SLOTS,
                             unit, offset, (added, other, factors, kept), slots, pool,
                             behind[NORMALISED] == 1,
-                        )  # fmt: skip
-                        run_elementwise(behind[KIND], place, arguments)
+                        ))  # fmt: skip
                     o += 1 + fused
 
                 # What the planes bring to the next stage.
