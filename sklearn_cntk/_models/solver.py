@@ -23,6 +23,9 @@ from .calibration import predict_by_folds
 
 SOLVERS = ("auto", "cholesky", "cg", "nystroem")
 
+# A stored Gram matrix of up to so many bytes in float64 is read once, not in each iteration.
+_READ_ONCE = 2**26
+
 # Work from which on a verbose fit says beforehand how long it will take: about half a minute.
 _LONG_WORK = 1e11
 
@@ -133,7 +136,7 @@ class Solver:
         regression on all others: (rows, predictions), or None.
         """
         gram: ArrayGram | ZarrGram
-        if self.gram_store is None:
+        if self.gram_store is None or len(images) ** 2 * 8 <= _READ_ONCE:
             gram = ArrayGram(self.gram(job, images))
         else:
             self._announce(job, len(images))

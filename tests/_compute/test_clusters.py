@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTK, CNTKClassifier, gram_to_zarr
 from sklearn_cntk._compute import parallel as _parallel
+from sklearn_cntk._linalg.gram_operators import ZarrGram
 
 pytestmark = pytest.mark.process
 
@@ -120,10 +121,12 @@ def test_relative_stores_are_those_of_this_process(cluster, tmp_path, monkeypatc
     try:
         with joblib.parallel_config(backend="dask"):
             model.fit(IMAGES, LABELS)
+            product = ZarrGram("gram", None).product(np.eye(len(IMAGES)))
     finally:
         for worker, folder in folders.items():
             cluster.run(os.chdir, folder, workers=[worker])
     np.testing.assert_allclose(model.decision_function(IMAGES), expected, atol=1e-5)
+    np.testing.assert_allclose(product, CNTK(3)(IMAGES), rtol=1e-5)
     assert not list((tmp_path / "there").iterdir())
 
 
