@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ._models.parameters import RegressorSearchParameters
 from ._models.posterior import Posterior
 from ._models.probabilities import Probabilities
-from ._models.search import IdentityClassifier, IdentityRegressor, KernelSearch
+from ._models.search import KernelSearch, SearchScore
 from ._models.tasks import ClassificationTask, RegressionTask
 from ._support.checks import check_flag
 from ._support.docstrings import fill_docs
@@ -15,7 +15,9 @@ from .estimators import CNTKClassifier, CNTKRegressor
 
 
 @fill_docs
-class CNTKRegressorCV(RegressorSearchParameters, Posterior, RegressionTask, KernelSearch):
+class CNTKRegressorCV(
+    RegressorSearchParameters, Posterior, SearchScore, RegressionTask, KernelSearch
+):
     """:class:`CNTKRegressor` with the best depth, pooling and ridge, found in one pass.
 
     {one_pass}
@@ -32,6 +34,10 @@ class CNTKRegressorCV(RegressorSearchParameters, Posterior, RegressionTask, Kern
     best_estimator_ : CNTKRegressor
         Fitted with all rows.
     {cv_results_}
+    {scorer_}
+    {multimetric_}
+    {n_splits_}
+    {refit_time_}
     {image_shape_}
     {n_features_in_}
     {feature_names_in_}
@@ -71,12 +77,9 @@ class CNTKRegressorCV(RegressorSearchParameters, Posterior, RegressionTask, Kern
     def _fits_intercept(self):
         return check_flag("fit_intercept", self.fit_intercept)
 
-    def _identity(self, find_temperature):
-        return IdentityRegressor()
-
 
 @fill_docs
-class CNTKClassifierCV(Probabilities, ClassificationTask, KernelSearch):
+class CNTKClassifierCV(Probabilities, SearchScore, ClassificationTask, KernelSearch):
     """:class:`CNTKClassifier` with the best depth, pooling and ridge, found in one pass.
 
     {one_pass}
@@ -94,6 +97,10 @@ class CNTKClassifierCV(Probabilities, ClassificationTask, KernelSearch):
     best_estimator_ : CNTKClassifier
         Fitted with all rows.
     {cv_results_}
+    {scorer_}
+    {multimetric_}
+    {n_splits_}
+    {refit_time_}
     {image_shape_}
     {n_features_in_}
     {feature_names_in_}
@@ -128,8 +135,3 @@ class CNTKClassifierCV(Probabilities, ClassificationTask, KernelSearch):
     @property
     def _temperature(self):
         return self.best_estimator_.temperature_
-
-    def _identity(self, find_temperature):
-        identity = IdentityClassifier()
-        identity.classes_, identity.find_temperature = self.classes_, find_temperature
-        return identity

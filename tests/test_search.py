@@ -1,15 +1,29 @@
 """CNTKRegressorCV and CNTKClassifierCV: against brute force and GridSearchCV."""
 
+import pickle
+import time
+
 import numpy as np
+import pandas as pd
 import pytest
 from engines import RecordingEngine, RefusingEngine
+from sklearn import config_context
 from sklearn.datasets import load_digits
 from sklearn.exceptions import FitFailedWarning
-from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
+from sklearn.metrics import accuracy_score, make_scorer, r2_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneOut,
+    cross_val_predict,
+)
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, CNTKRegressorCV
 from sklearn_cntk._models.candidates import leave_one_out
+from sklearn_cntk.preprocessing import ImageStandardizer
 
 N = 50
 IMAGES, LABELS = load_digits().images[:N], load_digits().target[:N] % 3
@@ -139,6 +153,12 @@ def test_normalized_rows():
         ({"laps": [-1]}, ValueError, "lap=-1 is too small"),
         ({"dtype": "half"}, ValueError, "dtype='half'"),
         ({"scoring": "fame"}, ValueError, "fame"),
+        ({"scoring": []}, ValueError, r"scoring=\[\] must hold at least one metric"),
+        ({"scoring": [len]}, TypeError, "scoring=.* must be a metric's name, a callable"),
+        ({"scoring": ["r2", "neg_max_error"]}, ValueError, r"refit=True must name the metric of"),
+        ({"refit": False}, ValueError, "refit=False is no choice with scoring=None: use True"),
+        ({"refit": "r2"}, ValueError, "refit='r2' is no choice"),
+        ({"cv": [([True] * 3, [False] * 3)]}, ValueError, r"mask of shape \(3,\), .* 50 rows"),
     ],
 )
 def test_bad_parameters(cls, parameters, error, message):
@@ -150,3 +170,218 @@ def test_memory_is_checked_first(free_memory):
     free_memory(1000)
     with pytest.raises(MemoryError, match="A search of 2 Gram matrices needs"):
         CNTKRegressorCV(depths=[3], device=RefusingEngine()).fit(IMAGES, INK)
+
+
+# --- As GridSearchCV: metrics, splits, groups, weights, routing ----------------------------------
+
+OPTIONS = {"depths": [2, 3], "gaps": [False], "alphas": [1e-3, 1.0], "cv": 3}
+GRID = {"alpha": [1e-3, 1.0], "depth": [2, 3], "gap": [False], "lap": [0]}
+HALVES = LABELS % 2
+
+
+def both(y, fit_params=None, grid_cv=None, **options):
+    """The one-pass search of a classifier and the same by GridSearchCV, both fitted."""
+    cv = options.pop("cv", 3)
+    ours = CNTKClassifierCV(**OPTIONS | {"cv": cv} | options)
+    theirs = GridSearchCV(CNTKClassifier(), GRID, cv=grid_cv or cv, **options)
+    return ours.fit(IMAGES, y, **fit_params or {}), theirs.fit(IMAGES, y, **fit_params or {})
+
+
+def assert_same_results(ours, theirs):
+    assert set(ours.cv_results_) == set(theirs.cv_results_)
+    index = [theirs.cv_results_["params"].index(params) for params in ours.cv_results_["params"]]
+    for name, values in ours.cv_results_.items():
+        if "_test_" in name:
+            np.testing.assert_allclose(
+                values, theirs.cv_results_[name][index], rtol=1e-6, atol=1e-9
+            )
+
+
+def two_metrics(estimator, X, y):
+    return {
+        "accuracy": np.mean(estimator.predict(X) == y),
+        "least": abs(estimator.decision_function(X)).min(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("scoring", "refit"),
+    [
+        (["accuracy", "neg_log_loss"], "neg_log_loss"),
+        ({"auc": "roc_auc", "hits": make_scorer(accuracy_score)}, "auc"),
+        (two_metrics, "least"),
+        (["accuracy", "roc_auc"], lambda results: int(results["mean_test_roc_auc"].argmin())),
+    ],
+)
+def test_several_metrics(scoring, refit):
+    ours, theirs = both(HALVES, scoring=scoring, refit=refit)
+    assert_same_results(ours, theirs)
+    assert ours.best_params_ == theirs.best_params_
+    assert ours.multimetric_
+    assert ours.n_splits_ == 3
+    if callable(refit):
+        assert not hasattr(ours, "best_score_")
+    else:
+        assert ours.best_score_ == pytest.approx(theirs.best_score_)
+        assert ours.score(TEST, HALVES[:20]) == pytest.approx(theirs.score(TEST, HALVES[:20]))
+
+
+def test_score_is_that_of_the_metric():
+    search = CNTKRegressorCV(**OPTIONS, scoring="neg_max_error").fit(IMAGES, INK)
+    ink = TEST.sum(axis=(1, 2))
+    assert search.score(TEST, ink) == -max(abs(search.predict(TEST) - ink))
+    weighted = CNTKRegressorCV(**OPTIONS, scoring="r2").fit(IMAGES, INK)
+    weights = np.arange(20.0)
+    expected = r2_score(ink, weighted.predict(TEST), sample_weight=weights)
+    assert weighted.score(TEST, ink, weights) == expected
+
+
+def test_metrics_that_a_scorer_does_not_return():
+    with pytest.raises(ValueError, match=r"refit='f1' must name one of .*'accuracy', 'least'"):
+        CNTKClassifierCV(**OPTIONS, scoring=two_metrics, refit="f1").fit(IMAGES, HALVES)
+
+
+@pytest.mark.parametrize("index", [4, -1, "best", 1.0])
+def test_functions_that_choose_no_candidate(index):
+    with pytest.raises(ValueError, match="refit returned .*: the index of one of 4 candidates"):
+        CNTKClassifierCV(**OPTIONS, refit=lambda results: index).fit(IMAGES, HALVES)
+
+
+def test_callables_see_the_candidate_and_the_images():
+    """As those that GridSearchCV calls do: the data as they were given, the parameters."""
+    frame = pd.DataFrame(IMAGES.reshape(N, 64))
+    seen = []
+
+    def scoring(estimator, X, y):
+        seen.append((estimator.depth, estimator.alpha, len(X), type(X), type(estimator).__name__))
+        return (np.asarray(X).sum(axis=1) > 300).mean() - estimator.depth
+
+    options = {"image_shape": (8, 8), "scoring": scoring, "n_jobs": 1}
+    search = CNTKClassifierCV(**OPTIONS | {"cv": 2}, **options).fit(frame, HALVES)
+    assert search.best_params_["depth"] == 2
+    assert {(depth, alpha) for depth, alpha, *_ in seen} == {
+        (depth, alpha) for depth in (2, 3) for alpha in (1e-3, 1.0)
+    }
+    assert {entry[2:] for entry in seen} == {(25, pd.DataFrame, "CNTKClassifier")}
+
+
+def test_scorers_that_predict_other_data():
+    def scoring(estimator, X, y):
+        return estimator.score(X[:5], y[:5])
+
+    with pytest.raises(ValueError, match=r"CNTKClassifierCV has none: use .* GridSearchCV"):
+        CNTKClassifierCV(**OPTIONS, scoring=scoring).fit(IMAGES, HALVES)
+
+
+def test_scorers_that_fail_at_times():
+    """Where y holds two of three classes, there is no AUC."""
+    test = np.flatnonzero(LABELS < 2)[:20]
+    lacking = (np.setdiff1d(np.arange(N), test), test)
+    whole = (np.arange(25), np.arange(25, 50))
+    options = OPTIONS | {"cv": [lacking, whole]}
+    with pytest.warns(UserWarning, match="Scoring failed 4 times.* ValueError: Number of classes"):
+        search = CNTKClassifierCV(**options, scoring="roc_auc_ovr").fit(IMAGES, LABELS)
+    assert np.isnan(search.cv_results_["split0_test_score"]).all()
+    assert np.isfinite(search.cv_results_["split1_test_score"]).all()
+    with pytest.raises(ValueError, match="Number of classes"):
+        CNTKClassifierCV(**options | {"cv": [lacking]}, scoring="roc_auc_ovr").fit(IMAGES, LABELS)
+
+
+def test_scorers_that_return_no_number():
+    with pytest.raises(ValueError, match="scoring returned 'good' as score: a number is needed"):
+        CNTKClassifierCV(**OPTIONS, scoring=lambda estimator, X, y: "good").fit(IMAGES, HALVES)
+
+
+def test_masks():
+    """As indices in `cv`."""
+    test = np.arange(N) % 3 == 0
+    by_mask, by_index = (
+        CNTKClassifierCV(**OPTIONS | {"cv": cv}).fit(IMAGES, LABELS)
+        for cv in ([(~test, test)], [(np.flatnonzero(~test), np.flatnonzero(test))])
+    )
+    assert_same_results(by_mask, by_index)
+
+
+def test_groups():
+    groups = np.arange(N) // 5
+    assert_same_results(*both(HALVES, {"groups": groups}, cv=GroupKFold(4)))
+    with pytest.raises(ValueError, match="'groups' parameter should not be None"):
+        CNTKClassifierCV(device=RefusingEngine(), cv=GroupKFold(4)).fit(IMAGES, LABELS)
+    with pytest.raises(ValueError, match="groups has no use with cv=None"):
+        CNTKClassifierCV(device=RefusingEngine()).fit(IMAGES, LABELS, groups=groups)
+    with pytest.raises(TypeError, match="fit takes X, y, sample_weight and groups, not group"):
+        CNTKClassifierCV(device=RefusingEngine()).fit(IMAGES, LABELS, group=groups)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("targets", [INK, np.column_stack([INK, np.sin(INK)])])
+def test_weighted_leave_one_out_is_brute_force(targets, fit_intercept, rng):
+    K = CNTK(3, gap=False)(IMAGES)
+    weights = rng.integers(0, 3, N) * rng.uniform(0.5, 2, N)
+    alphas = [1e-5, 0.1]
+    predictions = leave_one_out(K, targets, alphas, fit_intercept, weights)
+    for alpha, prediction in zip(alphas, predictions, strict=True):
+        ridge = alpha * np.average(K.diagonal(), weights=weights)
+        for i in range(N):
+            rest = np.flatnonzero((np.arange(N) != i) & (weights > 0))
+            mean = fit_intercept * np.average(targets[rest], axis=0, weights=weights[rest])
+            matrix = K[np.ix_(rest, rest)] + np.diag(ridge / weights[rest])
+            expected = K[i, rest] @ np.linalg.solve(matrix, targets[rest] - mean) + mean
+            np.testing.assert_allclose(prediction[i], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_weights_are_rows_given_twice():
+    """In fits and in scores, where copies are in one fold."""
+    weights = np.arange(N) % 3
+    rows = np.repeat(np.arange(N), weights)
+    fold = np.arange(N) % 4
+    folds = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(4)]
+    repeated = [
+        (np.flatnonzero(fold[rows] != k), np.flatnonzero(fold[rows] == k)) for k in range(4)
+    ]
+    weighted = CNTKRegressorCV(**OPTIONS | {"cv": folds}).fit(IMAGES, INK, sample_weight=weights)
+    given = CNTKRegressorCV(**OPTIONS | {"cv": repeated}).fit(IMAGES[rows], INK[rows])
+    assert_same_results(weighted, given)
+    np.testing.assert_allclose(weighted.predict(TEST), given.predict(TEST), rtol=1e-6)
+    with pytest.raises(ValueError, match="(?i)sample.weight"):
+        CNTKRegressorCV(device=RefusingEngine()).fit(IMAGES, INK, sample_weight=np.zeros(N))
+
+
+def test_metadata_routing():
+    """Groups go to the splitter, weights to scorers that ask for them."""
+    groups, weights = np.arange(N) // 5, 1.0 + np.arange(N) % 3
+    with config_context(enable_metadata_routing=True):
+        for asked in (True, False):
+            scorer = make_scorer(accuracy_score).set_score_request(sample_weight=asked)
+            fit_params = {"groups": groups, "sample_weight": weights}
+            ours = CNTKClassifierCV(**OPTIONS | {"cv": GroupKFold(4)}, scoring=scorer)
+            model = CNTKClassifier().set_fit_request(sample_weight=True)
+            theirs = GridSearchCV(model, GRID, cv=GroupKFold(4), scoring=scorer)
+            assert_same_results(
+                ours.fit(IMAGES, HALVES, **fit_params), theirs.fit(IMAGES, HALVES, **fit_params)
+            )
+        nested = CNTKClassifierCV(**OPTIONS | {"cv": GroupKFold(4)})
+        pipeline = make_pipeline(ImageStandardizer(), nested).fit(IMAGES, HALVES, groups=groups)
+        assert pipeline[-1].n_splits_ == 4
+        with pytest.raises(TypeError, match="colour"):
+            nested.fit(IMAGES, HALVES, groups=groups, colour=groups)
+
+
+def test_times_hold_the_kernels_share():
+    """Those of all candidates and splits are as much as the whole took."""
+
+    class Slow(RecordingEngine):
+        def gram(self, *args, **kwargs):
+            time.sleep(0.5)
+            return super().gram(*args, **kwargs)
+
+    search = CNTKRegressorCV(**OPTIONS, device=Slow()).fit(IMAGES, INK)
+    assert 0.5 <= search.cv_results_["mean_fit_time"].sum() * search.n_splits_
+
+
+@pytest.mark.parametrize("scoring", [None, "r2", ["r2", "neg_max_error"]])
+def test_fitted_searches_are_pickled(scoring):
+    refit = "r2" if isinstance(scoring, list) else True
+    search = CNTKRegressorCV(**OPTIONS, scoring=scoring, refit=refit).fit(IMAGES, INK)
+    loaded = pickle.loads(pickle.dumps(search))
+    assert loaded.score(IMAGES, INK) == search.score(IMAGES, INK)

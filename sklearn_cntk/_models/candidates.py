@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,41 +11,48 @@ from scipy.linalg import LinAlgError, eigh
 from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 
-from .._linalg.ridge import ridge_dual
+from .._linalg.ridge import mean_diagonal, ridge_dual
 from .._linalg.threads import one_thread
 from .calibration import fit_temperature
 from .intercept import mean_target
 
 
-def leave_one_out(K, targets, alphas, fit_intercept=False):
+def leave_one_out(K, targets, alphas, fit_intercept=False, sample_weight=None):
     """Predictions of each row by regression on the others, for every ridge.
 
     With K + λ = Q (Λ + λ) Qᵀ, row i misses its target by c_i / G_ii, where c are the dual
     coefficients and G is the inverse of K + λ (Rifkin and Lippert, "Notes on Regularized Least
     Squares", 2007): one eigendecomposition serves all ridges.  λ is relative to the mean of the
-    whole diagonal, as in `ridge_dual`.
+    whole diagonal, as in `ridge_dual`.  With weights W the matrix is √W K √W, and the targets are
+    √W y.
 
     Returns
     -------
     ndarray (len(alphas), n) or (len(alphas), n, k)
         NaN for ridges with which the matrix is singular to working precision.
     """
+    weights = np.ones(len(K)) if sample_weight is None else sample_weight
     if not fit_intercept:
-        return _leave_one_out(K, targets, alphas)
+        return _leave_one_out(K, targets, alphas, weights)
     # Predictions are linear in the targets.  Without row i these have a mean of their own, which
     # lies `shift` above that of all: p(y - shift) + shift = p(y) + shift (1 - p(1)).
-    mean = mean_target(targets)
+    mean = mean_target(targets, sample_weight)
     centred = (targets - mean).reshape(len(targets), -1)
-    shift = -centred / (len(K) - 1) if len(K) > 1 else -mean
-    predicted = _leave_one_out(K, np.column_stack([centred, np.ones(len(K))]), alphas)
+    others = (weights.sum() - weights)[:, None]
+    alone = others <= 0
+    shift = np.where(alone, -mean, -centred * weights[:, None] / np.where(alone, 1.0, others))
+    predicted = _leave_one_out(K, np.column_stack([centred, np.ones(len(K))]), alphas, weights)
     predicted = predicted[..., :-1] + shift * (1 - predicted[..., -1:])
     return predicted.reshape(len(alphas), *targets.shape) + mean
 
 
-def _leave_one_out(K, targets, alphas):
-    mean = np.mean(K.diagonal())
-    eigenvalues, Q = eigh(K, check_finite=False)
-    projected = Q.T @ targets
+def _leave_one_out(K, targets, alphas, weights):
+    mean = mean_diagonal(K.diagonal(), weights)
+    root = np.sqrt(weights)
+    weightless = root == 0
+    matrix = K if (root == 1).all() else root[:, None] * K * root
+    eigenvalues, Q = eigh(matrix, check_finite=False)
+    projected = Q.T @ (root * targets.T).T
     squares = Q**2
     predictions = np.full((len(alphas), *targets.shape), np.nan)
     # What rounding makes of eigenvalues of 0.
@@ -54,65 +62,101 @@ def _leave_one_out(K, targets, alphas):
         if not shifted[0] > smallest:
             continue
         inverse = 1 / shifted
-        dual = Q @ (projected.T * inverse).T
-        prediction[...] = targets - (dual.T / (squares @ inverse)).T
+        solution = Q @ (projected.T * inverse).T
+        missed = (solution.T / np.where(weightless, 1.0, root * (squares @ inverse))).T
+        prediction[...] = targets - missed
+        # Rows without a weight are predicted as new ones are.
+        prediction[weightless] = K[weightless] @ (root * solution.T).T
     return predictions
 
 
-def score_candidates(grams, targets, y, alphas, splits, score, n_jobs, fit_intercept=False):
-    """Scores (readout, alpha, split), seconds of fitting and scoring likewise, and what failed."""
+def score_candidates(grams, targets, sample_weight, alphas, splits, score, n_jobs, fit_intercept):
+    """Evaluate every candidate on every split.
+
+    Parameters
+    ----------
+    grams : ndarray (readouts, n, n)
+    targets : ndarray (n,) or (n, k)
+    sample_weight : ndarray (n,) or None
+    alphas : sequence of float
+    splits : list of pairs of row indices, or None for leave-one-out
+    score : callable
+        Of number of readout, of ridge and of split, predictions, and a function that finds a
+        temperature: a dict of scores.
+    n_jobs : int
+    fit_intercept : bool
+
+    Returns
+    -------
+    scores : list of dict
+        In the order of readout, ridge, split; empty where predictions failed.
+    times : ndarray (2, readouts, ridges, splits)
+        Seconds of fitting and of scoring.
+    failed : ndarray of bool, shape (readouts, ridges, splits)
+    """
     n_splits = 1 if splits is None else len(splits)
 
-    def evaluate(K, split):
-        start = time.perf_counter()
+    def weights_of(rows):
+        return None if sample_weight is None else sample_weight[rows]
+
+    def evaluate(readout, split):
+        start, K = time.perf_counter(), grams[readout]
         if splits is None:
-            rows, predictions = slice(None), leave_one_out(K, targets, alphas, fit_intercept)
-            train, left_out = rows, predictions.__getitem__
+            train = slice(None)
+            predictions = leave_one_out(K, targets, alphas, fit_intercept, sample_weight)
+            left_out = predictions.__getitem__
         else:
-            train, rows = splits[split]
-            predictions = _hold_out(K, targets, alphas, train, rows, fit_intercept)
+            train, test = splits[split]
+            predictions = _hold_out(
+                K, targets, alphas, train, test, fit_intercept, weights_of(train)
+            )
 
             def left_out(ridge):
                 matrix = K[np.ix_(train, train)]
-                return ridge_dual(matrix, targets[train], alphas[ridge], return_left_out=True)[1]
+                return ridge_dual(
+                    matrix, targets[train], alphas[ridge], weights_of(train), return_left_out=True
+                )[1]
+
+        def temperature(ridge):
+            return fit_temperature(left_out(ridge), targets[train], weights_of(train))
 
         fitted = time.perf_counter()
         failed = [not np.isfinite(prediction).all() for prediction in predictions]
         scores = [
-            np.nan
+            {}
             if failed[ridge]
-            else score(
-                predictions[ridge],
-                y[rows],
-                lambda ridge=ridge: fit_temperature(left_out(ridge), targets[train]),
-            )
+            else score(readout, ridge, split, predictions[ridge], partial(temperature, ridge))
             for ridge in range(len(alphas))
         ]
         scored = time.perf_counter()
         times = (fitted - start) / len(alphas), (scored - fitted) / len(alphas)
-        return [(value, *times, fails) for value, fails in zip(scores, failed, strict=True)]
+        return [(one, *times, fails) for one, fails in zip(scores, failed, strict=True)]
 
     # Many small systems: one a thread is faster than one after the other on all of them.
     with one_thread():
         evaluated = Parallel(n_jobs, prefer="threads")(
-            delayed(evaluate)(K, split) for K in grams for split in range(n_splits)
+            delayed(evaluate)(readout, split)
+            for readout in range(len(grams))
+            for split in range(n_splits)
         )
-    evaluated = np.reshape(evaluated, (len(grams), n_splits, len(alphas), 4))
+    evaluated = np.array(evaluated, dtype=object).reshape(len(grams), n_splits, len(alphas), 4)
     scores, *times, failed = np.moveaxis(evaluated, (3, 2), (0, 2))
-    return scores, np.array(times), failed.astype(bool)
+    return scores.ravel().tolist(), np.array(times, dtype=float), failed.astype(bool)
 
 
-def _hold_out(K, targets, alphas, train, test, fit_intercept):
+def _hold_out(K, targets, alphas, train, test, fit_intercept, sample_weight):
     """Predictions of test rows by regression on the training rows, for every ridge.
 
-    NaN where the matrix is not positive definite.
+    NaN where the matrix is not positive definite, or no training row has a weight.
     """
     cross = K[np.ix_(test, train)]
-    mean = mean_target(targets[train]) if fit_intercept else 0.0
     predictions = np.full((len(alphas), len(test), *targets.shape[1:]), np.nan)
+    if sample_weight is not None and not sample_weight.any():
+        return predictions
+    mean = mean_target(targets[train], sample_weight) if fit_intercept else 0.0
     for prediction, alpha in zip(predictions, alphas, strict=True):
         try:
-            dual = ridge_dual(K[np.ix_(train, train)], targets[train] - mean, alpha)
+            dual = ridge_dual(K[np.ix_(train, train)], targets[train] - mean, alpha, sample_weight)
         except LinAlgError:
             continue
         prediction[...] = cross @ dual + mean
@@ -145,9 +189,15 @@ def report_failures(candidates, failed):
 
 
 def search_results(candidates, scores, times):
-    """`cv_results_` with the columns of GridSearchCV, from arrays (readout, alpha, split)."""
-    scores = scores.reshape(len(candidates), -1)
-    times = times.reshape(2, len(candidates), -1)
+    """`cv_results_` with the columns of GridSearchCV.
+
+    Parameters
+    ----------
+    candidates : list of dict
+    scores : dict of ndarray (candidates, splits)
+        By metric.
+    times : ndarray (2, candidates, splits)
+    """
     results = {}
     for name, seconds in zip(("fit", "score"), times, strict=True):
         results[f"mean_{name}_time"] = seconds.mean(axis=1)
@@ -156,11 +206,12 @@ def search_results(candidates, scores, times):
         column: Any = np.ma.masked_array([candidate[name] for candidate in candidates])
         results[f"param_{name}"] = column
     results["params"] = candidates
-    for split, column in enumerate(scores.T):
-        results[f"split{split}_test_score"] = column
-    results["mean_test_score"] = scores.mean(axis=1)
-    results["std_test_score"] = scores.std(axis=1)
-    # Candidates whose score is not a number come last.
-    order = np.where(np.isnan(scores.mean(axis=1)), -np.inf, scores.mean(axis=1))
-    results["rank_test_score"] = rankdata(-order, method="min").astype(np.int32)
+    for metric, values in scores.items():
+        for split, column in enumerate(values.T):
+            results[f"split{split}_test_{metric}"] = column
+        mean = results[f"mean_test_{metric}"] = values.mean(axis=1)
+        results[f"std_test_{metric}"] = values.std(axis=1)
+        # Candidates whose score is not a number come last.
+        order = np.where(np.isnan(mean), -np.inf, mean)
+        results[f"rank_test_{metric}"] = rankdata(-order, method="min").astype(np.int32)
     return results

@@ -20,7 +20,7 @@ from .network_params import SettableNetwork
 from .parameters import RegressionParameters
 from .solver import Solver
 from .training_rows import choose_rows
-from .weights import checked_weights
+from .weights import checked_weights, require_some_weight
 
 if TYPE_CHECKING:
     from typing import Self
@@ -89,8 +89,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         if rows is not None:
             images, targets = images[rows], targets[rows]
             sample_weight = None if sample_weight is None else sample_weight[rows]
-        if sample_weight is not None and not sample_weight.any():
-            raise ValueError("sample_weight is 0 for every training row: give one a weight.")
+        require_some_weight(sample_weight)
         solver, job = Solver.of(self, len(images)), self._kernel()._job(images)
         if solver.name in ("nystroem", "cg"):
             return self._iterate(solver, job, images, targets, sample_weight)

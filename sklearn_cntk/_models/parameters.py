@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from .._support.parameters import parameter, parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._store.entries import Memory
     from .._support.network import Network
     from .._support.typing import (
@@ -388,12 +390,20 @@ class ScoringParameters:
         default=None,
     )
     scoring: Scoring = parameter(
-        "str, callable or None",
+        "str, callable, list, tuple, dict or None",
         """
-        As in :class:`~sklearn.model_selection.GridSearchCV`.  With leave-one-out the score is
-        that of all predictions together.
+        One metric or several, as in :class:`~sklearn.model_selection.GridSearchCV`; None is
+        accuracy or R².  With leave-one-out the score is that of all predictions together.
         """,
         default=None,
+    )
+    refit: bool | str | Callable = parameter(
+        "True, str or callable",
+        """
+        Of several metrics, the name of that by which the best candidate is chosen; or a function
+        of ``cv_results_`` that returns its index.  It is always fitted to all rows.
+        """,
+        default=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from itertools import product
 from typing import TYPE_CHECKING
@@ -9,23 +10,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 from joblib import effective_n_jobs
 from scipy.linalg import LinAlgError
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn import get_config
+from sklearn.base import is_classifier
 from sklearn.exceptions import FitFailedWarning
-from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from .._support.architecture import OF_PLAIN, depths_of, path_readouts
-from .._support.checks import check_alpha, check_sequence
+from .._support.checks import check_alpha, check_sequence, is_integer
 from .._support.docstrings import fill_docs
 from .._support.images import on_host
 from .._support.parameters import declared
 from .._support.ram import check_memory
 from .base import ImageEstimator
 from .candidates import report_failures, score_candidates, search_results
+from .held_out import held_out
 from .parameters import SearchParameters
-from .probabilities import Probabilities
-from .tasks import ClassificationTask, RegressionTask
+from .scoring import (
+    check_refit,
+    chosen_metric,
+    evaluate,
+    rows_of,
+    scorers_of,
+    takes_weights,
+    without_failures,
+)
+from .weights import checked_weights, require_some_weight
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -42,23 +54,28 @@ class KernelSearch(SearchParameters, ImageEstimator):
         best_score_: float
         best_index_: int
         cv_results_: dict[str, Any]
+        multimetric_: bool
+        n_splits_: int
+        refit_time_: float
+        scorer_: Any
 
         _estimator: Any
 
-    def _identity(self, find_temperature):
-        """An estimator that takes predicted targets for images.
-
-        `find_temperature` is called where a score wants probabilities.
-        """
-        raise NotImplementedError
-
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
+    ) -> Self:
         """Compute all Gram matrices in one pass, score the candidates, and fit the best one.
 
         Parameters
         ----------
         {X}
         {y}
+        sample_weight : array-like (n,) or float, default=None
+            A weight of 2 equals giving a row twice, in fits and in the scores of metrics that take
+            weights; with metadata routing, scorers get them that ask for them.
+        **params : dict
+            ``groups`` of the rows, for splitters `cv` that keep them together; with metadata
+            routing whatever `cv` and `scoring` ask for.
 
         Returns
         -------
@@ -77,14 +94,15 @@ class KernelSearch(SearchParameters, ImageEstimator):
         FitFailedWarning
             Some candidates could not be fitted, because `alpha` is too small: their score is NaN,
             and their rank the last.
+        UserWarning
+            Scores are NaN because scoring failed.
         """
         images = self._check_images(X, reset=True)
-        y = on_host(y)
+        X, y = on_host(X), on_host(y)
         targets, _ = self._encode(images, y)
-        check_sequence("alphas", self.alphas, "(1e-5, 1e-2)")
-        alphas = [check_alpha(alpha) for alpha in self.alphas]
-        if not alphas:
-            raise ValueError(f"alphas={self.alphas!r} is empty: give at least one ridge.")
+        weights = checked_weights(sample_weight, images)
+        require_some_weight(weights)
+        alphas = self._checked_alphas()
         jobs = self._jobs(images)
         kernels = [self._params_of(network, one) for network, job in jobs for one in job.readouts]
         # The stack, and a workspace of an eigendecomposition for each thread.
@@ -93,46 +111,138 @@ class KernelSearch(SearchParameters, ImageEstimator):
             f"A search of {len(kernels)} Gram matrices",
             "search fewer networks, depths, gaps and laps at a time, or fewer images",
         )
-        splits = None
-        if self.cv is not None:
-            cv = check_cv(self.cv, y, classifier=is_classifier(self))
-            splits = list(cv.split(images, y))
         fit_intercept = self._fits_intercept()
-        scorer = check_scoring(self._identity(None), scoring=self.scoring)
+        scorers = scorers_of(self, self.scoring)
+        check_refit(self.refit, self.scoring)
+        routed = self._route(scorers, weights, params)
+        splits = self._splits(images, y, routed["splitter"])
+        tests = [np.arange(len(images))] if splits is None else [test for _, test in splits]
+        parts = [X if splits is None else _safe_indexing(X, test) for test in tests]
+        y = np.asarray(y)
 
-        def score(predictions, y_true, find_temperature):
-            return scorer(self._identity(find_temperature), predictions, y_true)
+        def score(readout, ridge, split, predictions, find_temperature):
+            params = kernels[readout] | {"alpha": alphas[ridge]}
+            test, part = tests[split], parts[split]
+            estimator = held_out(self, params, part, predictions, find_temperature)
+            return evaluate(scorers, estimator, part, y[test], rows_of(routed, test))
 
-        grams = np.concatenate([job.gram(images) for _, job in jobs])
-        scores, times, failed = score_candidates(
-            grams, targets, np.asarray(y), alphas, splits, score, self.n_jobs, fit_intercept
+        grams, seconds = _timed_grams(jobs, images)
+        results, times, failed = score_candidates(
+            grams, targets, weights, alphas, splits, score, self.n_jobs, fit_intercept
         )
+        # A pass takes its time for all of its candidates and splits together.
+        times[0] += (np.array(seconds) / times[0, 0].size)[:, None, None]
         candidates = [params | {"alpha": alpha} for params, alpha in product(kernels, alphas)]
         report_failures(candidates, failed)
+        metrics, results = without_failures(results)
+        shape = len(candidates), len(tests)
+        scores = {
+            name: np.array([result[name] for result in results]).reshape(shape) for name in metrics
+        }
+        self.scorer_ = scorers["score"] if list(scorers) == ["score"] else scorers
+        self.multimetric_ = metrics != ["score"]
+        self.n_splits_ = len(tests)
+        times = times.reshape(2, *shape)
+        return self._fit_best(images, targets, weights, grams, candidates, scores, times)
 
-        scores = scores.reshape(len(candidates), -1)
+    def _fit_best(self, images, targets, weights, grams, candidates, scores, times):
+        """Fit the best candidate that can be fitted to all rows; scores of others become NaN."""
+        metric = chosen_metric(self.refit, list(scores))
         while True:
             self.cv_results_ = search_results(candidates, scores, times)
-            self.best_index_ = int(self.cv_results_["rank_test_score"].argmin())
-            self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
+            self.best_index_ = self._best_index(metric)
+            if metric is not None:
+                self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             self.best_estimator_ = self._best_estimator()
             # A copy: what fails leaves nothing for other ridges.
-            K = grams[self.best_index_ // len(alphas)].copy()
+            K = grams[self.best_index_ * len(grams) // len(candidates)].copy()
+            start = time.perf_counter()
             try:
-                self.best_estimator_._solve(images, K, targets)
+                self.best_estimator_._solve(images, K, targets, weights)
             except LinAlgError as error:
-                scores[self.best_index_] = np.nan
-                if np.isnan(scores.mean(axis=1)).all():
+                for values in scores.values():
+                    values[self.best_index_] = np.nan
+                if metric is None or np.isnan(scores[metric].mean(axis=1)).all():
                     raise
                 warnings.warn(
                     f"The best candidate, {self.best_params_}, scores NaN after all, since it "
                     f"cannot be fitted to all rows, and the next one is taken: {error}",
                     FitFailedWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
             else:
+                self.refit_time_ = time.perf_counter() - start
                 return self
+
+    def _checked_alphas(self):
+        check_sequence("alphas", self.alphas, "(1e-5, 1e-2)")
+        alphas = [check_alpha(alpha) for alpha in self.alphas]
+        if not alphas:
+            raise ValueError(f"alphas={self.alphas!r} is empty: give at least one ridge.")
+        return alphas
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Which metadata `fit` takes, and where they go.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        to_splitter = MethodMapping().add(caller="fit", callee="split")
+        router.add(splitter=self.cv, method_mapping=to_splitter)
+        to_scorer = MethodMapping().add(caller="fit", callee="score")
+        for number, scorer in enumerate(scorers_of(self, self.scoring).values()):
+            router.add(**{f"scorer{number}": scorer}, method_mapping=to_scorer)
+        return router
+
+    def _route(self, scorers, sample_weight, params):
+        """Metadata of the splitter, under "splitter", and of scorers, under their names."""
+        if not get_config()["enable_metadata_routing"]:
+            unknown = sorted(set(params) - {"groups"})
+            if unknown:
+                raise TypeError(
+                    f"{type(self).__name__}.fit takes X, y, sample_weight and groups, not "
+                    f"{', '.join(unknown)}, unless metadata routing is enabled."
+                )
+            weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
+            of_scorers = {
+                name: weighted for name, scorer in scorers.items() if takes_weights(scorer)
+            }
+            return {"splitter": params, **of_scorers}
+        given = {"sample_weight": sample_weight} if sample_weight is not None else {}
+        routed = process_routing(self, "fit", **given, **params)
+        of_scorers = {name: routed[f"scorer{number}"].score for number, name in enumerate(scorers)}
+        return {"splitter": routed.splitter.split, **of_scorers}
+
+    def _splits(self, images, y, params):
+        """Pairs of row indices, or None for leave-one-out."""
+        if self.cv is None:
+            if params.get("groups") is not None:
+                raise ValueError(
+                    "groups has no use with cv=None, which leaves one row out at a time: set cv to "
+                    "a splitter that keeps groups together, such as GroupKFold()."
+                )
+            return None
+        cv = check_cv(self.cv, y, classifier=is_classifier(self))
+        rows = np.arange(len(images))
+        return [
+            tuple(_indices(part, rows) for part in split) for split in cv.split(images, y, **params)
+        ]
+
+    def _best_index(self, metric):
+        """The best candidate, by a metric or as `refit` says."""
+        if not callable(self.refit):
+            return int(self.cv_results_[f"rank_test_{metric}"].argmin())
+        index = self.refit(self.cv_results_)
+        n_candidates = len(self.cv_results_["params"])
+        if not is_integer(index) or not 0 <= index < n_candidates:
+            raise ValueError(
+                f"refit returned {index!r}: the index of one of {n_candidates} candidates is "
+                "needed."
+            )
+        return int(index)
 
     def _fits_intercept(self):
         """Whether candidates are fitted to targets without their mean."""
@@ -189,26 +299,53 @@ class KernelSearch(SearchParameters, ImageEstimator):
         return self.best_estimator_._predict_images(self._check_images(X, reset=False))
 
 
-class _Identity(BaseEstimator):
-    """An estimator whose "images" are predicted targets already, for scikit-learn's scorers."""
+@fill_docs
+class SearchScore:
+    """`score` of a search, in place of its task's."""
 
-    def fit(self, X, y):
-        return self
+    if TYPE_CHECKING:
+        scoring: Any
+        refit: Any
+        scorer_: Any
 
-    def _predict_targets(self, X):
-        return X
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The score by `scoring`, or of several metrics by that of `refit`.
 
-    def __sklearn_is_fitted__(self):
-        return True
+        Parameters
+        ----------
+        {X_seen}
+        {y}
+        sample_weight : array-like (m,), default=None
+
+        Returns
+        -------
+        float
+            Accuracy or R² if `scoring` is None.
+        """
+        check_is_fitted(self)
+        if self.scoring is None:
+            return super().score(X, y, sample_weight)  # type: ignore[misc]
+        scorer = self.scorer_
+        if isinstance(scorer, dict):
+            scorer = scorer[chosen_metric(self.refit, list(scorer))]
+        weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
+        value = scorer(self, X, on_host(y), **weighted)
+        return value[self.refit] if isinstance(value, dict) else value
 
 
-class IdentityRegressor(RegressionTask, _Identity):
-    pass
+def _indices(part, rows):
+    """Row indices of a part of a split, which may be a mask."""
+    part = np.asarray(part)
+    if part.dtype == bool and part.shape != rows.shape:
+        raise ValueError(f"cv holds a mask of shape {part.shape}, and there are {len(rows)} rows.")
+    return rows[part] if part.size else rows[:0]
 
 
-class IdentityClassifier(Probabilities, ClassificationTask, _Identity):
-    """Its classes and the function that finds its temperature are set by whoever makes it."""
-
-    @property
-    def _temperature(self):
-        return self.find_temperature()
+def _timed_grams(jobs, images):
+    """The Gram matrices of all jobs in one array, and the seconds that each took by its share."""
+    grams, seconds = [], []
+    for _, job in jobs:
+        start = time.perf_counter()
+        grams.append(job.gram(images))
+        seconds += [(time.perf_counter() - start) / len(job.readouts)] * len(job.readouts)
+    return np.concatenate(grams), seconds

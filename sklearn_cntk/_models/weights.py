@@ -33,3 +33,9 @@ def checked_weights(sample_weight, images):
             "float64: divide it by a constant, and alpha by the same."
         )
     return weights
+
+
+def require_some_weight(weights):
+    """Raise where no row has a weight."""
+    if weights is not None and not weights.any():
+        raise ValueError("sample_weight is 0 for every training row: give one a weight.")

@@ -123,6 +123,7 @@ PARAGRAPHS = {
             """,
         "best_score_": """
             best_score_ : float
+                Mean score of the best candidate; not there if `refit` is a function.
             """,
         "best_index_": """
             best_index_ : int
@@ -130,8 +131,25 @@ PARAGRAPHS = {
             """,
         "cv_results_": """
             cv_results_ : dict of arrays
-                With the columns of GridSearchCV; leave-one-out counts as one split.  Times are of
-                the linear algebra alone.
+                With the columns of GridSearchCV; leave-one-out counts as one split.  Times of
+                fitting hold equal shares of the pass that computed the Gram matrices, so that
+                those of all candidates and splits add up to the time it took.
+            """,
+        "scorer_": """
+            scorer_ : callable or dict
+                The scorer, or scorers by metric.
+            """,
+        "multimetric_": """
+            multimetric_ : bool
+                Whether `scoring` gives several metrics.
+            """,
+        "n_splits_": """
+            n_splits_ : int
+                Splits of `cv`; 1 for leave-one-out.
+            """,
+        "refit_time_": """
+            refit_time_ : float
+                Seconds of fitting the best candidate to all rows.
             """,
         "network_": """
             network_ : ConvolutionalNetwork

@@ -1,0 +1,67 @@
+"""What scorers of a search see: an estimator whose predictions are there already."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class _HeldOut:
+    """Mixed into an estimator that is not fitted: it predicts what it is told."""
+
+    if TYPE_CHECKING:
+        _search: str
+        _held_images: Any
+        _held_predictions: Any
+        _find_temperature: Any
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def _predict_targets(self, X):
+        if X is not self._held_images:
+            raise ValueError(
+                f"scoring asks for predictions of other data than it was given, and {self._search} "
+                "has none: use scikit-learn's GridSearchCV, which fits a model for each candidate."
+            )
+        return self._held_predictions
+
+    @property
+    def _temperature(self):
+        return self._found_temperature
+
+    @cached_property
+    def _found_temperature(self):
+        return self._find_temperature()
+
+
+@lru_cache
+def _class_of(estimator_class):
+    """A subclass of its name, which messages and scorers say."""
+    return type(estimator_class.__name__, (_HeldOut, estimator_class), {})
+
+
+def held_out(search, params, images, predictions, find_temperature):
+    """An estimator with the parameters of a candidate, and predictions of held-out images.
+
+    Parameters
+    ----------
+    search : KernelSearch
+    params : dict
+    images : array-like
+        Predictions are there for this very object.
+    predictions : ndarray
+        Predicted targets.
+    find_temperature : callable
+        Called without arguments where a score wants probabilities.
+    """
+    estimator = _class_of(search._estimator)(**params)
+    if hasattr(search, "classes_"):
+        estimator.classes_ = search.classes_
+    estimator._search = type(search).__name__
+    estimator._held_images, estimator._held_predictions = images, predictions
+    estimator._find_temperature = find_temperature
+    return estimator
