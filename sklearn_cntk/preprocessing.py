@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._models.base import ImageEstimator
 from ._support.checks import is_number
 from ._support.docstrings import fill_docs
+from ._support.images import on_host
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -57,6 +58,7 @@ class _Transform:
             Rows are a table where `set_output` asks for one; no table holds images.
         """
         check_is_fitted(self)
+        X = on_host(X)
         images = self._check_images(X, reset=False)
         result = self._transform_images(images.astype(np.float64))
         result = result.reshape(np.asarray(X).shape)
@@ -126,14 +128,19 @@ class ImageStandardizer(_ImageTransformer):
         self.image_shape = image_shape
 
     def _fit_images(self, images):
-        self.mean_ = images.mean(axis=(0, 1, 2))
+        # In units, powers of 2, in which no square and no sum leaves the range of float64.
+        _, unit = np.frexp(np.abs(images).max(axis=(0, 1, 2)))
+        images = np.ldexp(images, -unit)
+        self.mean_ = np.ldexp(images.mean(axis=(0, 1, 2)), unit)
         scale = images.std(axis=(0, 1, 2))
         # A constant channel's deviation is rounding.
         tiny = 10 * np.finfo(np.float64).eps * np.abs(images).max(axis=(0, 1, 2))
-        self.scale_ = np.where(scale > tiny, scale, 1.0)
+        self.scale_ = np.where(scale > tiny, np.ldexp(scale, unit), 1.0)
 
     def _transform_images(self, images):
-        return (images - self.mean_) / self.scale_
+        _, unit = np.frexp(self.scale_)
+        images = np.ldexp(images, -unit) - np.ldexp(self.mean_, -unit)
+        return images / np.ldexp(self.scale_, -unit)
 
 
 @fill_docs

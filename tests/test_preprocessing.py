@@ -120,3 +120,13 @@ def test_tables_are_of_rows(library, cls, rng):
     table = cls(image_shape=(4, 4)).set_output(transform=library).fit(rows).transform(rows)
     assert isinstance(table, module.DataFrame)
     assert list(table.columns) == [f"x{k}" for k in range(16)]
+
+
+@pytest.mark.parametrize("cls", [ImageStandardizer, ZCAWhitening])
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e160, 1e300, 1e307])
+def test_units_do_not_matter(cls, unit, rng):
+    """Not even where squares or sums leave the range of float64."""
+    images = rng.normal(size=(20, 6, 5, 2)) + [0, 3]
+    np.testing.assert_allclose(
+        cls().fit_transform(images * unit), cls().fit_transform(images), rtol=1e-9, atol=1e-12
+    )

@@ -41,8 +41,18 @@ def check_image_shape(image_shape):
 
 
 def on_host(array: Any) -> Any:
-    """A CuPy array as a NumPy array, which it does not become by itself; anything else as it is."""
-    return array.get() if type(array).__module__.partition(".")[0] == "cupy" else array
+    """A CuPy array or a PyTorch tensor as a NumPy array; anything else as it is.
+
+    They do not become one by themselves: of a GPU, with a gradient, or of bfloat16, which NumPy lacks
+    and float32 holds.
+    """
+    module = type(array).__module__.partition(".")[0]
+    if module == "cupy":
+        return array.get()
+    if module == "torch" and hasattr(array, "detach"):
+        array = array.detach().cpu()
+        return (array.float() if str(array.dtype) == "torch.bfloat16" else array).numpy()
+    return array
 
 
 def as_images(
