@@ -268,23 +268,28 @@ def first_sentence(path):
     return " ".join(sentence.replace("``", "`").replace("|", "\\|").split())
 
 
-def with_map(text, table):
-    """The text of a page with the map between its two marks."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"The page needs these two lines, one after the other: {BEGIN} {END}")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+def with_map(text, table, begin=BEGIN, end=END):
+    """The text of a page with a table between its two marks."""
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"The page needs these two lines, one after the other: {begin} {end}")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+
+
+def update(arguments, page, new_text, command):
+    """Write the new text of a page, or with ``--check`` exit if it is another one."""
+    if arguments not in ([], ["--check"]):
+        sys.exit(f"Unknown arguments {arguments}: use --check, or none to write the page.")
+    text = page.read_text(encoding="utf-8")
+    new = new_text(text)
+    if arguments and new != text:
+        sys.exit(f"The table of {page} is out of date: run python {command}.")
+    if new != text:
+        page.write_text(new, encoding="utf-8")
 
 
 def main(arguments, page=PAGE, package=PACKAGE):
-    if arguments not in ([], ["--check"]):
-        sys.exit(f"Unknown arguments {arguments}: use --check, or none to write the map.")
-    text = page.read_text(encoding="utf-8")
-    new = with_map(text, module_map(package))
-    if arguments and new != text:
-        sys.exit(f"The module map of {page} is out of date: run python docs/module_map.py.")
-    if new != text:
-        page.write_text(new, encoding="utf-8")
+    update(arguments, page, lambda text: with_map(text, module_map(package)), "docs/module_map.py")
 
 
 if __name__ == "__main__":

@@ -43,8 +43,8 @@ def check_image_shape(image_shape):
 def on_host(array: Any) -> Any:
     """A CuPy array or a PyTorch tensor as a NumPy array; anything else as it is.
 
-    They do not become one by themselves: of a GPU, with a gradient, or of bfloat16, which NumPy lacks
-    and float32 holds.
+    They do not become one by themselves: on a GPU, with a gradient, or of bfloat16, which NumPy
+    lacks and float32 holds.
     """
     module = type(array).__module__.partition(".")[0]
     if module == "cupy":
