@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ._models.intercept import Intercept
 from ._models.kernel_regression import KernelRegression
 from ._models.parameters import KernelParameters, RegressorParameters
+from ._models.planning import FitEstimate
 from ._models.posterior import Posterior
 from ._models.probabilities import Calibrated
 from ._models.staged import StagedClassification, StagedRegression
@@ -16,7 +17,7 @@ from ._support.parameters import declared
 from .kernels import CNTK
 
 
-class _CNTKRegression(KernelRegression):
+class _CNTKRegression(FitEstimate, KernelRegression):
     """Kernel regression with the CNTK."""
 
     if TYPE_CHECKING:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ._compute.cost import Estimate, estimate
+from ._compute.cost import Estimate, estimate, image_to_estimate_for
 from ._compute.job import Job
 from ._models.hyperparameters import (
     HyperparameterBounds,
@@ -21,7 +19,7 @@ from ._models.parameters import KernelParameters
 from ._support.architecture import path_readouts
 from ._support.checks import check_integer
 from ._support.docstrings import fill_docs, fill_docs_like
-from ._support.images import as_images, check_image_shape
+from ._support.images import as_images
 from ._support.ram import check_memory
 
 if TYPE_CHECKING:
@@ -127,13 +125,11 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
             Number of images.
         n_y : int or None, default=None
             Number of other images; None is the symmetric Gram matrix of the `n_x` ones.
-        image_shape : tuple, default=None
-            Shape of an image, as the kernel's `image_shape`, which None takes.
+        {image_shape_to_estimate_for}
 
         Returns
         -------
-        Estimate
-            A named tuple: pairs, element_layers, bytes, seconds, workers.  It prints as a line.
+        {Estimate}
 
         Raises
         ------
@@ -150,10 +146,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
         n_x = check_integer("n_x", n_x, 1, "use a number of images")
         if n_y is not None:
             n_y = check_integer("n_y", n_y, 1, "use a number of images, or None")
-        shape = check_image_shape(self.image_shape if image_shape is None else image_shape)
-        if shape is None:
-            raise ValueError("image_shape=None: give the shape of the images to estimate for.")
-        return estimate(self._job(np.zeros((1, *shape))), n_x, n_y)
+        return estimate(self._job(image_to_estimate_for(self.image_shape, image_shape)), n_x, n_y)
 
     def _job(self, images, readouts=None):
         """The computation that the parameters ask for, all of them checked."""

@@ -8,18 +8,22 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from .._engines.plan import pair_work
+from .._support.images import check_image_shape
 from .parallel import runs_here
 from .tiles import VECTOR
 
 # Seconds that a measurement should last, to be more than noise.
 _SECONDS = 0.3
 
+# Rows of matrices that are measured in the place of larger ones.
+_ROWS = 600
+
 # Pixels of the images that are measured in the place of larger ones, whose pairs may take minutes.
 _PIXELS = 32 * 32
 
 
 class Estimate(NamedTuple):
-    """Cost of a Gram matrix.
+    """Cost of a Gram matrix, or of what needs some.
 
     Attributes
     ----------
@@ -28,7 +32,7 @@ class Estimate(NamedTuple):
     element_layers : float
         Covariance entries times layers of these pairs, the unit of work.
     bytes : int
-        Size of the matrix in float64.
+        Size of the matrices in float64.
     seconds : float
         Time on the devices, or the cluster, that would do it now.
     workers : str
@@ -46,6 +50,30 @@ class Estimate(NamedTuple):
             f"about {_duration(self.seconds)} on {self.workers}: {_count(self.pairs)} pairs of "
             f"images, {_size(self.bytes)}"
         )
+
+
+def image_to_estimate_for(own_shape, given_shape):
+    """An array of one image of the shape that is given, or else the object's own."""
+    shape = check_image_shape(own_shape if given_shape is None else given_shape)
+    if shape is None:
+        raise ValueError("image_shape=None: give the shape of the images to estimate for.")
+    return np.zeros((1, *shape))
+
+
+def together(estimates, seconds=0.0):
+    """The Estimate of Gram matrices that are computed one after the other, and of other work."""
+    pairs, layers, n_bytes, times, workers = zip(*estimates, strict=True)
+    return Estimate(sum(pairs), sum(layers), sum(n_bytes), sum(times) + seconds, workers[0])
+
+
+def algebra_seconds(function, n):
+    """Seconds of linear algebra of n rows, about: measured for fewer, as the cube of the rows."""
+    size = min(n, _ROWS)
+    matrix = np.eye(size) + 1 / size
+    function(matrix[:9, :9])
+    start = time.perf_counter()
+    function(matrix)
+    return (time.perf_counter() - start) * (n / size) ** 3
 
 
 def estimate(job, n_x, n_y=None):

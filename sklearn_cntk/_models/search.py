@@ -28,6 +28,7 @@ from .base import ImageEstimator
 from .candidates import report_failures, score_candidates, search_results
 from .held_out import held_out
 from .parameters import SearchParameters
+from .planning import SearchEstimate
 from .scoring import (
     check_refit,
     chosen_metric,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 
 @fill_docs
-class KernelSearch(SearchParameters, ImageEstimator):
+class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
     """Candidates, their scores, and the best of them, for any task."""
 
     if TYPE_CHECKING:

@@ -18,8 +18,8 @@ def choose_rows(train_size, n, random_state, y=None):
     y : ndarray (n,) of class indices, default=None
         Keeps the shares of the classes, and at least one row of each.
     """
-    size = _count(train_size, n)
-    if size is None:
+    size = count_rows(train_size, n)
+    if train_size is None:
         return None
     random_state = check_random_state(random_state)
     if y is None:
@@ -40,9 +40,10 @@ def choose_rows(train_size, n, random_state, y=None):
     return np.sort(rows)
 
 
-def _count(train_size, n):
+def count_rows(train_size, n):
+    """How many of n rows `train_size` keeps."""
     if train_size is None:
-        return None
+        return n
     if not is_number(train_size):
         raise TypeError(
             f"train_size must be None, a number of rows or a fraction, got {train_size!r}."

@@ -175,6 +175,15 @@ PARAGRAPHS = {
             lr_ : float
                 The learning rate that was used.
             """,
+        # Estimates.
+        "image_shape_to_estimate_for": """
+            image_shape : tuple, default=None
+                Shape of an image; None takes the parameter `image_shape`.
+            """,
+        "Estimate": """
+            Estimate
+                A named tuple: pairs, element_layers, bytes, seconds, workers.  It prints as a line.
+            """,
         # Errors.
         "unusable": """
             ValueError, TypeError

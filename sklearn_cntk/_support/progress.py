@@ -1,9 +1,11 @@
 """Progress bars: that of kernel values, and the class of all others."""
 
 import sys
+import time
 from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import current_process
+from typing import Any
 
 
 def bar_class():
@@ -47,11 +49,42 @@ def is_talkative(verbose):
 def progress_bar(total, verbose, label, advance=None):
     """Yield a function to call with numbers of finished pairs: `advance`, else a bar's, or none.
 
-    The `label` says what computes them, and on what.
+    The `label` says what computes them, and on what.  The bar says when Numba compiles.
     """
     if advance is not None or not is_shown(verbose):
         yield advance or (lambda pairs: None)
         return
     delay = _PATIENCE if verbose == "auto" else 0
-    with bar_class()(total=total, desc=label, unit="pair", unit_scale=True, delay=delay) as bar:
+    with (
+        bar_class()(total=total, desc=label, unit="pair", unit_scale=True, delay=delay) as bar,
+        _compilation_shown(bar, delay),
+    ):
         yield bar.update
+
+
+@contextmanager
+def _compilation_shown(bar, delay):
+    """Have the bar say that functions are being compiled, which may take long in a first call."""
+    event: Any = sys.modules.get("numba.core.event")  # what does not use Numba does not wait for it
+    if event is None:
+        yield
+        return
+    begun = time.monotonic()
+
+    class Listener(event.Listener):
+        under_way = 0  # functions that call each other, and threads
+
+        def on_start(self, _):
+            self.under_way += 1
+            self.show("compiling")
+
+        def on_end(self, _):
+            self.under_way -= 1
+            if self.under_way == 0:
+                self.show("")
+
+        def show(self, text):
+            bar.set_postfix_str(text, refresh=time.monotonic() - begun >= delay)
+
+    with event.install_listener("numba:compile", Listener()):
+        yield

@@ -2,11 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
+from scipy.linalg import cho_factor, eigh
+from sklearn.model_selection import KFold, LeaveOneOut
 
-from sklearn_cntk import CNTK
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, CNTKRegressorCV
 from sklearn_cntk._compute import cost as _cost
 from sklearn_cntk._engines.cpu.engine import CpuEngine
+from sklearn_cntk._models import planning
 from sklearn_cntk.networks import Activation, AvgPool, Conv, Network
 
 
@@ -87,3 +91,73 @@ def test_workers():
     kernel = CNTK(3, image_shape=(4, 4))
     for n_jobs, expected in ((1, "1 core"), (3, "3 cores")):
         assert kernel.set_params(n_jobs=n_jobs).estimate(5).workers == expected
+
+
+# --- Of estimators -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "pairs", "n_bytes"),
+    [
+        (CNTKClassifier(3), 5050, 80_000),
+        (CNTKRegressor(3, flip=True), 10_100, 80_000),
+        (CNTKClassifier(3, train_size=0.1), 55, 800),
+        (CNTKClassifier(3, training_time=1.0), 5050, 80_000),
+        (CNTKRegressor(3, solver="cg"), 5050, 80_000),
+        (CNTKClassifier(3, solver="nystroem", n_components=7), 700, 5600),
+    ],
+)
+def test_estimates_of_fits(model, pairs, n_bytes):
+    cost = model.estimate(100, image_shape=(4, 4))
+    assert (cost.pairs, cost.bytes) == (pairs, n_bytes)
+    assert 0 < cost.seconds < 60
+
+
+@pytest.mark.parametrize(
+    ("options", "columns"), [({}, 100), ({"solver": "nystroem", "n_components": 7}, 7)]
+)
+def test_estimates_of_predictions(options, columns):
+    cost = CNTKClassifier(3, image_shape=(4, 4), **options).estimate(100, 30)
+    assert cost.pairs == 30 * columns
+
+
+@pytest.mark.parametrize(
+    ("cv", "factors"),
+    [(None, 0), (4, 4), (KFold(5), 5), (LeaveOneOut(), 100), ([(range(50), range(50, 100))], 1)],
+)
+def test_estimates_of_searches(cv, factors, monkeypatch):
+    """Linear algebra in seconds of its own: an eigendecomposition a kernel, or a factor a ridge."""
+    done = []
+    monkeypatch.setattr(
+        planning, "algebra_seconds", lambda function, n: done.append((function, n)) or 1e4
+    )
+    search = CNTKRegressorCV(depths=(2, 3), gaps=(False,), alphas=(1, 2, 3), cv=cv, n_jobs=2)
+    cost = search.estimate(100, image_shape=(4, 4))
+    assert (cost.pairs, cost.bytes) == (5050, 160_000)
+    rows = 100 if cv is None else 100 - 100 // factors if factors > 1 else 1
+    assert done == [(eigh, 100) if cv is None else (cho_factor, rows)]
+    assert cost.seconds == pytest.approx(1e4 * (1 if cv is None else 3 * factors), rel=1e-2)
+
+
+def test_a_search_takes_each_network_once():
+    search = CNTKClassifierCV(networks=("plain", Network.plain(3, bias_variance=0.1)), depths=[3])
+    cost = search.estimate(10, image_shape=(4, 4))
+    assert cost.pairs == 110
+
+
+def test_generators_of_splits_stay_whole():
+    splits = KFold(3).split(np.zeros(12))
+    with pytest.raises((TypeError, ValueError), match="cv is an iterator"):
+        CNTKRegressorCV(cv=splits).estimate(12, image_shape=(4, 4))
+    assert len(list(splits)) == 3
+
+
+def test_what_cannot_be_estimated():
+    with pytest.raises(ValueError, match="image_shape=None: give the shape"):
+        CNTKClassifier().estimate(10)
+    with pytest.raises(ValueError, match="n_fit=0 is too small"):
+        CNTKClassifierCV(image_shape=(4, 4)).estimate(0)
+    with pytest.raises(ValueError, match="n_predict=0 is too small"):
+        CNTKClassifier(image_shape=(4, 4)).estimate(10, 0)
+    with pytest.raises(ValueError, match="needs n_components"):
+        CNTKClassifier(image_shape=(4, 4), solver="nystroem").estimate(10)

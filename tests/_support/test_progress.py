@@ -91,3 +91,24 @@ def test_auto_prints_nothing(monkeypatch, capsys):
 def test_no_verbosity(kernel, verbose):
     with pytest.raises(ValueError, match=f"verbose={verbose!r} has no meaning: use 'auto'"):
         kernel.set_params(verbose=verbose)(X)
+
+
+@pytest.mark.parametrize("patience", [0, 1000])
+def test_compilation_is_shown(patience, monkeypatch):
+    """As soon as a bar is: the first call on a machine may take half a minute."""
+    numba = pytest.importorskip("numba")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "_PATIENCE", patience)
+    with progress.progress_bar(10, "auto", "CNTK") as advance:
+        assert "compiling" not in terminal.getvalue()
+        numba.njit(lambda x: x + 1)(1)
+        assert ("compiling" in terminal.getvalue()) == (patience == 0)
+        advance(10)
+    last = terminal.getvalue().rpartition("\r")[2]
+    assert "compiling" not in last
+    if patience == 0:
+        assert "10.0/10.0" in last
+    after = terminal.getvalue()
+    numba.njit(lambda x: x + 2)(1)  # the listener is gone
+    assert terminal.getvalue() == after

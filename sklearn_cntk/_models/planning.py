@@ -1,0 +1,151 @@
+"""What fits, predictions and searches will cost, before any of the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from joblib import effective_n_jobs
+from scipy.linalg import cho_factor, eigh
+
+from .._compute.cost import Estimate, algebra_seconds, estimate, image_to_estimate_for, together
+from .._linalg.threads import one_thread
+from .._support.checks import check_integer, check_sequence
+from .._support.docstrings import fill_docs
+from .solver import Solver
+from .training_rows import count_rows
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._support.typing import ImageShape
+
+
+@fill_docs
+class FitEstimate:
+    """`estimate` of kernel regression."""
+
+    if TYPE_CHECKING:
+        image_shape: Any
+        solver: Any
+        train_size: Any
+        training_time: Any
+        _is_calibrated: bool
+        _kernel: Any
+
+    def estimate(
+        self, n_fit: int, n_predict: int | None = None, *, image_shape: ImageShape = None
+    ) -> Estimate:
+        """What `fit` will cost on the devices that would compute it now, or `predict` after it.
+
+        Measures for a second or so, after compiling; in the place of large images, small ones.
+        Linear algebra on a GPU is not counted, nor are the iterations of "cg".
+
+        Parameters
+        ----------
+        n_fit : int
+            Number of training images, of which `train_size` takes its part.
+        n_predict : int or None, default=None
+            Number of images to predict after such a fit; None is the fit.
+        {image_shape_to_estimate_for}
+
+        Returns
+        -------
+        {Estimate}
+
+        Raises
+        ------
+        ValueError, TypeError
+            Numbers below 1, or no `image_shape`.
+
+        Examples
+        --------
+        >>> from sklearn_cntk import CNTKClassifier
+        >>> model = CNTKClassifier(depth=4)
+        >>> model.estimate(1000, image_shape=(8, 8)).pairs
+        500500
+        >>> model.estimate(1000, 20, image_shape=(8, 8)).pairs
+        20000
+        """
+        n = count_rows(self.train_size, check_integer("n_fit", n_fit, 1, _NUMBER))
+        job = self._kernel()._job(image_to_estimate_for(self.image_shape, image_shape))
+        landmarks = Solver.of(self, n).n_components if self.solver == "nystroem" else None
+        if n_predict is not None:
+            n_predict = check_integer("n_predict", n_predict, 1, f"{_NUMBER}, or None")
+            return estimate(job, n_predict, n if landmarks is None else landmarks)
+        cost = estimate(job, n, landmarks)
+        if job.engine.devices or self.solver == "cg":
+            return cost
+        if landmarks is not None:  # n m² operations, where a factor takes m³/3
+            return together([cost], algebra_seconds(cho_factor, landmarks) * 3 * n / landmarks)
+        if self.training_time is not None:
+            return together([cost], algebra_seconds(eigh, n))
+        # Predictions of rows by the others take as long again as a factor.
+        return together([cost], algebra_seconds(cho_factor, n) * (1 + self._is_calibrated))
+
+
+@fill_docs
+class SearchEstimate:
+    """`estimate` of searches."""
+
+    if TYPE_CHECKING:
+        alphas: Any
+        cv: Any
+        image_shape: Any
+        n_jobs: Any
+        _jobs: Any
+
+    def estimate(self, n_fit: int, *, image_shape: ImageShape = None) -> Estimate:
+        """What `fit` will cost on the devices that would compute it now.
+
+        Measures for a second or so, after compiling; in the place of large images, small ones.
+
+        Parameters
+        ----------
+        n_fit : int
+            Number of training images.
+        {image_shape_to_estimate_for}
+
+        Returns
+        -------
+        {Estimate}
+
+        Raises
+        ------
+        ValueError, TypeError
+            Numbers below 1, or no `image_shape`.
+
+        Examples
+        --------
+        >>> from sklearn_cntk import CNTKClassifierCV
+        >>> cost = CNTKClassifierCV(depths=(2, 3)).estimate(1000, image_shape=(8, 8))
+        >>> cost.pairs, cost.bytes
+        (500500, 32000000)
+        """
+        n = check_integer("n_fit", n_fit, 1, _NUMBER)
+        jobs = self._jobs(image_to_estimate_for(self.image_shape, image_shape))
+        check_sequence("alphas", self.alphas, "(1e-5, 1e-2)")
+        with one_thread():
+            if self.cv is None:
+                of_kernel = algebra_seconds(eigh, n)
+            else:
+                n_splits = _count_splits(self.cv, n)
+                rows = max(1, n - n // n_splits)
+                of_kernel = algebra_seconds(cho_factor, rows) * n_splits * len(self.alphas)
+        kernels = sum(len(job.readouts) for _, job in jobs)
+        rounds = -(-kernels // effective_n_jobs(self.n_jobs))
+        return together([estimate(job, n) for _, job in jobs], rounds * of_kernel)
+
+
+_NUMBER = "use a number of images"
+
+
+def _count_splits(cv, n):
+    """How many splits there are, without taking any from a generator."""
+    if hasattr(cv, "get_n_splits"):
+        return cv.get_n_splits(np.zeros(n))
+    if hasattr(cv, "__len__"):
+        return len(cv)
+    if hasattr(cv, "__iter__"):
+        raise TypeError("cv is an iterator, which can be read once: use a list of its splits.")
+    return check_integer("cv", cv, 2, "use a number of folds, a splitter, or a list of splits")
