@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from .._support.architecture import lap_weights
+from .equal_pairs import ids_for
 from .host import HostEngine
 from .plan import is_plain
 from .reference_network import network_values
@@ -26,7 +27,8 @@ def kernel_values(x, y, architecture, readouts):
     outer = np.multiply if only_traces else np.multiply.outer
     covariance = np.sum(x * y, axis=-1) if only_traces else np.tensordot(x, y, axes=(-1, -1))
 
-    values = {}
+    x_id, y_id = ids_for(architecture, "float64", x.dtype).of([x, y])
+    parallel, values = x_id == y_id, {}
     scales = zip(_scales(x, size, radius), _scales(y, size, radius), strict=False)
     sigma = box(covariance, radius)  # Σ⁰: the covariance of the first pre-activations
     theta = {"all": sigma, "hidden": np.zeros_like(sigma)}  # Θ⁰; 0 if the layer is frozen
@@ -34,8 +36,8 @@ def kernel_values(x, y, architecture, readouts):
         scale = outer(*next(scales))  # sqrt(Σ(x, x) Σ(x', x')), the diagonal of Λ in eq. 8
         lam = np.divide(sigma, scale, out=np.zeros_like(sigma), where=scale > 0)
         lam = np.clip(lam, -1, 1)
-        if np.array_equal(x, y):
-            _set_diagonal(lam, scale > 0)  # an image has correlation 1 with itself, exactly
+        if parallel:
+            _set_diagonal(lam, scale > 0)  # images have correlation 1 with their multiples
         k = scale * kappa1(lam) / size  # eq. 11
         k_dot = kappa0(lam) / size  # eq. 12
         u = {name: k_dot * theta[name] + k for name in theta}

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._support.architecture import lap_weights
 from .._support.layers import Activation, AvgPool, Conv, LayerNorm
+from .equal_pairs import ids_for
 
 
 def network_values(x, y, architecture, readouts):
@@ -21,7 +22,8 @@ def _value(x, y, architecture, readout):
     network = architecture.layers(readout.depth)
     channels = x.shape[-1]
     sigmas = [np.tensordot(a, b, axes=(-1, -1)) / channels for a, b in ((x, y), (x, x), (y, y))]
-    pair = _Pair(sigmas, np.zeros_like(sigmas[0]), np.array_equal(x, y))
+    x_id, y_id = ids_for(architecture, "float64", x.dtype).of([x, y])
+    pair = _Pair(sigmas, np.zeros_like(sigmas[0]), x_id == y_id)
     *variances, dense = network.weight_variances
     weights = [(w, number >= readout.frozen) for number, w in enumerate(variances)]
     pair = _run(network.layers, pair, iter(weights))

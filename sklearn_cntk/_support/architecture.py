@@ -90,6 +90,14 @@ class Architecture:
         return self.network == "plain" and not self.bias_variance and self.weight_variance is None
 
     @property
+    def is_homogeneous(self):
+        """Whether multiples of an image have multiples of its kernel values."""
+        network = self.network
+        if not isinstance(network, Network):
+            return not self.bias_variance
+        return network.channel_degree == 1 and not network.dense_bias_variance
+
+    @property
     def parameters(self):
         """The parameters by their names, without the shape of the images; as JSON takes them."""
         sides = self.filter_sides

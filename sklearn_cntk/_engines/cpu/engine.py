@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._support.architecture import lap_weights
 from ..dual_activations import arccos_coefficients
-from ..equal_pairs import ImageIds, self_values
+from ..equal_pairs import ids_for, ratios, self_values
 from ..host import HostEngine
 from ..network_plan import plan_of
 from ..plan import Plan, is_plain
@@ -30,8 +30,9 @@ class CpuEngine(HostEngine):
 
     def gram(self, X, Y, architecture, readouts, *, dtype="float32", triu=None):
         """Kernel values of all pairs of two tiles."""
-        ids = ImageIds(X.dtype, Y.dtype)
-        i, j = np.nonzero(ids.of(X)[:, None] == ids.of(Y))
+        ids = ids_for(architecture, dtype, X.dtype, Y.dtype)
+        x_ids = ids.of(X)
+        i, j = np.nonzero(x_ids[:, None] == (x_ids if Y is X else ids.of(Y)))
         triu = -len(X) if triu is None else triu
 
         def plain(readouts):
@@ -39,7 +40,8 @@ class CpuEngine(HostEngine):
             values = _Sweep(plan).run(X, Y, (i, j), triu, paired=False)
             if len(i):
                 rows, i_of_row = np.unique(i, return_inverse=True)
-                values[:, i, j] += self_values(plan, X[rows])[:, i_of_row]
+                own = self_values(plan, X[rows])[:, i_of_row]
+                values[:, i, j] += own * ratios(X[i], Y[j])
             return values
 
         def general(readouts):
@@ -50,14 +52,14 @@ class CpuEngine(HostEngine):
                 rows, i_of_row = np.unique(i, return_inverse=True)
                 same = network_images(X[rows], plan)
                 of_rows = network_pairs(plan, same, same, np.ones(len(rows), dtype=bool))
-                values[:, i, j] = of_rows[:, i_of_row]
+                values[:, i, j] = of_rows[:, i_of_row] * ratios(X[i], Y[j])
             return values
 
         return _by_kind(architecture, readouts, plain, general)
 
     def pairs(self, X, Y, architecture, readouts, *, dtype="float32"):
         """Kernel values of the pairs (X[i], Y[i]); of networks that are not plain in float64."""
-        ids = ImageIds(X.dtype, Y.dtype)
+        ids = ids_for(architecture, dtype, X.dtype, Y.dtype)
         equal = ids.of(X) == ids.of(Y)
         (i,) = np.nonzero(equal)
 
@@ -66,14 +68,15 @@ class CpuEngine(HostEngine):
             values = np.zeros((len(readouts), len(X)))
             if len(i) < len(X) or len(plan.displacements) > 1:
                 values += _Sweep(plan).run(X, Y, (np.zeros_like(i), i), 0, paired=True)[:, 0]
-            values[:, i] += self_values(plan, X[i])
+            values[:, i] += self_values(plan, X[i]) * ratios(X[i], Y[i])
             return values
 
         def general(readouts):
             plan = plan_of(architecture, tuple(readouts))
             x = network_images(X, plan)
-            y = x if equal.all() else network_images(Y, plan)
-            return network_pairs(plan, x, y, equal)
+            if equal.all():
+                return network_pairs(plan, x, x, equal) * ratios(X, Y)
+            return network_pairs(plan, x, network_images(Y, plan), equal)
 
         return _by_kind(architecture, readouts, plain, general)
 

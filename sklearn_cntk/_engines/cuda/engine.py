@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 
 from ..._support.images import flipped
-from ..equal_pairs import ImageIds, self_values
+from ..equal_pairs import ids_for, self_values
 from ..plan import TRACE, Plan, is_plain
 from ..protocol import TileLimits
 from ..scales import SMALLEST_SCALE
@@ -81,7 +81,8 @@ class Call:
         self.devices = devices
         self.architecture, self.readouts = architecture, readouts
         self._X, self._Y = X, Y
-        self._ids, self._lock = ImageIds(X.dtype, Y.dtype), Lock()
+        self._ids = ids_for(architecture, np.dtype(dtype).name, X.dtype, Y.dtype)
+        self._lock = Lock()
         self._parts = []  # which readouts, what computes them, and both sides
         for chosen, part in _parts_of(architecture, readouts, np.dtype(dtype).name, variant):
             x = part.side(X, self._ids, self._lock)
@@ -205,7 +206,7 @@ class _PlainPart:
         if len(equal):
             rows, of_row = np.unique(work.rows_of(equal), return_inverse=True)
             own = self_values(self.plan, sides[0].images[rows])
-            values[:, equal] += own[:, of_row]
+            values[:, equal] += own[:, of_row] * work.ratios(equal, sides)
         return values
 
     def _sums(self, device, sides, work, passes):

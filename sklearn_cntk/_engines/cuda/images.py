@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..equal_pairs import ratios
 from ..scales import scale_images
 
 # Images that are converted at once: some megabytes.
@@ -30,7 +31,7 @@ class PreparedImages:
     images : ndarray (n, P, Q, C)
     filter_size : int
     dtype : str
-    ids : ImageIds
+    ids : ImageIds or DirectionIds
         That of all images which may meet.
     lock : Lock
         Likewise: one thread at a time converts.
@@ -123,6 +124,14 @@ class Work:
         if self.pairs is None:
             return self.x[numbers // len(self.y)]
         return self.x[self.pairs[numbers, 0]]
+
+    def ratios(self, numbers, sides):
+        """How many times the images of X are those of Y, of pairs of multiples."""
+        if self.pairs is None:
+            columns = self.y[numbers % len(self.y)]
+        else:
+            columns = self.y[self.pairs[numbers, 1]]
+        return ratios(sides[0].images[self.rows_of(numbers)], sides[1].images[columns])
 
     def product(self, of_x, of_y):
         """Products (pair) of numbers of the images of both sides."""

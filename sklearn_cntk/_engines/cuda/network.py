@@ -106,7 +106,8 @@ class NetworkPart:
         if len(equal) and self.dtype == "float32":
             # There 1 - λ² is rounding alone, which erf and GELU make much of.
             rows, of_row = np.unique(work.rows_of(equal), return_inverse=True)
-            values[:, equal] = self._own_values(device, sides[0].images[rows])[:, of_row]
+            own = self._own_values(device, sides[0].images[rows])
+            values[:, equal] = own[:, of_row] * work.ratios(equal, sides)
         return values
 
     def _own_values(self, device, images):
@@ -170,7 +171,7 @@ class _Side:
     ----------
     images : ndarray (n, P, Q, C)
     part : NetworkPart
-    ids : ImageIds
+    ids : ImageIds or DirectionIds
         That of all images which may meet.
     lock : Lock
         Likewise: one thread at a time finds out.
