@@ -104,8 +104,12 @@ TOOLS = {
         "train_test_split": lambda X: train_test_split(X, LABELS),
         "cross_val_score": lambda X: cross_val_score(classifier(), X, LABELS, cv=2),
         "cross_val_predict": lambda X: cross_val_predict(classifier(), X, LABELS, cv=2),
-        "cross_validate": lambda X: cross_validate(classifier(), X, LABELS, cv=2),
-        "learning_curve": lambda X: learning_curve(classifier(), X, LABELS, cv=2),
+        "cross_validate": lambda X: cross_validate(
+            classifier(), X, LABELS, cv=2, error_score="raise"
+        ),
+        "learning_curve": lambda X: learning_curve(
+            classifier(), X, LABELS, cv=2, train_sizes=[0.5, 1.0], error_score="raise"
+        ),
         "validation_curve": lambda X: validation_curve(
             classifier(), X, LABELS, param_name="alpha", param_range=[1e-3, 1], cv=2
         ),
@@ -115,9 +119,11 @@ TOOLS = {
     },
     "Searches": {
         "GridSearchCV": fitted(GridSearchCV(classifier(), GRID, cv=2)),
-        "RandomizedSearchCV": fitted(RandomizedSearchCV(classifier(), GRID, n_iter=1, cv=2)),
+        "RandomizedSearchCV": fitted(
+            RandomizedSearchCV(classifier(), GRID, n_iter=1, cv=2, random_state=0)
+        ),
         "HalvingGridSearchCV": fitted(
-            HalvingGridSearchCV(classifier(), GRID, cv=2, min_resources=20)
+            HalvingGridSearchCV(classifier(), GRID, cv=2, min_resources=20, random_state=0)
         ),
         "TunedThresholdClassifierCV": fitted(TunedThresholdClassifierCV(classifier(), cv=2), TWO),
     },
@@ -137,7 +143,7 @@ TOOLS = {
         "StackingClassifier": fitted(
             StackingClassifier([("one", classifier())], LogisticRegression(), cv=2)
         ),
-        "BaggingClassifier": fitted(BaggingClassifier(classifier(), 2)),
+        "BaggingClassifier": fitted(BaggingClassifier(classifier(), 2, random_state=0)),
         "AdaBoostClassifier": fitted(AdaBoostClassifier(classifier(), n_estimators=2)),
     },
     "Several targets or classes": {
@@ -211,6 +217,9 @@ def table():
 
 
 def main(arguments):
+    if arguments and f"| scikit-learn {RELEASE} |" not in PAGE.read_text(encoding="utf-8"):
+        print(f"The table is of another release than scikit-learn {RELEASE}: not checked.")
+        return
     update(arguments, PAGE, lambda text: with_map(text, table(), *MARKS), "docs/sklearn_tools.py")
 
 

@@ -133,9 +133,11 @@ class ImageStandardizer(_ImageTransformer):
         images = np.ldexp(images, -unit)
         self.mean_ = np.ldexp(images.mean(axis=(0, 1, 2)), unit)
         scale = images.std(axis=(0, 1, 2))
-        # A constant channel's deviation is rounding.
-        tiny = 10 * np.finfo(np.float64).eps * np.abs(images).max(axis=(0, 1, 2))
-        self.scale_ = np.where(scale > tiny, np.ldexp(scale, unit), 1.0)
+        # The deviation of a constant channel is rounding, of its mean as well.
+        constant = np.ptp(images, axis=(0, 1, 2)) == 0
+        self.mean_ = np.where(constant, np.ldexp(images[0, 0, 0], unit), self.mean_)
+        tiny = 10 * np.finfo(np.float64).eps
+        self.scale_ = np.where(constant | (scale <= tiny), 1.0, np.ldexp(scale, unit))
 
     def _transform_images(self, images):
         _, unit = np.frexp(self.scale_)

@@ -130,3 +130,13 @@ def test_units_do_not_matter(cls, unit, rng):
     np.testing.assert_allclose(
         cls().fit_transform(images * unit), cls().fit_transform(images), rtol=1e-9, atol=1e-12
     )
+
+
+def test_constant_channels_keep_their_scale(rng):
+    """Whatever rounding makes of their mean."""
+    images = rng.random((999, 7, 7, 3))
+    images[..., 1] = 0.1
+    transformer = ImageStandardizer().fit(images)
+    assert transformer.scale_[1] == 1
+    assert transformer.mean_[1] == 0.1
+    assert not transformer.transform(images)[..., 1].any()

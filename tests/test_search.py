@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from engines import RecordingEngine, RefusingEngine
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import FitFailedWarning
+from sklearn.exceptions import FitFailedWarning, UnsetMetadataPassedError
 from sklearn.metrics import accuracy_score, make_scorer, r2_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -20,6 +21,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.metadata_routing import MetadataRouter
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, CNTKRegressorCV
 from sklearn_cntk._models.candidates import leave_one_out
@@ -158,7 +160,18 @@ def test_normalized_rows():
         ({"scoring": ["r2", "neg_max_error"]}, ValueError, r"refit=True must name the metric of"),
         ({"refit": False}, ValueError, "refit=False is no choice with scoring=None: use True"),
         ({"refit": "r2"}, ValueError, "refit='r2' is no choice"),
-        ({"cv": [([True] * 3, [False] * 3)]}, ValueError, r"mask of shape \(3,\), .* 50 rows"),
+        ({"refit": None}, ValueError, "refit=None is no choice"),
+        ({"cv": []}, ValueError, "cv gives no splits"),
+        ({"cv": [([], [0])]}, ValueError, "cv gives a split without training rows"),
+        ({"cv": [([0], [])]}, ValueError, "cv gives a split without test rows"),
+        ({"cv": [([0.5], [1])]}, TypeError, "cv gives training rows .* dtype float64"),
+        ({"cv": [([[0]], [1])]}, TypeError, r"cv gives training rows .* shape \(1, 1\)"),
+        ({"cv": [([0], [50])]}, ValueError, "cv gives test rows from 50 to 50"),
+        (
+            {"cv": [([True] * 3, [False] * 3)]},
+            ValueError,
+            r"cv gives a mask of shape \(3,\), .* 50 rows",
+        ),
     ],
 )
 def test_bad_parameters(cls, parameters, error, message):
@@ -236,6 +249,31 @@ def test_score_is_that_of_the_metric():
     assert weighted.score(TEST, ink, weights) == expected
 
 
+def test_scores_of_scorers_that_look_at_the_estimator():
+    """Which is the best one, as in GridSearchCV."""
+    ours, theirs = both(HALVES, scoring=lambda estimator, X, y: -estimator.depth)
+    assert ours.score(TEST, HALVES[:20]) == theirs.score(TEST, HALVES[:20]) == -2
+    ours, theirs = both(HALVES, scoring=lambda estimator, X, y: estimator.score(X, y))
+    assert ours.score(TEST, HALVES[:20]) == theirs.score(TEST, HALVES[:20])
+    ours = CNTKClassifierCV(**OPTIONS, scoring={"own": None}, refit="own").fit(IMAGES, HALVES)
+    assert ours.score(TEST, HALVES[:20]) == theirs.score(TEST, HALVES[:20])
+
+
+def test_several_metrics_without_one_to_score_by():
+    search = CNTKClassifierCV(
+        **OPTIONS, scoring=["accuracy", "roc_auc"], refit=lambda results: 1
+    ).fit(IMAGES, HALVES)
+    with pytest.raises(ValueError, match="refit is a function, and scoring gives"):
+        search.score(TEST, HALVES[:20])
+
+
+def test_best_scores_go_with_their_fit():
+    search = CNTKClassifierCV(**OPTIONS, scoring=["accuracy"], refit="accuracy")
+    assert search.fit(IMAGES, HALVES).best_score_ > 0.5
+    search.set_params(refit=lambda results: 1).fit(IMAGES, HALVES)
+    assert not hasattr(search, "best_score_")
+
+
 def test_metrics_that_a_scorer_does_not_return():
     with pytest.raises(ValueError, match=r"refit='f1' must name one of .*'accuracy', 'least'"):
         CNTKClassifierCV(**OPTIONS, scoring=two_metrics, refit="f1").fit(IMAGES, HALVES)
@@ -273,6 +311,48 @@ def test_scorers_that_predict_other_data():
         CNTKClassifierCV(**OPTIONS, scoring=scoring).fit(IMAGES, HALVES)
 
 
+def test_scorers_may_take_the_data_in_another_form():
+    def scoring(estimator, X, y):
+        return estimator.score(X.to_numpy().reshape(-1, 8, 8), y)
+
+    frame, options = pd.DataFrame(IMAGES.reshape(N, 64)), {"image_shape": (8, 8), **OPTIONS}
+    ours = CNTKClassifierCV(**options, scoring=scoring).fit(frame, HALVES)
+    assert_same_results(ours, CNTKClassifierCV(**OPTIONS).fit(IMAGES, HALVES))
+
+
+def test_scorers_see_all_parameters():
+    seen = []
+
+    def scoring(estimator, X, y):
+        seen.append(estimator.get_params() | {"image_shape_": estimator.image_shape_})
+        return type(clone(estimator)) is CNTKClassifier
+
+    fixed = {"filter_size": 5, "bias_variance": 0.1, "normalize": True, "image_shape": (8, 8)}
+    CNTKClassifierCV(**OPTIONS, **fixed, scoring=scoring).fit(IMAGES.reshape(N, 64), HALVES)
+    assert all((fixed | {"image_shape_": (8, 8, 1)}).items() <= params.items() for params in seen)
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+def test_scorers_that_change_what_they_get(cv):
+    """Their own copies."""
+
+    def spoil(estimator, X, y):
+        estimator.decision_function(X).__imul__(0)
+        X *= 0
+        return 1.0
+
+    images = IMAGES.copy()
+    options = OPTIONS | {"cv": cv}
+    scoring = {"spoil": spoil, "accuracy": "accuracy", "loss": "neg_log_loss"}
+    ours = CNTKClassifierCV(**options, scoring=scoring, refit="loss").fit(images, HALVES)
+    np.testing.assert_array_equal(images, IMAGES)
+    for name in ("accuracy", "neg_log_loss"):
+        alone = CNTKClassifierCV(**options, scoring=name).fit(IMAGES, HALVES)
+        metric = {"neg_log_loss": "loss"}.get(name, name)
+        expected = alone.cv_results_["mean_test_score"]
+        np.testing.assert_array_equal(ours.cv_results_[f"mean_test_{metric}"], expected)
+
+
 def test_scorers_that_fail_at_times():
     """Where y holds two of three classes, there is no AUC."""
     test = np.flatnonzero(LABELS < 2)[:20]
@@ -285,6 +365,47 @@ def test_scorers_that_fail_at_times():
     assert np.isfinite(search.cv_results_["split1_test_score"]).all()
     with pytest.raises(ValueError, match="Number of classes"):
         CNTKClassifierCV(**options | {"cv": [lacking]}, scoring="roc_auc_ovr").fit(IMAGES, LABELS)
+
+
+def failing_in(*folds):
+    """A scorer that fails in some folds."""
+    starts = [IMAGES[(0, 17, 34)[fold]] for fold in folds]  # those of KFold(3)
+
+    def scoring(estimator, X, y):
+        if any(np.array_equal(X[0], start) for start in starts):
+            raise KeyError("boom")
+        return accuracy_score(y, estimator.predict(X))
+
+    return scoring
+
+
+@pytest.mark.filterwarnings("ignore:Scoring failed:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*Scoring failed")
+@pytest.mark.filterwarnings("ignore:One or more of the test scores:UserWarning")
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        {"a": failing_in(0), "b": failing_in(1), "c": "accuracy"},
+        {"a": failing_in(0, 1, 2), "c": "accuracy"},
+    ],
+)
+def test_metrics_that_fail_beside_others(scoring):
+    ours, theirs = both(HALVES, cv=KFold(3), scoring=scoring, refit="c")
+    assert_same_results(ours, theirs)
+    with pytest.raises(KeyError, match="boom"):
+        CNTKClassifierCV(
+            **OPTIONS | {"cv": KFold(3)}, scoring={"a": failing_in(0, 1, 2), "c": "r2"}, refit="a"
+        ).fit(IMAGES, HALVES)
+
+
+def test_scores_that_are_no_numbers_are_told():
+    def scoring(estimator, X, y):
+        return np.nan if estimator.depth == 2 else np.array([0.5])
+
+    with pytest.warns(UserWarning, match="Scores are not finite: score") as caught:
+        search = CNTKClassifierCV(**OPTIONS, scoring=scoring).fit(IMAGES, HALVES)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert search.best_params_["depth"] == 3
 
 
 def test_scorers_that_return_no_number():
@@ -345,6 +466,57 @@ def test_weights_are_rows_given_twice():
     np.testing.assert_allclose(weighted.predict(TEST), given.predict(TEST), rtol=1e-6)
     with pytest.raises(ValueError, match="(?i)sample.weight"):
         CNTKRegressorCV(device=RefusingEngine()).fit(IMAGES, INK, sample_weight=np.zeros(N))
+
+
+def test_small_weights_are_as_good_as_none():
+    """A weight's square root divides in the closed form, where it leaves no digits."""
+    K = CNTK(3, gap=True)(IMAGES)
+    weights = np.arange(N) % 2.0
+    expected = leave_one_out(K, INK, [1e-5], True, weights)
+    for small in (1e-22, 1e-34, 1e-60, 1e-100, 1e-300):
+        given = np.where(weights == 0, small, weights)
+        predictions = leave_one_out(K, INK, [1e-5], True, given)
+        np.testing.assert_allclose(predictions, expected, rtol=1e-6, atol=1e-6 * INK.std())
+
+
+def test_weights_that_cannot_be_used():
+    with pytest.raises(ValueError, match="sample_weight is 0 for all training rows of split 1"):
+        CNTKRegressorCV(device=RefusingEngine(), cv=KFold(2)).fit(
+            IMAGES, INK, sample_weight=np.arange(N) >= 25
+        )
+    with pytest.warns(UserWarning, match="sample_weight has no part in what .* makes of worst"):
+        CNTKRegressorCV(**OPTIONS, scoring={"worst": "neg_max_error", "r2": "r2"}, refit="r2").fit(
+            IMAGES, INK, sample_weight=np.ones(N)
+        )
+
+
+def test_metadata_of_scorers():
+    """Rows of them, whatever they are, in all threads; scalars as they are."""
+
+    def metric(y, predicted, colour=None, unit=None):
+        assert unit == "cm"
+        return sum(one == "red" for one in colour)
+
+    colours = ["red" if k % 5 else "blue" for k in range(N)]
+    with config_context(enable_metadata_routing=True):
+        scorer = make_scorer(metric).set_score_request(colour=True, unit=True)
+        given = {"colour": colours, "unit": "cm"}
+        ours = CNTKClassifierCV(**OPTIONS | {"cv": KFold(3)}, scoring=scorer, n_jobs=2)
+        theirs = GridSearchCV(CNTKClassifier(), GRID, cv=KFold(3), scoring=scorer)
+        assert_same_results(ours.fit(IMAGES, HALVES, **given), theirs.fit(IMAGES, HALVES, **given))
+        assert ours.score(TEST, HALVES[:20], colour=colours[:20], unit="cm") == 16
+        weights = np.arange(N) % 3.0
+        own = CNTKClassifierCV(**OPTIONS)
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            own.fit(IMAGES, LABELS, sample_weight=weights)
+        scores = [
+            own.set_score_request(sample_weight=asked).fit(IMAGES, LABELS, sample_weight=weights)
+            for asked in (True, False)
+        ]
+        assert isinstance(own.get_metadata_routing(), MetadataRouter)
+    weighted = CNTKClassifierCV(**OPTIONS).fit(IMAGES, LABELS, sample_weight=weights)
+    assert len(scores) == 2
+    assert weighted.best_score_ != own.best_score_
 
 
 def test_metadata_routing():

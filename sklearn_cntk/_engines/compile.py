@@ -43,14 +43,13 @@ def _name_by_constants(function):
 
 
 @lru_cache
-def _sources():
+def _sources(folder=Path(__file__).parent):
     """Hash of the sources of all compiled functions, and of the constants in them.
 
     A function's machine code holds that of the functions it calls, and the layout of their
     arguments: it is stale as soon as any of them changes, while Numba looks at its own file alone.
     """
     digest = hashlib.sha256()
-    folder = Path(__file__).parent
     for file in sorted([*folder.glob("*.py"), *folder.glob("cpu/*.py")]):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.linalg import LinAlgError, eigh
 from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
+from sklearn.utils.parallel import Parallel, delayed  # which keep scikit-learn's configuration
 
 from .._linalg.ridge import mean_diagonal, ridge_dual
 from .._linalg.threads import one_thread
@@ -49,7 +49,8 @@ def leave_one_out(K, targets, alphas, fit_intercept=False, sample_weight=None):
 def _leave_one_out(K, targets, alphas, weights):
     mean = mean_diagonal(K.diagonal(), weights)
     root = np.sqrt(weights)
-    weightless = root == 0
+    # To the others they make no difference; their own division would lose all digits.
+    weightless = root <= 1e-10 * root.max()
     matrix = K if (root == 1).all() else root[:, None] * K * root
     eigenvalues, Q = eigh(matrix, check_finite=False)
     projected = Q.T @ (root * targets.T).T
@@ -65,7 +66,7 @@ def _leave_one_out(K, targets, alphas, weights):
         solution = Q @ (projected.T * inverse).T
         missed = (solution.T / np.where(weightless, 1.0, root * (squares @ inverse))).T
         prediction[...] = targets - missed
-        # Rows without a weight are predicted as new ones are.
+        # Rows without a weight to speak of are predicted as new ones are.
         prediction[weightless] = K[weightless] @ (root * solution.T).T
     return predictions
 
@@ -81,8 +82,8 @@ def score_candidates(grams, targets, sample_weight, alphas, splits, score, n_job
     alphas : sequence of float
     splits : list of pairs of row indices, or None for leave-one-out
     score : callable
-        Of number of readout, of ridge and of split, predictions, and a function that finds a
-        temperature: a dict of scores.
+        Of the number of a readout and of a split, predictions by ridge or None where they failed,
+        and functions that find their temperatures: a dict of scores for each ridge.
     n_jobs : int
     fit_intercept : bool
 
@@ -99,7 +100,7 @@ def score_candidates(grams, targets, sample_weight, alphas, splits, score, n_job
     def weights_of(rows):
         return None if sample_weight is None else sample_weight[rows]
 
-    def evaluate(readout, split):
+    def work(readout, split):
         start, K = time.perf_counter(), grams[readout]
         if splits is None:
             train = slice(None)
@@ -122,25 +123,25 @@ def score_candidates(grams, targets, sample_weight, alphas, splits, score, n_job
 
         fitted = time.perf_counter()
         failed = [not np.isfinite(prediction).all() for prediction in predictions]
-        scores = [
-            {}
-            if failed[ridge]
-            else score(readout, ridge, split, predictions[ridge], partial(temperature, ridge))
-            for ridge in range(len(alphas))
+        found = [
+            None if fails else prediction
+            for prediction, fails in zip(predictions, failed, strict=True)
         ]
+        temperatures = [partial(temperature, ridge) for ridge in range(len(alphas))]
+        scores = score(readout, split, found, temperatures)
         scored = time.perf_counter()
         times = (fitted - start) / len(alphas), (scored - fitted) / len(alphas)
         return [(one, *times, fails) for one, fails in zip(scores, failed, strict=True)]
 
     # Many small systems: one a thread is faster than one after the other on all of them.
     with one_thread():
-        evaluated = Parallel(n_jobs, prefer="threads")(
-            delayed(evaluate)(readout, split)
+        done = Parallel(n_jobs, prefer="threads")(
+            delayed(work)(readout, split)
             for readout in range(len(grams))
             for split in range(n_splits)
         )
-    evaluated = np.array(evaluated, dtype=object).reshape(len(grams), n_splits, len(alphas), 4)
-    scores, *times, failed = np.moveaxis(evaluated, (3, 2), (0, 2))
+    done = np.array(done, dtype=object).reshape(len(grams), n_splits, len(alphas), 4)
+    scores, *times, failed = np.moveaxis(done, (3, 2), (0, 2))
     return scores.ravel().tolist(), np.array(times, dtype=float), failed.astype(bool)
 
 

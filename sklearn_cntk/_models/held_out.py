@@ -5,6 +5,11 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+from sklearn.base import clone
+
+from .._support.images import on_host
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -13,21 +18,26 @@ class _HeldOut:
     """Mixed into an estimator that is not fitted: it predicts what it is told."""
 
     if TYPE_CHECKING:
+        _public_class: Any
         _search: str
         _held_images: Any
         _held_predictions: Any
         _find_temperature: Any
+        get_params: Any
 
     def __sklearn_is_fitted__(self):
         return True
 
+    def __sklearn_clone__(self):
+        return clone(self._public_class(**self.get_params(deep=False)))
+
     def _predict_targets(self, X):
-        if X is not self._held_images:
+        if X is not self._held_images and not _have_equal_values(X, self._held_images):
             raise ValueError(
                 f"scoring asks for predictions of other data than it was given, and {self._search} "
                 "has none: use scikit-learn's GridSearchCV, which fits a model for each candidate."
             )
-        return self._held_predictions
+        return self._held_predictions.copy()
 
     @property
     def _temperature(self):
@@ -38,10 +48,17 @@ class _HeldOut:
         return self._find_temperature()
 
 
+def _have_equal_values(X, Y):
+    """Whether two forms of images, such as a table and an array, hold the same."""
+    X, Y = np.asarray(on_host(X)), np.asarray(on_host(Y))
+    return len(X) == len(Y) and X.size == Y.size and np.array_equal(X.ravel(), Y.ravel())
+
+
 @lru_cache
 def _class_of(estimator_class):
     """A subclass of its name, which messages and scorers say."""
-    return type(estimator_class.__name__, (_HeldOut, estimator_class), {})
+    members = {"_public_class": estimator_class, "__module__": estimator_class.__module__}
+    return type(estimator_class.__name__, (_HeldOut, estimator_class), members)
 
 
 def held_out(search, params, images, predictions, find_temperature):
@@ -52,15 +69,13 @@ def held_out(search, params, images, predictions, find_temperature):
     search : KernelSearch
     params : dict
     images : array-like
-        Predictions are there for this very object.
+        What the predictions are of, as scorers are given it.
     predictions : ndarray
         Predicted targets.
     find_temperature : callable
         Called without arguments where a score wants probabilities.
     """
-    estimator = _class_of(search._estimator)(**params)
-    if hasattr(search, "classes_"):
-        estimator.classes_ = search.classes_
+    estimator = search._candidate(params, _class_of(search._estimator))
     estimator._search = type(search).__name__
     estimator._held_images, estimator._held_predictions = images, predictions
     estimator._find_temperature = find_temperature

@@ -180,8 +180,9 @@ class ComputationParameters:
         '{"float32", "float64"}',
         """
         Precision of the recursion.  Results are float64 and agree to about 1e-6 (relative)
-        between the two; for nearly parallel images (near-duplicates, or a large common offset)
-        to about 1e-4.  Feature vectors, which cost little, are always computed in float64.
+        between the two; those of nearly parallel images (near-duplicates, or a large common
+        offset) to 1e-4 at depth 4, and less behind more layers.  Feature vectors, which cost
+        little, are always computed in float64.
         """,
         default="float32",
     )

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from inspect import Parameter, signature
+from contextlib import suppress
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
+from sklearn.utils.metadata_routing import MetadataRequest
 
 
-def own_score(estimator, X, y, sample_weight=None):
-    """The scorer without a `scoring`: accuracy, or R²."""
-    return estimator.score(X, y, sample_weight)
+class OwnScore:
+    """The scorer without a `scoring`: accuracy or R², with the metadata that the search wants."""
+
+    def __init__(self, search):
+        self.search = search
+
+    def __call__(self, estimator, X, y, sample_weight=None):
+        return estimator.score(X, y, sample_weight)
+
+    def get_metadata_routing(self):
+        request = MetadataRequest(owner=self.search)
+        request.score = self.search._get_metadata_request().score
+        return request
 
 
-def scorers_of(estimator, scoring):
+def are_several(scoring):
+    """Whether `scoring` gives metrics by name, rather than one scorer."""
+    return not (scoring is None or isinstance(scoring, str) or callable(scoring))
+
+
+def scorers_of(search, scoring):
     """Scorers by the names of their metrics; a single one is called "score"."""
-    if scoring is None:
-        return {"score": own_score}
-    if isinstance(scoring, str) or callable(scoring):
-        return {"score": check_scoring(estimator, scoring=scoring)}
-    if isinstance(scoring, dict):
+    if not are_several(scoring):
+        metrics = {"score": scoring}
+    elif isinstance(scoring, dict):
         metrics = scoring
     elif isinstance(scoring, (list, tuple, set)) and all(isinstance(one, str) for one in scoring):
         metrics = {one: one for one in scoring}
@@ -31,23 +46,27 @@ def scorers_of(estimator, scoring):
             f"scoring={scoring!r} must be a metric's name, a callable, a list of names, or a dict "
             "of metrics by names of your own."
         )
-    if len(metrics) < len(scoring) or not metrics:
+    if not metrics or (are_several(scoring) and len(metrics) < len(scoring)):
         raise ValueError(f"scoring={scoring!r} must hold at least one metric, and none twice.")
-    return {name: check_scoring(estimator, scoring=one) for name, one in metrics.items()}
+    return {
+        name: OwnScore(search) if one is None else check_scoring(search, scoring=one)
+        for name, one in metrics.items()
+    }
 
 
 def check_refit(refit, scoring):
     """Raise where `refit` chooses no candidate, as far as that is known before metrics are."""
-    several = not (scoring is None or isinstance(scoring, str) or callable(scoring))
-    if callable(refit) or (not several and (refit is True or refit == scoring)):
-        return
-    if isinstance(refit, str) and (callable(scoring) or (several and refit in scoring)):
-        return
-    if several:
+    is_true = isinstance(refit, (bool, np.bool_)) and bool(refit)
+    is_name = isinstance(refit, str)
+    if are_several(scoring):
+        if callable(refit) or (is_name and refit in scoring):
+            return
         raise ValueError(
             f"refit={refit!r} must name the metric of {list(scoring)} by which the best "
             "candidate is chosen, or be a function of cv_results_ that returns its index."
         )
+    if callable(refit) or is_true or (is_name and (callable(scoring) or refit == scoring)):
+        return
     raise ValueError(
         f"refit={refit!r} is no choice with scoring={scoring!r}: use True. The best candidate is "
         "always fitted, which costs little beside its Gram matrix."
@@ -58,28 +77,20 @@ def chosen_metric(refit, metrics):
     """The metric that chooses the best candidate, or None if `refit` is a function that does."""
     if callable(refit):
         return None
-    if metrics == ["score"]:
+    if list(metrics) == ["score"]:
         return "score"
     if refit in metrics:
         return refit
     raise ValueError(
-        f"refit={refit!r} must name one of the metrics that scoring returns: {metrics}."
+        f"refit={refit!r} must name one of the metrics that scoring returns: {list(metrics)}."
     )
 
 
 def takes_weights(scorer):
     """Whether a scorer can be called with `sample_weight`."""
-    function = getattr(scorer, "_score_func", scorer)
-    kinds = {one.kind for one in signature(function).parameters.values()}
-    return Parameter.VAR_KEYWORD in kinds or "sample_weight" in signature(function).parameters
-
-
-def rows_of(params, rows):
-    """The rows of metadata of scorers, as far as they have rows."""
-    return {
-        name: {key: one if one is None else np.asarray(one)[rows] for key, one in of_scorer.items()}
-        for name, of_scorer in params.items()
-    }
+    if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's
+        return scorer._accept_sample_weight()
+    return "sample_weight" in signature(scorer).parameters
 
 
 def evaluate(scorers, estimator, X, y, params):
@@ -96,40 +107,64 @@ def evaluate(scorers, estimator, X, y, params):
 
 
 def _number(metric, value):
-    if isinstance(value, np.ndarray) and value.ndim == 0:
+    with suppress(AttributeError, ValueError):  # of arrays and tensors with one element
         value = value.item()
     if not isinstance(value, numbers.Real):
         raise ValueError(f"scoring returned {value!r} as {metric}: a number is needed.")
     return float(value)
 
 
-def without_failures(results):
-    """Names of the metrics, and the results with NaN where a scorer failed, which is warned of.
+def scores_by_metric(results, names, refit):
+    """Arrays of scores by metric, with NaN where a scorer failed, which is warned of.
+
+    Parameters
+    ----------
+    results : list of dict
+        What `evaluate` returns for all candidates and splits; empty where predictions failed.
+    names : list of str or None
+        The metrics; None leaves them to a scorer that may return several.
+    refit : str, callable or bool
 
     Raises
     ------
     Exception
-        What a scorer raised, if it never succeeded.
+        What a scorer raised, if none ever succeeded, or never that by which `refit` chooses.
     """
-    errors = [one for result in results for one in result.values() if isinstance(one, Exception)]
-    whole = [
-        result
+    errors = [
+        (name, value)
         for result in results
-        if result and not any(isinstance(one, Exception) for one in result.values())
+        for name, value in result.items()
+        if isinstance(value, Exception)
     ]
-    if errors and not whole:
-        raise errors[0]
+    returned = dict.fromkeys(
+        name
+        for result in results
+        for name, value in result.items()
+        if not isinstance(value, Exception)
+    )
+    for name, error in errors:
+        if not returned or (name == refit and name not in returned):
+            raise error
     if errors:
+        failed = ", ".join(dict.fromkeys(name for name, _ in errors))
+        name, first = errors[0]
         warnings.warn(
-            f"Scoring failed {len(errors)} times, and these scores are NaN. The first time it was "
-            f"{type(errors[0]).__name__}: {errors[0]}",
+            f"Scoring failed {len(errors)} times, of {failed}, and these scores are NaN. The first "
+            f"time it was {type(first).__name__}: {first}",
             UserWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
-    metrics = list(whole[0]) if whole else ["score"]
 
     def number(result, metric):
         value = result.get(metric, np.nan)
         return np.nan if isinstance(value, Exception) else value
 
-    return metrics, [{metric: number(result, metric) for metric in metrics} for result in results]
+    scores = {
+        metric: np.array([number(result, metric) for result in results])
+        for metric in (names or returned or ["score"])
+    }
+    predicted = np.array([bool(result) for result in results])
+    strange = [name for name, values in scores.items() if not np.isfinite(values[predicted]).all()]
+    if strange and not errors:
+        warnings.warn(f"Scores are not finite: {', '.join(strange)}.", UserWarning, stacklevel=3)
+    return scores

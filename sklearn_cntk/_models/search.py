@@ -14,9 +14,9 @@ from sklearn import get_config
 from sklearn.base import is_classifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted
 
 from .._support.architecture import OF_PLAIN, depths_of, path_readouts
 from .._support.checks import check_alpha, check_sequence, is_integer
@@ -30,14 +30,15 @@ from .held_out import held_out
 from .parameters import SearchParameters
 from .planning import SearchEstimate
 from .scoring import (
+    are_several,
     check_refit,
     chosen_metric,
     evaluate,
-    rows_of,
     scorers_of,
+    scores_by_metric,
     takes_weights,
-    without_failures,
 )
+from .splits import checked_split
 from .weights import checked_weights, require_some_weight
 
 if TYPE_CHECKING:
@@ -98,9 +99,12 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         UserWarning
             Scores are NaN because scoring failed.
         """
+        if hasattr(self, "best_score_"):  # which a function as `refit` leaves out
+            del self.best_score_
         images = self._check_images(X, reset=True)
         X, y = on_host(X), on_host(y)
         targets, _ = self._encode(images, y)
+        X, y = indexable(X, y)
         weights = checked_weights(sample_weight, images)
         require_some_weight(weights)
         alphas = self._checked_alphas()
@@ -115,17 +119,10 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         fit_intercept = self._fits_intercept()
         scorers = scorers_of(self, self.scoring)
         check_refit(self.refit, self.scoring)
-        routed = self._route(scorers, weights, params)
-        splits = self._splits(images, y, routed["splitter"])
+        of_splitter, of_scorers = self._route(scorers, weights, params)
+        splits = self._splits(X, y, weights, of_splitter)
         tests = [np.arange(len(images))] if splits is None else [test for _, test in splits]
-        parts = [X if splits is None else _safe_indexing(X, test) for test in tests]
-        y = np.asarray(y)
-
-        def score(readout, ridge, split, predictions, find_temperature):
-            params = kernels[readout] | {"alpha": alphas[ridge]}
-            test, part = tests[split], parts[split]
-            estimator = held_out(self, params, part, predictions, find_temperature)
-            return evaluate(scorers, estimator, part, y[test], rows_of(routed, test))
+        score = self._scorer_of_predictions(X, y, tests, kernels, alphas, scorers, of_scorers)
 
         grams, seconds = _timed_grams(jobs, images)
         results, times, failed = score_candidates(
@@ -135,27 +132,51 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         times[0] += (np.array(seconds) / times[0, 0].size)[:, None, None]
         candidates = [params | {"alpha": alpha} for params, alpha in product(kernels, alphas)]
         report_failures(candidates, failed)
-        metrics, results = without_failures(results)
+        names = list(scorers) if are_several(self.scoring) else None
         shape = len(candidates), len(tests)
         scores = {
-            name: np.array([result[name] for result in results]).reshape(shape) for name in metrics
+            name: values.reshape(shape)
+            for name, values in scores_by_metric(results, names, self.refit).items()
         }
-        self.scorer_ = scorers["score"] if list(scorers) == ["score"] else scorers
-        self.multimetric_ = metrics != ["score"]
+        self.multimetric_ = names is not None or list(scores) != ["score"]
+        self.scorer_ = scorers["score"] if names is None else scorers
         self.n_splits_ = len(tests)
         times = times.reshape(2, *shape)
         return self._fit_best(images, targets, weights, grams, candidates, scores, times)
 
+    def _scorer_of_predictions(self, X, y, tests, kernels, alphas, scorers, of_scorers):
+        """The function `score` of `score_candidates`."""
+        of_tests = [
+            {name: _check_method_params(X, one, test) for name, one in of_scorers.items()}
+            for test in tests
+        ]
+
+        def score(readout, split, predictions, temperatures):
+            part, y_true = (_safe_indexing(data, tests[split]) for data in (X, y))
+            found: list[dict[str, Any]] = []
+            for alpha, predicted, temperature in zip(
+                alphas, predictions, temperatures, strict=True
+            ):
+                if predicted is None:
+                    found.append({})
+                    continue
+                params = kernels[readout] | {"alpha": alpha}
+                estimator = held_out(self, params, part, predicted, temperature)
+                found.append(evaluate(scorers, estimator, part, y_true, of_tests[split]))
+            return found
+
+        return score
+
     def _fit_best(self, images, targets, weights, grams, candidates, scores, times):
         """Fit the best candidate that can be fitted to all rows; scores of others become NaN."""
-        metric = chosen_metric(self.refit, list(scores))
+        metric = chosen_metric(self.refit, scores)
         while True:
             self.cv_results_ = search_results(candidates, scores, times)
             self.best_index_ = self._best_index(metric)
             if metric is not None:
                 self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
             self.best_params_ = self.cv_results_["params"][self.best_index_]
-            self.best_estimator_ = self._best_estimator()
+            self.best_estimator_ = self._candidate(self.best_params_)
             # A copy: what fails leaves nothing for other ridges.
             K = grams[self.best_index_ * len(grams) // len(candidates)].copy()
             start = time.perf_counter()
@@ -194,30 +215,39 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         to_splitter = MethodMapping().add(caller="fit", callee="split")
         router.add(splitter=self.cv, method_mapping=to_splitter)
         to_scorer = MethodMapping().add(caller="fit", callee="score")
+        to_scorer.add(caller="score", callee="score")
         for number, scorer in enumerate(scorers_of(self, self.scoring).values()):
             router.add(**{f"scorer{number}": scorer}, method_mapping=to_scorer)
         return router
 
     def _route(self, scorers, sample_weight, params):
-        """Metadata of the splitter, under "splitter", and of scorers, under their names."""
-        if not get_config()["enable_metadata_routing"]:
-            unknown = sorted(set(params) - {"groups"})
-            if unknown:
-                raise TypeError(
-                    f"{type(self).__name__}.fit takes X, y, sample_weight and groups, not "
-                    f"{', '.join(unknown)}, unless metadata routing is enabled."
-                )
-            weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
-            of_scorers = {
-                name: weighted for name, scorer in scorers.items() if takes_weights(scorer)
-            }
-            return {"splitter": params, **of_scorers}
-        given = {"sample_weight": sample_weight} if sample_weight is not None else {}
-        routed = process_routing(self, "fit", **given, **params)
-        of_scorers = {name: routed[f"scorer{number}"].score for number, name in enumerate(scorers)}
-        return {"splitter": routed.splitter.split, **of_scorers}
+        """Metadata of the splitter, and of scorers by their names."""
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", **given, **params)
+            return routed.splitter.split, self._of_scorers(routed, scorers)
+        unknown = sorted(set(params) - {"groups"})
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__}.fit takes X, y, sample_weight and groups, not "
+                f"{', '.join(unknown)}, unless metadata routing is enabled."
+            )
+        weighted = {name: given for name, scorer in scorers.items() if takes_weights(scorer)}
+        if given and len(weighted) < len(scorers):
+            others = ", ".join(name for name in scorers if name not in weighted)
+            warnings.warn(
+                f"sample_weight has no part in what scoring makes of {others}, which takes none: "
+                "candidates are fitted with weights, and compared without.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return params, weighted
 
-    def _splits(self, images, y, params):
+    @staticmethod
+    def _of_scorers(routed, scorers):
+        return {name: routed[f"scorer{number}"].score for number, name in enumerate(scorers)}
+
+    def _splits(self, X, y, weights, params):
         """Pairs of row indices, or None for leave-one-out."""
         if self.cv is None:
             if params.get("groups") is not None:
@@ -227,10 +257,19 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
                 )
             return None
         cv = check_cv(self.cv, y, classifier=is_classifier(self))
-        rows = np.arange(len(images))
-        return [
-            tuple(_indices(part, rows) for part in split) for split in cv.split(images, y, **params)
+        params = {name: on_host(value) for name, value in params.items()}
+        splits = [
+            checked_split(train, test, _num_samples(X)) for train, test in cv.split(X, y, **params)
         ]
+        if not splits:
+            raise ValueError("cv gives no splits: an iterator can be read once, a list again.")
+        for number, (train, _) in enumerate(splits):
+            if weights is not None and not weights[train].any():
+                raise ValueError(
+                    f"sample_weight is 0 for all training rows of split {number} of cv: use "
+                    "another cv, which mixes the rows, or give one of them a weight."
+                )
+        return splits
 
     def _best_index(self, metric):
         """The best candidate, by a metric or as `refit` says."""
@@ -286,10 +325,10 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
             names -= set(OF_PLAIN)
         return {"network": network, **{name: getattr(self, name) for name in sorted(names)}}
 
-    def _best_estimator(self):
-        """The estimator with the best parameters, and what fit records of the features."""
-        network = self.best_params_.get("network", "plain")
-        estimator = self._estimator(**self._fixed(network) | self.best_params_)
+    def _candidate(self, params, estimator_class=None):
+        """An estimator with the parameters of a candidate, and what fit records of the features."""
+        fixed = self._fixed(params.get("network", "plain"))
+        estimator = (estimator_class or self._estimator)(**fixed | params)
         for name in ("image_shape_", "n_features_in_", "feature_names_in_", "classes_"):
             if hasattr(self, name):
                 setattr(estimator, name, getattr(self, name))
@@ -305,11 +344,14 @@ class SearchScore:
     """`score` of a search, in place of its task's."""
 
     if TYPE_CHECKING:
-        scoring: Any
         refit: Any
         scorer_: Any
+        best_estimator_: Any
+        _of_scorers: Any
 
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
+    ) -> float:
         """The score by `scoring`, or of several metrics by that of `refit`.
 
         Parameters
@@ -317,6 +359,8 @@ class SearchScore:
         {X_seen}
         {y}
         sample_weight : array-like (m,), default=None
+        **params : dict
+            With metadata routing, what the scorer asks for.
 
         Returns
         -------
@@ -324,22 +368,25 @@ class SearchScore:
             Accuracy or R² if `scoring` is None.
         """
         check_is_fitted(self)
-        if self.scoring is None:
-            return super().score(X, y, sample_weight)  # type: ignore[misc]
-        scorer = self.scorer_
-        if isinstance(scorer, dict):
-            scorer = scorer[chosen_metric(self.refit, list(scorer))]
-        weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
-        value = scorer(self, X, on_host(y), **weighted)
-        return value[self.refit] if isinstance(value, dict) else value
-
-
-def _indices(part, rows):
-    """Row indices of a part of a split, which may be a mask."""
-    part = np.asarray(part)
-    if part.dtype == bool and part.shape != rows.shape:
-        raise ValueError(f"cv holds a mask of shape {part.shape}, and there are {len(rows)} rows.")
-    return rows[part] if part.size else rows[:0]
+        y, sample_weight = on_host(y), on_host(sample_weight)
+        scorers = self.scorer_ if isinstance(self.scorer_, dict) else {"score": self.scorer_}
+        name = chosen_metric(self.refit, scorers) if len(scorers) > 1 else next(iter(scorers))
+        if name is None:
+            raise ValueError(
+                f"refit is a function, and scoring gives {list(scorers)}: there is no one score. "
+                "Set refit to the name of a metric, or call one of scorer_."
+            )
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "score", **given, **params)
+            given = self._of_scorers(routed, scorers)[name]
+        elif params:
+            raise TypeError(
+                f"{type(self).__name__}.score takes X, y and sample_weight, not "
+                f"{', '.join(sorted(params))}, unless metadata routing is enabled."
+            )
+        value = scorers[name](self.best_estimator_, X, y, **given)
+        return value[chosen_metric(self.refit, value)] if isinstance(value, dict) else value
 
 
 def _timed_grams(jobs, images):

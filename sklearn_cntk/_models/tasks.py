@@ -24,6 +24,21 @@ if TYPE_CHECKING:
 class RegressionTask(MultiOutputMixin, RegressorMixin):
     """Targets are y itself."""
 
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """R² of predictions.
+
+        Parameters
+        ----------
+        {X_seen}
+        {y}
+        sample_weight : array-like (m,), default=None
+
+        Returns
+        -------
+        float
+        """
+        return super().score(X, on_host(y), on_host(sample_weight))
+
     def _encode(self, images, y):
         """Float64 targets, and None for class indices."""
         _require(self, y)
@@ -54,6 +69,21 @@ class ClassificationTask(ClassifierMixin):
 
     if TYPE_CHECKING:
         classes_: Array
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy of predictions.
+
+        Parameters
+        ----------
+        {X_seen}
+        {y}
+        sample_weight : array-like (m,), default=None
+
+        Returns
+        -------
+        float
+        """
+        return super().score(X, on_host(y), on_host(sample_weight))
 
     def _encode(self, images, y):
         """Float64 targets and class indices; sets ``classes_``."""

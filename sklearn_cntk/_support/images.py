@@ -46,10 +46,10 @@ def on_host(array: Any) -> Any:
     They do not become one by themselves: on a GPU, with a gradient, or of bfloat16, which NumPy
     lacks and float32 holds.
     """
-    module = type(array).__module__.partition(".")[0]
-    if module == "cupy":
+    modules = {cls.__module__.partition(".")[0] for cls in type(array).__mro__}
+    if "cupy" in modules:
         return array.get()
-    if module == "torch" and hasattr(array, "detach"):
+    if "torch" in modules and hasattr(array, "detach"):
         array = array.detach().cpu()
         return (array.float() if str(array.dtype) == "torch.bfloat16" else array).numpy()
     return array

@@ -109,6 +109,21 @@ def test_other_sources_of_what_is_called(cache, double, monkeypatch):
     assert [hits_of_new_process(), hits_of_new_process()] == [0, 1]
 
 
+def test_what_counts_as_source(tmp_path):
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cuda").mkdir()
+
+    def changed(name):
+        before = _compile._sources.__wrapped__(tmp_path)
+        (tmp_path / name).write_text("CONSTANT = 1")
+        return _compile._sources.__wrapped__(tmp_path) != before
+
+    assert changed("plan.py")
+    assert changed("cpu/planes.py")
+    assert not changed("plan.py")  # the same once more
+    assert not changed("cuda/engine.py")
+
+
 def test_files_that_hold_other_code(cache, double):
     """Two processes that save at the same moment may leave such: Numba itself would run that."""
     compiled = double()

@@ -63,15 +63,20 @@ def test_automatic_choice(free_memory, capsys):
 # --- Zarr ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("read_once", [True, False])
 @pytest.mark.parametrize("solver", ["cg", "cholesky"])
-def test_fit_from_a_store(tmp_path, gram_to_zarr, solver):
+def test_fit_from_a_store(tmp_path, gram_to_zarr, solver, read_once, monkeypatch):
+    """Of small matrices, which "cg" reads once, and of large ones."""
+    if not read_once:
+        monkeypatch.setattr("sklearn_cntk._models.solver._READ_ONCE", 0)
+    images, labels = IMAGES[:60], LABELS[:60]
     model = CNTKClassifier(3, False, gram_store=str(tmp_path / "gram"), solver=solver, tol=1e-9)
-    expected = CNTKClassifier(3, False).fit(IMAGES, LABELS).decision_function(TEST)
-    model.fit(IMAGES, LABELS)
+    expected = CNTKClassifier(3, False).fit(images, labels).decision_function(TEST)
+    model.fit(images, labels)
     np.testing.assert_allclose(model.decision_function(TEST), expected, atol=1e-5)
-    model.fit(IMAGES, LABELS % 2)  # other labels, the same Gram matrix
+    model.fit(images, labels % 2)  # other labels, the same Gram matrix
     with pytest.raises(ValueError, match="holds another Gram matrix"):
-        model.fit(IMAGES[:100], LABELS[:100])
+        model.fit(images[:30], labels[:30])
 
 
 def test_fit_takes_the_precision_of_the_store(tmp_path, gram_to_zarr):

@@ -6,6 +6,7 @@ there: a pass is handed addresses of compiled functions.
 
 import numpy as np
 from numba import from_dtype, types
+from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
@@ -22,7 +23,7 @@ from ..network_arrays import (
     TARGET,
     WHOLE_WINDOWS,
 )
-from ..network_plan import ERF, EXP, GELU, NORM, RELU
+from ..network_plan import ERF, EXP, GELU, NORM, RELU, TABLES
 from .lanes import (
     Lanes,
     broadcast,
@@ -336,7 +337,7 @@ def activation_addresses(arrays, places, dtype):
     arguments = (_argument_types(from_dtype(np.dtype(dtype))),)
     addresses = np.zeros(len(places), np.int64)
     for o, key in enumerate(zip(arrays.operations[:, KIND].tolist(), places.tolist(), strict=True)):
-        if key in _COMPILED:
+        if key[0] in TABLES:
             _COMPILED[key].compile(arguments)
             compiled = _COMPILED[key].overloads[arguments]
             name = compiled.fndesc.llvm_func_name
@@ -355,7 +356,9 @@ def activate(typingctx, address, arguments):
         convention = context.call_conv
         function = convention.get_function_type(types.none, (wanted,))
         pointer = builder.inttoptr(args[0], function.as_pointer())
-        convention.call_function(builder, pointer, types.none, (wanted,), args[1:])
+        status, _ = convention.call_function(builder, pointer, types.none, (wanted,), args[1:])
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
         return context.get_dummy_value()
 
     return types.void(types.int64, arguments), codegen
