@@ -182,7 +182,7 @@ def test_normalize(kernel):
 
 @pytest.mark.parametrize("gap", [True, False])
 def test_flip(gap):
-    images, others = X[:9].reshape(9, 8, 8), X_TEST[:4].reshape(4, 8, 8)
+    images, others = X[:9].reshape(9, 8, 8), X_TEST[:9].reshape(9, 8, 8)
     plain, flip = CNTK(3, gap), CNTK(3, gap, flip=True)
     expected = (plain(images, others) + plain(images[:, :, ::-1], others)) / 2
     np.testing.assert_array_equal(flip(images, others), expected)

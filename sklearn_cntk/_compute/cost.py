@@ -88,17 +88,17 @@ def estimate(job, n_x, n_y=None):
     one = pair_work(job.architecture, job.readouts)
     size = 8 * len(job.readouts) * n_x * (n_x if n_y is None else n_y)
     n_jobs = effective_n_jobs(job.n_jobs)
-    lanes = _lanes(job)
-    vectors = vectors_of(n_x, n_y, lanes) * kernels
+    vectors = vectors_of(n_x, n_y, job.lanes) * kernels
     vectors = -(-vectors // n_jobs) * n_jobs  # no worker shares one
     rate, least = measure(job)
-    seconds = max(vectors * lanes * one / rate, least)
+    seconds = max(vectors * job.lanes * one / rate, least)
     return Estimate(pairs, float(pairs * one), size, seconds, _workers(job, n_jobs))
 
 
 def vectors_of(n_x, n_y, lanes):
     """Vectors of `lanes` images of Y that n_x images meet, of themselves in the upper triangle."""
     if n_y is not None:
+        n_x, n_y = (n_y, n_x) if n_y < min(n_x, lanes) else (n_x, n_y)
         return n_x * -(-n_y // lanes)
     return sum(min(n_x, start + lanes) for start in range(0, n_x, lanes))
 
@@ -147,12 +147,6 @@ def _of_small_images(job):
         except ValueError:  # a layer has nothing left of images as small as these
             return job
     return replace(job, architecture=architecture)
-
-
-def _lanes(job):
-    """Images of Y that the engine of this process computes together."""
-    limits = job.engine.limits(travelling=not runs_here())
-    return max(1, limits.vector_bytes // np.dtype(job.dtype).itemsize)
 
 
 def _workers(job, n_jobs):

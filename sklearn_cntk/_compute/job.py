@@ -19,6 +19,7 @@ from .._support.images import check_same_shape
 from .._support.progress import progress_bar
 from .cached import Distinct, stored_diagonals, stored_gram
 from .normalisation import Normalizer
+from .parallel import runs_here
 from .tiles import Block, mean, pairs, tiles
 from .value_range import check_range, check_rows
 
@@ -123,6 +124,12 @@ class Job:
         return self.architecture.image_shape[:2] == (1, 1)
 
     @property
+    def lanes(self):
+        """Images of Y that the engine of this process computes together."""
+        limits = self.engine.limits(travelling=not runs_here())
+        return max(1, limits.vector_bytes // np.dtype(self.dtype).itemsize)
+
+    @property
     def flips(self):
         """The kernels whose mean is computed: of images as they are, and mirrored."""
         return (False, True) if self.flip else (False,)
@@ -136,9 +143,14 @@ class Job:
         symmetric = Y is None
         Y = X if symmetric else Y
         check_same_shape(X, Y)
-        whole = Block.whole(len(X), len(Y), symmetric)
+        # Fewer columns than a vector has lanes would leave the others idle: as rows they do not.
+        transposed = len(Y) < min(len(X), self.lanes)
+        rows, columns = (Y, X) if transposed else (X, Y)
+        whole = Block.whole(len(rows), len(columns), symmetric)
         with self._progress(whole.n_pairs, advance) as advance_bar:
-            ((_, values),) = self._filled(X, Y, [whole], advance_bar)
+            ((_, values),) = self._filled(rows, columns, [whole], advance_bar)
+        if transposed:
+            values = np.ascontiguousarray(values.transpose(0, 2, 1))
         if symmetric:
             diagonals = np.diagonal(values, axis1=1, axis2=2).copy()
             check_range(diagonals, X, self.readouts)

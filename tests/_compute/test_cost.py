@@ -35,11 +35,13 @@ def test_estimate():
 @pytest.mark.parametrize("n_x", [1, 2, 16, 17, 100])
 @pytest.mark.parametrize("lanes", [1, 8, 16])
 def test_vectors(n_x, n_y, lanes):
-    """Those with a pair in the upper triangle, counted one by one."""
-    n = n_x if n_y is None else n_y
+    """Those with a pair in the upper triangle, counted one by one; few columns are rows instead."""
+    rows, columns = n_x, n_x if n_y is None else n_y
+    if n_y is not None and n_y < min(n_x, lanes):
+        rows, columns = columns, rows
     counted = 0
-    for x in range(n_x):
-        for start in range(0, n, lanes):
+    for x in range(rows):
+        for start in range(0, columns, lanes):
             counted += n_y is not None or x <= start + lanes - 1
     assert _cost.vectors_of(n_x, n_y, lanes) == counted
 
@@ -53,7 +55,8 @@ def test_few_images_fill_no_vector(dtype, lanes, monkeypatch):
     vector = lanes * 64**2 * 2 / 1e6
     assert kernel.estimate(1).seconds == pytest.approx(2 * vector)  # one of two workers
     assert kernel.estimate(1, lanes).seconds == kernel.estimate(1).seconds
-    assert kernel.estimate(5, 2).seconds == pytest.approx(6 * vector)
+    assert kernel.estimate(5, 2).seconds == pytest.approx(2 * vector)  # as (2, 5)
+    assert kernel.estimate(3, 5).seconds == pytest.approx(4 * vector)
     assert kernel.estimate(3 * lanes).seconds == pytest.approx(6 * lanes * vector)
     kernel.set_params(image_shape=(2, 1), gap=False)
     assert kernel.estimate(1).seconds == 0.01

@@ -156,3 +156,27 @@ def test_tiles_are_worth_a_call():
     tiles.clear()
     kernel(IMAGES)
     assert len(tiles) > 4
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": True}, {"normalize": True}, {"dtype": "float64"}])
+def test_few_columns_are_computed_as_rows(rng, counting, options):
+    """They would leave most lanes of the engine's vectors idle."""
+    X, Y = rng.normal(size=(40, 5, 4, 2)), rng.normal(size=(3, 5, 4, 2))
+    kernel = CNTK(3, device=counting, n_jobs=1, **options)
+    few, rest = kernel(X, Y), kernel(X, np.concatenate([Y, X[:30]]))
+    assert few.shape == (40, 3)
+    np.testing.assert_allclose(few, rest[:, :3], rtol=1e-5 if "dtype" not in options else 1e-12)
+    np.testing.assert_allclose(kernel(Y, X), few.T, rtol=1e-5)
+
+
+def test_few_columns_make_few_calls(rng):
+    class Vectors(RecordingEngine):
+        def limits(self, travelling):
+            return super().limits(travelling)._replace(vector_bytes=64)
+
+    X, Y = rng.normal(size=(40, 5, 4)), rng.normal(size=(16, 5, 4))
+    for columns, calls in ((3, [(3, 40), (3, 40)]), (16, [(40, 16), (16, 40)])):
+        kernel = CNTK(3, device=(engine := Vectors()), n_jobs=1)
+        kernel(X, Y[:columns])
+        kernel(Y[:columns], X)
+        assert engine.calls == calls
