@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from .._support.architecture import lap_weights
-from .equal_pairs import ids_for
 from .host import HostEngine
+from .image_ids import ids_for
 from .plan import is_plain
 from .reference_network import network_values
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._support.architecture import lap_weights
 from .._support.layers import Activation, AvgPool, Conv, LayerNorm
-from .equal_pairs import ids_for
+from .image_ids import ids_for
 
 
 def network_values(x, y, architecture, readouts):

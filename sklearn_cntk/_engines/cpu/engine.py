@@ -3,12 +3,15 @@
 The compiled code holds no interpreter lock, so callers run several calls at once.
 """
 
+from functools import partial
+
 import numpy as np
 
 from ..._support.architecture import lap_weights
 from ..dual_activations import arccos_coefficients
-from ..equal_pairs import ids_for, ratios, self_values
+from ..equal_pairs import self_values, values_of_equal
 from ..host import HostEngine
+from ..image_ids import ids_for
 from ..network_plan import plan_of
 from ..plan import Plan, is_plain
 from ..scales import SMALLEST_SCALE, scale_images
@@ -39,9 +42,9 @@ class CpuEngine(HostEngine):
             plan = Plan(architecture, readouts, dtype)
             values = _Sweep(plan).run(X, Y, (i, j), triu, paired=False)
             if len(i):
-                rows, i_of_row = np.unique(i, return_inverse=True)
-                own = self_values(plan, X[rows])[:, i_of_row]
-                values[:, i, j] += own * ratios(X[i], Y[j])
+                values[:, i, j] += values_of_equal(
+                    architecture, partial(self_values, plan), X, Y, i, j
+                )
             return values
 
         def general(readouts):
@@ -49,10 +52,9 @@ class CpuEngine(HostEngine):
             x = network_images(X, plan)
             values = network_gram(plan, x, x if Y is X else network_images(Y, plan), dtype, triu)
             if len(i):  # whose correlation is 1 at the plane (0, 0)
-                rows, i_of_row = np.unique(i, return_inverse=True)
-                same = network_images(X[rows], plan)
-                of_rows = network_pairs(plan, same, same, np.ones(len(rows), dtype=bool))
-                values[:, i, j] = of_rows[:, i_of_row] * ratios(X[i], Y[j])
+                values[:, i, j] = values_of_equal(
+                    architecture, partial(_own_values, plan), X, Y, i, j
+                )
             return values
 
         return _by_kind(architecture, readouts, plain, general)
@@ -68,17 +70,26 @@ class CpuEngine(HostEngine):
             values = np.zeros((len(readouts), len(X)))
             if len(i) < len(X) or len(plan.displacements) > 1:
                 values += _Sweep(plan).run(X, Y, (np.zeros_like(i), i), 0, paired=True)[:, 0]
-            values[:, i] += self_values(plan, X[i]) * ratios(X[i], Y[i])
+            if len(i):
+                values[:, i] += values_of_equal(
+                    architecture, partial(self_values, plan), X, Y, i, i
+                )
             return values
 
         def general(readouts):
             plan = plan_of(architecture, tuple(readouts))
-            x = network_images(X, plan)
-            if equal.all():
-                return network_pairs(plan, x, x, equal) * ratios(X, Y)
-            return network_pairs(plan, x, network_images(Y, plan), equal)
+            if equal.all() and len(equal):
+                own_values = partial(_own_values, plan)
+                return values_of_equal(architecture, own_values, X, Y, i, i)
+            return network_pairs(plan, *(network_images(images, plan) for images in (X, Y)), equal)
 
         return _by_kind(architecture, readouts, plain, general)
+
+
+def _own_values(plan, images):
+    """Kernel values (readouts, n) of images with themselves, in float64."""
+    same = network_images(images, plan)
+    return network_pairs(plan, same, same, np.ones(len(images), dtype=bool))
 
 
 def _by_kind(architecture, readouts, plain, general):

@@ -13,7 +13,8 @@ from threading import Lock
 import numpy as np
 
 from ..._support.images import flipped
-from ..equal_pairs import ids_for, self_values
+from ..equal_pairs import self_values, values_of_equal
+from ..image_ids import ids_for
 from ..plan import TRACE, Plan, is_plain
 from ..protocol import TileLimits
 from ..scales import SMALLEST_SCALE
@@ -204,9 +205,12 @@ class _PlainPart:
                 values[chosen] = part.read(sums.pop(part))
         work.scale(values, x.scales, y.scales)
         if len(equal):
-            rows, of_row = np.unique(work.rows_of(equal), return_inverse=True)
-            own = self_values(self.plan, sides[0].images[rows])
-            values[:, equal] += own[:, of_row] * work.ratios(equal, sides)
+            values[:, equal] += values_of_equal(
+                self.architecture,
+                partial(self_values, self.plan),
+                *(side.images for side in sides),
+                *work.images_of(equal),
+            )
         return values
 
     def _sums(self, device, sides, work, passes):

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..equal_pairs import ratios
 from ..scales import scale_images
 
 # Images that are converted at once: some megabytes.
@@ -119,19 +118,13 @@ class Work:
             return np.empty(0, dtype=np.intp)
         return np.flatnonzero(x_ids[:, None] == y_ids)
 
-    def rows_of(self, numbers):
-        """Indices of the images of X of some pairs."""
+    def images_of(self, numbers):
+        """Indices of the images of X, and of those of Y, of some pairs."""
         if self.pairs is None:
-            return self.x[numbers // len(self.y)]
-        return self.x[self.pairs[numbers, 0]]
-
-    def ratios(self, numbers, sides):
-        """How many times the images of X are those of Y, of pairs of multiples."""
-        if self.pairs is None:
-            columns = self.y[numbers % len(self.y)]
+            rows, columns = np.divmod(numbers, len(self.y))
         else:
-            columns = self.y[self.pairs[numbers, 1]]
-        return ratios(sides[0].images[self.rows_of(numbers)], sides[1].images[columns])
+            rows, columns = self.pairs[numbers].T
+        return self.x[rows], self.y[columns]
 
     def product(self, of_x, of_y):
         """Products (pair) of numbers of the images of both sides."""

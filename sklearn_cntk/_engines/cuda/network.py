@@ -5,12 +5,13 @@ else, and notes variances.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
 
 import numpy as np
 
-from ..equal_pairs import ImageIds
+from ..equal_pairs import values_of_equal
+from ..image_ids import ImageIds
 from ..network_arrays import PlanArrays
 from ..network_images import NetworkImages, arrays_of_diagonals, linear_numbers, network_values
 from ..network_plan import NORM, READ, TABLES, plan_of
@@ -105,9 +106,12 @@ class NetworkPart:
         equal = work.equal(x.ids, y.ids)
         if len(equal) and self.dtype == "float32":
             # There 1 - λ² is rounding alone, which erf and GELU make much of.
-            rows, of_row = np.unique(work.rows_of(equal), return_inverse=True)
-            own = self._own_values(device, sides[0].images[rows])
-            values[:, equal] = own[:, of_row] * work.ratios(equal, sides)
+            values[:, equal] = values_of_equal(
+                self.architecture,
+                partial(self._own_values, device),
+                *(side.images for side in sides),
+                *work.images_of(equal),
+            )
         return values
 
     def _own_values(self, device, images):

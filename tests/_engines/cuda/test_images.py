@@ -8,7 +8,7 @@ import pytest
 from sklearn_cntk import CNTK
 from sklearn_cntk._engines.cuda import images
 from sklearn_cntk._engines.cuda.engine import CudaEngine
-from sklearn_cntk._engines.equal_pairs import ImageIds
+from sklearn_cntk._engines.image_ids import ImageIds
 
 
 def normal(rng, n, shape):
