@@ -47,8 +47,8 @@ class Estimate(NamedTuple):
 
     def __str__(self):
         return (
-            f"about {_duration(self.seconds)} on {self.workers}: {_count(self.pairs)} pairs of "
-            f"images, {_size(self.bytes)}"
+            f"about {_duration(self.seconds)} on {self.workers}: {_count(self.pairs)} "
+            f"pair{'s' * (self.pairs != 1)} of images, {_size(self.bytes)}"
         )
 
 
@@ -119,6 +119,7 @@ def measure(job):
         job.gram(X, Y, advance=_ignore)
         return time.perf_counter() - start
 
+    timed(X, Y)  # which compiles what arrays of several images need
     timed(X[:1], Y[:1])
     least = timed(X[:1], Y[:1])
     while True:

@@ -76,12 +76,13 @@ class DirectionIds:
         """Ids of images (n, P, Q, C)."""
         ids = []
         for start in range(0, len(images), _BATCH):
-            rows = np.array(images[start : start + _BATCH], dtype=np.float64)
+            rows = np.array(images[start : start + _BATCH], dtype=np.float64, order="C")
             rows = rows.reshape(len(rows), -1)
             largest = np.abs(rows).max(axis=1, keepdims=True)
-            rows /= np.where(largest > 0, largest, 1.0)
-            rows *= self._steps
-            for row in np.rint(rows).astype(self._integer):
+            with np.errstate(invalid="ignore"):  # of NaN, which callers find in the values
+                rows /= np.where(largest > 0, largest, 1.0)
+                rounded = np.rint(rows * self._steps).astype(self._integer)
+            for row in rounded:
                 digest = hashlib.blake2b(row, digest_size=16).digest()
                 ids.append(self._known.setdefault(digest, len(self._known)))
         return np.array(ids, dtype=np.int32)

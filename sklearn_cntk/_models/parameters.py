@@ -181,7 +181,7 @@ class ComputationParameters:
         """
         Precision of the recursion.  Results are float64 and agree to about 1e-6 (relative)
         between the two; those of nearly parallel images (near-duplicates, or a large common
-        offset) to 1e-4 at depth 4, and less behind more layers.  Feature vectors, which cost
+        offset) to 1e-4 at depth 4, and worse in deeper networks.  Feature vectors, which cost
         little, are always computed in float64.
         """,
         default="float32",

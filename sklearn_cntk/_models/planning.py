@@ -10,7 +10,7 @@ from scipy.linalg import cho_factor, eigh
 
 from .._compute.cost import Estimate, algebra_seconds, estimate, image_to_estimate_for, together
 from .._linalg.threads import one_thread
-from .._support.checks import check_integer, check_sequence
+from .._support.checks import check_alpha, check_integer, check_training_time
 from .._support.docstrings import fill_docs
 from .solver import Solver
 from .training_rows import count_rows
@@ -27,7 +27,7 @@ class FitEstimate:
 
     if TYPE_CHECKING:
         image_shape: Any
-        solver: Any
+        alpha: Any
         train_size: Any
         training_time: Any
         _is_calibrated: bool
@@ -39,7 +39,7 @@ class FitEstimate:
         """What `fit` will cost on the devices that would compute it now, or `predict` after it.
 
         Measures for a second or so, after compiling; in the place of large images, small ones.
-        Linear algebra on a GPU is not counted, nor are the iterations of "cg".
+        Linear algebra on a GPU is not counted, nor is that of "cg".
 
         Parameters
         ----------
@@ -55,8 +55,9 @@ class FitEstimate:
 
         Raises
         ------
-        ValueError, TypeError
-            Numbers below 1, or no `image_shape`.
+        {unusable}
+        MemoryError
+            The Gram matrix does not fit, as `fit` would say.
 
         Examples
         --------
@@ -68,19 +69,24 @@ class FitEstimate:
         20000
         """
         n = count_rows(self.train_size, check_integer("n_fit", n_fit, 1, _NUMBER))
+        check_alpha(self.alpha)
+        check_training_time(self.training_time)
         job = self._kernel()._job(image_to_estimate_for(self.image_shape, image_shape))
-        landmarks = Solver.of(self, n).n_components if self.solver == "nystroem" else None
+        solver = Solver.of(self, n)
+        landmarks = solver.n_components if solver.name == "nystroem" else None
         if n_predict is not None:
             n_predict = check_integer("n_predict", n_predict, 1, f"{_NUMBER}, or None")
             return estimate(job, n_predict, n if landmarks is None else landmarks)
         cost = estimate(job, n, landmarks)
-        if job.engine.devices or self.solver == "cg":
+        if job.engine.devices or solver.name == "cg":
             return cost
         if landmarks is not None:  # n m² operations, where a factor takes m³/3
             return together([cost], algebra_seconds(cho_factor, landmarks) * 3 * n / landmarks)
+        # Probabilities need predictions of rows by the others: with a training time by parts of
+        # four fifths of the rows, and else for as much work as a factor.
         if self.training_time is not None:
-            return together([cost], algebra_seconds(eigh, n))
-        # Predictions of rows by the others take as long again as a factor.
+            parts = self._is_calibrated * min(5, max(1, 5000 // n))
+            return together([cost], algebra_seconds(eigh, n) * (1 + parts / 2))
         return together([cost], algebra_seconds(cho_factor, n) * (1 + self._is_calibrated))
 
 
@@ -89,8 +95,8 @@ class SearchEstimate:
     """`estimate` of searches."""
 
     if TYPE_CHECKING:
-        alphas: Any
         cv: Any
+        _checked_alphas: Any
         image_shape: Any
         n_jobs: Any
         _jobs: Any
@@ -112,8 +118,7 @@ class SearchEstimate:
 
         Raises
         ------
-        ValueError, TypeError
-            Numbers below 1, or no `image_shape`.
+        {unusable}
 
         Examples
         --------
@@ -124,17 +129,18 @@ class SearchEstimate:
         """
         n = check_integer("n_fit", n_fit, 1, _NUMBER)
         jobs = self._jobs(image_to_estimate_for(self.image_shape, image_shape))
-        check_sequence("alphas", self.alphas, "(1e-5, 1e-2)")
+        alphas = self._checked_alphas()
+        tasks = sum(len(job.readouts) for _, job in jobs)
         with one_thread():
             if self.cv is None:
-                of_kernel = algebra_seconds(eigh, n)
+                of_task = algebra_seconds(eigh, n)
             else:
                 n_splits = _count_splits(self.cv, n)
-                rows = max(1, n - n // n_splits)
-                of_kernel = algebra_seconds(cho_factor, rows) * n_splits * len(self.alphas)
-        kernels = sum(len(job.readouts) for _, job in jobs)
-        rounds = -(-kernels // effective_n_jobs(self.n_jobs))
-        return together([estimate(job, n) for _, job in jobs], rounds * of_kernel)
+                tasks *= n_splits
+                of_task = algebra_seconds(cho_factor, max(1, n - n // n_splits)) * len(alphas)
+        rounds = -(-tasks // effective_n_jobs(self.n_jobs))
+        seconds = rounds * of_task + algebra_seconds(cho_factor, n)  # the best one, at last
+        return together([estimate(job, n) for _, job in jobs], seconds)
 
 
 _NUMBER = "use a number of images"
@@ -143,8 +149,14 @@ _NUMBER = "use a number of images"
 def _count_splits(cv, n):
     """How many splits there are, without taking any from a generator."""
     if hasattr(cv, "get_n_splits"):
-        return cv.get_n_splits(np.zeros(n))
-    if hasattr(cv, "__len__"):
+        try:
+            return cv.get_n_splits(np.zeros(n))
+        except ValueError as error:  # which needs groups
+            raise ValueError(
+                f"cv={cv!r} does not know its number of splits ({error}): estimate with a number "
+                "of folds as cv."
+            ) from error
+    if isinstance(cv, (list, tuple)) and cv:
         return len(cv)
     if hasattr(cv, "__iter__"):
         raise TypeError("cv is an iterator, which can be read once: use a list of its splits.")

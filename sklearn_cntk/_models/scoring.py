@@ -90,7 +90,10 @@ def takes_weights(scorer):
     """Whether a scorer can be called with `sample_weight`."""
     if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's
         return scorer._accept_sample_weight()
-    return "sample_weight" in signature(scorer).parameters
+    try:
+        return "sample_weight" in signature(scorer).parameters
+    except (TypeError, ValueError):  # built-in functions have none
+        return False
 
 
 def evaluate(scorers, estimator, X, y, params):
@@ -149,8 +152,8 @@ def scores_by_metric(results, names, refit):
         failed = ", ".join(dict.fromkeys(name for name, _ in errors))
         name, first = errors[0]
         warnings.warn(
-            f"Scoring failed {len(errors)} times, of {failed}, and these scores are NaN. The first "
-            f"time it was {type(first).__name__}: {first}",
+            f"Scoring failed {len(errors)} times ({failed}), and these scores are NaN. The first "
+            f"error was {type(first).__name__}: {first}",
             UserWarning,
             stacklevel=3,
         )

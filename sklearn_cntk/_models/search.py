@@ -152,7 +152,6 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         ]
 
         def score(readout, split, predictions, temperatures):
-            part, y_true = (_safe_indexing(data, tests[split]) for data in (X, y))
             found: list[dict[str, Any]] = []
             for alpha, predicted, temperature in zip(
                 alphas, predictions, temperatures, strict=True
@@ -160,6 +159,8 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
                 if predicted is None:
                     found.append({})
                     continue
+                # Copies, as scorers may change what they get.
+                part, y_true = (_safe_indexing(data, tests[split]) for data in (X, y))
                 params = kernels[readout] | {"alpha": alpha}
                 estimator = held_out(self, params, part, predicted, temperature)
                 found.append(evaluate(scorers, estimator, part, y_true, of_tests[split]))
@@ -236,7 +237,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         if given and len(weighted) < len(scorers):
             others = ", ".join(name for name in scorers if name not in weighted)
             warnings.warn(
-                f"sample_weight has no part in what scoring makes of {others}, which takes none: "
+                f"sample_weight is not used by scoring ({others}), which does not accept it: "
                 "candidates are fitted with weights, and compared without.",
                 UserWarning,
                 stacklevel=3,

@@ -23,6 +23,9 @@ def bar_class():
 # Seconds that work lasts before somebody wants to know how much longer, with verbose="auto".
 _PATIENCE = 10
 
+# Of which compilation, in a first call.
+_PATIENCE_TO_COMPILE = 2
+
 
 def is_shown(verbose):
     """Whether to show a bar: programs without a console have no stderr to show it on.
@@ -79,12 +82,14 @@ def _compilation_shown(bar, delay):
             self.show("compiling")
 
         def on_end(self, _):
-            self.under_way -= 1
+            self.under_way = max(0, self.under_way - 1)  # one may have begun before
             if self.under_way == 0:
                 self.show("")
 
         def show(self, text):
-            bar.set_postfix_str(text, refresh=time.monotonic() - begun >= delay)
+            is_late = time.monotonic() - begun >= min(delay, _PATIENCE_TO_COMPILE)
+            bar.set_postfix_str(text, refresh=is_late)
 
     with event.install_listener("numba:compile", Listener()):
         yield
+        bar.set_postfix_str("", refresh=False)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from scipy.linalg import cho_factor, eigh
-from sklearn.model_selection import KFold, LeaveOneOut
+from sklearn.model_selection import KFold, LeaveOneGroupOut, LeaveOneOut
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, CNTKRegressorCV
 from sklearn_cntk._compute import cost as _cost
@@ -137,9 +137,10 @@ def test_estimates_of_searches(cv, factors, monkeypatch):
     search = CNTKRegressorCV(depths=(2, 3), gaps=(False,), alphas=(1, 2, 3), cv=cv, n_jobs=2)
     cost = search.estimate(100, image_shape=(4, 4))
     assert (cost.pairs, cost.bytes) == (5050, 160_000)
-    rows = 100 if cv is None else 100 - 100 // factors if factors > 1 else 1
-    assert done == [(eigh, 100) if cv is None else (cho_factor, rows)]
-    assert cost.seconds == pytest.approx(1e4 * (1 if cv is None else 3 * factors), rel=1e-2)
+    rows = 100 - 100 // factors if factors > 1 else 1
+    assert done == [(eigh, 100) if cv is None else (cho_factor, rows), (cho_factor, 100)]
+    rounds = 1 if cv is None else 3 * factors  # two kernels, on two workers
+    assert cost.seconds == pytest.approx(1e4 * (rounds + 1), rel=1e-2)
 
 
 def test_a_search_takes_each_network_once():
@@ -164,3 +165,16 @@ def test_what_cannot_be_estimated():
         CNTKClassifier(image_shape=(4, 4)).estimate(10, 0)
     with pytest.raises(ValueError, match="needs n_components"):
         CNTKClassifier(image_shape=(4, 4), solver="nystroem").estimate(10)
+    with pytest.raises(ValueError, match="cv=LeaveOneGroupOut.* estimate with a number of folds"):
+        CNTKClassifierCV(image_shape=(4, 4), cv=LeaveOneGroupOut()).estimate(10)
+    for parameters, message in (
+        ({"solver": "foo"}, "solver='foo'"),
+        ({"alpha": -1}, "alpha must be finite and at least 0"),
+        ({"training_time": -1}, "training_time=-1"),
+        ({"solver": "cg", "training_time": 1.0}, "training_time=1.0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            CNTKRegressor(image_shape=(4, 4), **parameters).estimate(10)
+    for parameters in ({"alphas": []}, {"cv": []}, {"cv": "abc"}):
+        with pytest.raises((TypeError, ValueError), match=next(iter(parameters))):
+            CNTKRegressorCV(image_shape=(4, 4), **parameters).estimate(10)

@@ -100,6 +100,7 @@ def test_compilation_is_shown(patience, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(progress, "_PATIENCE", patience)
+    monkeypatch.setattr(progress, "_PATIENCE_TO_COMPILE", patience)
     with progress.progress_bar(10, "auto", "CNTK") as advance:
         assert "compiling" not in terminal.getvalue()
         numba.njit(lambda x: x + 1)(1)

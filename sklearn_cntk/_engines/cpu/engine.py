@@ -81,7 +81,7 @@ class CpuEngine(HostEngine):
             if equal.all() and len(equal):
                 own_values = partial(_own_values, plan)
                 return values_of_equal(architecture, own_values, X, Y, i, i)
-            return network_pairs(plan, *(network_images(images, plan) for images in (X, Y)), equal)
+            return network_pairs(plan, network_images(X, plan), network_images(Y, plan), equal)
 
         return _by_kind(architecture, readouts, plain, general)
 
