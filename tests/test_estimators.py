@@ -246,17 +246,25 @@ def test_fitted_attributes(cls):
 
 
 @pytest.mark.process
-def test_interrupt_stops_at_once():
+@pytest.mark.parametrize(
+    "work",
+    [
+        "CNTKRegressor(depth=21).fit(images, np.arange(600))",
+        "CNTK(depth=21, n_jobs=1)(np.ones((2, 96, 96, 3)))",  # one tile of a minute
+        "CNTK(depth=21, n_jobs=1).diag(np.ones((2, 96, 96, 3)))",
+    ],
+)
+def test_interrupt_stops_at_once(work):
     """Ctrl-C in the middle of minutes of work ends the process in seconds."""
-    code = """
+    code = f"""
 import signal
 import numpy as np
-from sklearn_cntk import CNTKRegressor
+from sklearn_cntk import CNTK, CNTKRegressor
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells may have ignored
 images = np.random.default_rng(0).normal(size=(600, 32, 32, 3))
 CNTKRegressor(depth=2, gap=False).fit(images[:2], [0, 1])
 print("started", flush=True)
-CNTKRegressor(depth=21).fit(images, np.arange(600))
+{work}
 """
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -6,8 +6,10 @@ them share is sent there once.
 """
 
 import sys
+import threading
 import uuid
 from contextlib import nullcontext
+from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import get_active_backend
@@ -128,6 +130,33 @@ def runs_here():
     """Whether calls run in threads of this process."""
     backend, _ = get_active_backend(prefer="threads")
     return getattr(backend, "supports_sharedmem", False)
+
+
+def in_own_thread(function, *args):
+    """``function(*args)`` in a thread of its own, for which the main thread waits, but not Ctrl-C.
+
+    Compiled code does not look for it.  After an interrupt it ends its work unseen.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function(*args)
+    outcome: list[Any] = []
+    done = threading.Event()
+
+    def work():
+        try:
+            outcome.extend((function(*args), None))
+        except BaseException as error:  # raised again below
+            outcome.extend((None, error))
+        finally:
+            done.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    while not done.wait(0.5):  # on Windows, only a timeout lets signals through
+        pass
+    value, error = outcome
+    if error is not None:
+        raise error
+    return value
 
 
 def _call(function, *shared, args):

@@ -15,13 +15,16 @@ from joblib import effective_n_jobs
 from .._engines import select_engine
 from .._engines.plan import pair_work
 from .._support.images import flipped
-from .parallel import run, runs_here
+from .parallel import in_own_thread, run, runs_here
 
 #: Images in a multiple of every engine's vector, as rows and columns of a tile are.
 VECTOR = 16
 
 # Element-layers that take about as long as a call costs: smaller tiles are not worth sharing.
 _LEAST_WORK = 1e6
+
+# Element-layers of which a core has some seconds' work.
+_LONG_WORK = 1e9
 
 
 class Block(NamedTuple):
@@ -172,6 +175,7 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
     shared: tuple
     if runs_here():
         shared = (job.engine.prepare(X, Y, *settings),)
+        function = _interruptible(function, job, max(map(math.prod, shapes.values())))
     else:  # there may be other devices than here: workers choose
         function = partial(_compute_sent, job.device, settings)
         shared = (X, Y)
@@ -201,6 +205,19 @@ def _compute_sent(device, settings, X, Y, number, rows, columns, triu, flips):
     return _compute_prepared(call, number, everything, everything, triu, flips)
 
 
+def _interruptible(function, job, n_pairs):
+    """The function of a tile, in a thread of its own if it would keep Ctrl-C waiting for long.
+
+    With several workers, joblib has threads of its own.
+    """
+    is_long = max(n_pairs, VECTOR) * pair_work(job.architecture, job.readouts) > _LONG_WORK
+    return (
+        partial(in_own_thread, function)
+        if is_long and effective_n_jobs(_n_calls(job)) == 1
+        else function
+    )
+
+
 def pairs(job, X, Y, *, flips, advance):
     """Kernel values (readout, n) in float64 of the n pairs (X[i], Y[i])."""
     length, _ = _tile_shape(len(X), 1, job)
@@ -208,7 +225,8 @@ def pairs(job, X, Y, *, flips, advance):
     settings = job.engine if runs_here() else job.device, job.architecture, job.readouts, job.dtype
     slices = ((slice(i, i + length), flips, settings) for i in range(0, len(X), length))
     values = np.empty((len(job.readouts), len(X)))
-    for rows, tile in run(_compute_pairs, (X, Y), slices, _n_calls(job)):
+    function = _interruptible(_compute_pairs, job, VECTOR) if runs_here() else _compute_pairs
+    for rows, tile in run(function, (X, Y), slices, _n_calls(job)):
         values[:, rows] = tile
         advance(tile.shape[1] * len(flips))
     return values

@@ -17,6 +17,8 @@ for its fields and nothing else, while a fitted estimator is more than its param
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, dataclass_transform
@@ -95,7 +97,16 @@ def _constructor(cls):
     made: Any = dataclasses.make_dataclass(
         cls.__name__, fields, repr=False, eq=False, match_args=False
     )
-    init = made.__init__
+    init, names = made.__init__, declared(cls).keys()
     init.__module__ = cls.__module__
     init.__qualname__ = f"{cls.__qualname__}.__init__"
-    return init
+
+    @functools.wraps(init)
+    def init_with_known_names(self, *args, **kwargs):
+        for name in kwargs.keys() - names:
+            near = difflib.get_close_matches(name, names, 1, 0.5)
+            remedy = f"did you mean {near[0]!r}?" if near else f"use one of {sorted(names)}."
+            raise TypeError(f"{type(self).__name__} has no parameter {name!r}: {remedy}")
+        init(self, *args, **kwargs)
+
+    return init_with_known_names

@@ -129,3 +129,21 @@ def test_dask_knows_the_size_of_images():
     images = np.zeros((1000, 8, 8))
     assert 0 <= sizeof(_parallel._DaskObject(images)) - images.nbytes < 200
     assert sizeof(_parallel._DaskObject("a" * 1000)) >= 1000
+
+
+def test_a_thread_of_its_own():
+    """Values and errors come back, and other threads start none."""
+    names = []
+
+    def named(value):
+        names.append(threading.current_thread().name)
+        return 1 / value
+
+    assert _parallel.in_own_thread(named, 2) == 0.5
+    with pytest.raises(ZeroDivisionError):
+        _parallel.in_own_thread(named, 0)
+    assert threading.main_thread().name not in names
+    other = threading.Thread(target=_parallel.in_own_thread, args=(named, 4), name="other")
+    other.start()
+    other.join()
+    assert names[-1] == "other"

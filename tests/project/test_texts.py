@@ -353,7 +353,7 @@ def test_declared_parameters_make_a_constructor():
     assert Thing.__init__.__module__ == __name__
     assert vars(Colour()) == {"colour": "red"}
     for wrong in ({"colour": "red", "weight": 1}, {"siz": 1}):
-        with pytest.raises(TypeError, match=r"Thing\.__init__\(\) got an unexpected keyword"):
+        with pytest.raises(TypeError, match="Thing has no parameter"):
             Thing(**wrong)
     with pytest.raises(TypeError, match="positional"):
         Thing(1, "red")
@@ -362,7 +362,7 @@ def test_declared_parameters_make_a_constructor():
 def test_constructors_of_public_classes_bear_their_names():
     """And a default is none of an object that was not told."""
     for cls in (sklearn_cntk.CNTK, sklearn_cntk.CNTKClassifier, sklearn_cntk.CNTKRegressorCV):
-        with pytest.raises(TypeError, match=rf"^{cls.__name__}\.__init__\(\) got an unexpected"):
+        with pytest.raises(TypeError, match=rf"^{cls.__name__} has no parameter 'depht': did you"):
             cls(depht=3)
         assert not hasattr(cls, "filter_size")
 
