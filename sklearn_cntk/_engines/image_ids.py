@@ -69,7 +69,7 @@ class DirectionIds:
     """
 
     def __init__(self, dtype):
-        self._steps, self._integer = _STEPS[dtype]
+        self._steps, self._integer = _STEPS[np.dtype(dtype).name]
         self._known = {}  # ids of digests
 
     def of(self, images):

@@ -55,7 +55,7 @@ def test_multiples_have_one_id(dtype, rng):
     images[5] = 0
     factors = rng.uniform(0.1, 10, size=(70, 1, 1, 1))
     for factor in (1, 1e150, 1e-200):
-        ids = DirectionIds(dtype)
+        ids = DirectionIds(np.dtype(dtype))
         np.testing.assert_array_equal(ids.of(images), ids.of(images * factors * factor))
     assert len(set(ids.of(images))) == 70
     assert not np.isin(ids.of(-images[6:]), ids.of(images)).any()
