@@ -100,7 +100,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     def _gram(self, X, Y=None):
         if has_formulas(self, X):
             return gram_of_vectors(self, X, Y)[0]
-        (K,) = self._job(X).gram(X, Y)
+        (K,) = self._job(X).gram(X, Y, transposes=True)
         return K
 
     def _gram_and_gradient(self, images):
@@ -146,7 +146,8 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
         n_x = check_integer("n_x", n_x, 1, "use a number of images")
         if n_y is not None:
             n_y = check_integer("n_y", n_y, 1, "use a number of images, or None")
-        return estimate(self._job(image_to_estimate_for(self.image_shape, image_shape)), n_x, n_y)
+        job = self._job(image_to_estimate_for(self.image_shape, image_shape))
+        return estimate(job, n_x, n_y, transposes=True)
 
     def _job(self, images, readouts=None):
         """The computation that the parameters ask for, all of them checked."""

@@ -76,8 +76,8 @@ def algebra_seconds(function, n):
     return (time.perf_counter() - start) * (n / size) ** 3
 
 
-def estimate(job, n_x, n_y=None):
-    """The Estimate for n_x images with n_y others, or with themselves.
+def estimate(job, n_x, n_y=None, *, transposes=False):
+    """The Estimate for n_x images with n_y others, or with themselves; see `Job.gram`.
 
     Random images are computed for a moment (and once before, for the compiler's sake), in the
     way that the job would be.
@@ -88,6 +88,8 @@ def estimate(job, n_x, n_y=None):
     one = pair_work(job.architecture, job.readouts)
     size = 8 * len(job.readouts) * n_x * (n_x if n_y is None else n_y)
     n_jobs = effective_n_jobs(job.n_jobs)
+    if transposes and n_y is not None and n_y < min(n_x, job.lanes):
+        n_x, n_y = n_y, n_x
     vectors = vectors_of(n_x, n_y, job.lanes) * kernels
     vectors = -(-vectors // n_jobs) * n_jobs  # no worker shares one
     rate, least = measure(job)
@@ -98,7 +100,6 @@ def estimate(job, n_x, n_y=None):
 def vectors_of(n_x, n_y, lanes):
     """Vectors of `lanes` images of Y that n_x images meet, of themselves in the upper triangle."""
     if n_y is not None:
-        n_x, n_y = (n_y, n_x) if n_y < min(n_x, lanes) else (n_x, n_y)
         return n_x * -(-n_y // lanes)
     return sum(min(n_x, start + lanes) for start in range(0, n_x, lanes))
 

@@ -134,17 +134,22 @@ class Job:
         """The kernels whose mean is computed: of images as they are, and mirrored."""
         return (False, True) if self.flip else (False,)
 
-    def gram(self, X, Y=None, *, x_diagonals=None, y_diagonals=None, advance=None):
+    def gram(
+        self, X, Y=None, *, x_diagonals=None, y_diagonals=None, advance=None, transposes=False
+    ):
         """Kernel values (readouts, n, m) of images X and Y, or of X with itself.
 
         What `normalize` divides X and Y by, `raw_diagonals`, is computed where the caller has none;
         `advance` takes the place of a progress bar of this call's own.
+
+        With fewer images in Y than an engine's vector has lanes, some lanes are idle.  With
+        `transposes`, X and Y change sides then.  That rounds differently, so it is not for parts of
+        a larger matrix.
         """
         symmetric = Y is None
         Y = X if symmetric else Y
         check_same_shape(X, Y)
-        # Fewer columns than a vector has lanes would leave the others idle: as rows they do not.
-        transposed = len(Y) < min(len(X), self.lanes)
+        transposed = transposes and len(Y) < min(len(X), self.lanes)
         rows, columns = (Y, X) if transposed else (X, Y)
         whole = Block.whole(len(rows), len(columns), symmetric)
         with self._progress(whole.n_pairs, advance) as advance_bar:

@@ -35,13 +35,11 @@ def test_estimate():
 @pytest.mark.parametrize("n_x", [1, 2, 16, 17, 100])
 @pytest.mark.parametrize("lanes", [1, 8, 16])
 def test_vectors(n_x, n_y, lanes):
-    """Those with a pair in the upper triangle, counted one by one; few columns are rows instead."""
-    rows, columns = n_x, n_x if n_y is None else n_y
-    if n_y is not None and n_y < min(n_x, lanes):
-        rows, columns = columns, rows
+    """Those with a pair in the upper triangle, counted one by one."""
+    n = n_x if n_y is None else n_y
     counted = 0
-    for x in range(rows):
-        for start in range(0, columns, lanes):
+    for x in range(n_x):
+        for start in range(0, n, lanes):
             counted += n_y is not None or x <= start + lanes - 1
     assert _cost.vectors_of(n_x, n_y, lanes) == counted
 
