@@ -1,14 +1,15 @@
 """Which images are equal, or multiples of each other, as an engine sees them."""
 
-import hashlib
-
 import numpy as np
 
-# Pixels, over the largest one of their image, are rounded to so many steps: whatever they differ by
-# within one makes correlations that rounding cannot tell from 1.
-_STEPS = {"float32": (2.0**12, np.int16), "float64": (2.0**27, np.int32)}
+# Steps to which projections of directions are rounded: directions that differ by less have
+# correlations which a precision cannot tell from 1.
+_STEPS = {"float32": 2.0**12, "float64": 2.0**27}
 
-# Images that are rounded together: some megabytes.
+# Projections: as many as tell apart what differs by some steps.
+_AXES = 8
+
+# Images that are projected together: some megabytes.
 _BATCH = 64
 
 
@@ -59,30 +60,36 @@ class ImageIds:
 class DirectionIds:
     """Integers that are equal where images are positive multiples of each other.
 
-    They follow from each image alone, so that no pair depends on others.  Multiples whose pixels
-    round to different steps, some in a thousand, go unseen: they are images like others.
+    They follow from each image alone, so that no pair depends on others: from projections of its
+    direction, rounded.  Where rounding of the pixels makes another step of one, which is rare,
+    multiples go unseen, and are images like others.
 
     Parameters
     ----------
     dtype : {"float32", "float64"}
-        The precision that sees no more than the rounded pixels.
+        The precision that cannot tell directions apart which differ by less than a step.
     """
 
     def __init__(self, dtype):
-        self._steps, self._integer = _STEPS[np.dtype(dtype).name]
-        self._known = {}  # ids of digests
+        self._steps = _STEPS[np.dtype(dtype).name]
+        self._axes, self._known = None, {}  # ids of rounded projections
 
     def of(self, images):
         """Ids of images (n, P, Q, C)."""
         ids = []
         for start in range(0, len(images), _BATCH):
-            rows = np.array(images[start : start + _BATCH], dtype=np.float64, order="C")
+            rows = np.array(images[start : start + _BATCH], dtype=np.float64)
             rows = rows.reshape(len(rows), -1)
-            largest = np.abs(rows).max(axis=1, keepdims=True)
+            if self._axes is None:
+                self._axes = np.random.default_rng(0).normal(size=(rows.shape[1], _AXES))
             with np.errstate(invalid="ignore"):  # of NaN, which callers find in the values
-                rows /= np.where(largest > 0, largest, 1.0)
-                rounded = np.rint(rows * self._steps).astype(self._integer)
-            for row in rounded:
-                digest = hashlib.blake2b(row, digest_size=16).digest()
-                ids.append(self._known.setdefault(digest, len(self._known)))
+                rows = _over(rows, np.abs(rows).max(axis=1))  # or squares leave the range
+                rows = _over(rows, np.linalg.norm(rows, axis=1))
+                places = np.floor(rows @ self._axes * self._steps).astype(np.int64)
+            ids += [self._known.setdefault(place.tobytes(), len(self._known)) for place in places]
         return np.array(ids, dtype=np.int32)
+
+
+def _over(rows, sizes):
+    """Rows over their sizes; those of size 0 stay."""
+    return rows / np.where(sizes > 0, sizes, 1.0)[:, None]
