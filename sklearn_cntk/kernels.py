@@ -262,4 +262,4 @@ def cntk_path(
         f"A path of {len(readouts)} Gram matrices",
         "ask for fewer depths, gap, lap and trained_layers, or for fewer images, at a time",
     )
-    return job.gram(X, Y), [readout.parameters for readout in readouts]
+    return job.gram(X, Y, transposes=True), [readout.parameters for readout in readouts]
