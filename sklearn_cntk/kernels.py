@@ -117,7 +117,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     ) -> Estimate:
         """What a Gram matrix will cost on the devices that would compute it now.
 
-        Measures for a second or so, after compiling; in the place of large images, small ones.
+        {measured}
 
         Parameters
         ----------

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ._models.parameters import RegressorSearchParameters
 from ._models.posterior import Posterior
 from ._models.probabilities import Probabilities
-from ._models.search import KernelSearch, SearchScore
+from ._models.search import KernelSearch
+from ._models.search_score import SearchScore
 from ._models.tasks import ClassificationTask, RegressionTask
 from ._support.checks import check_flag
 from ._support.docstrings import fill_docs

@@ -304,6 +304,12 @@ SECTIONS = {
         'images, which compiles where the cache is cold. Median of the repetitions; "there" is '
         "an earlier state, measured in turns.",
     ),
+    "near_duplicates_cpu.json": Section(
+        "Nearly parallel images in float32",
+        "near_duplicates.py",
+        "The largest relative difference of float32 from float64 for an image and 2.3 times the "
+        "same with noise of a share of its size.",
+    ),
     "cuda_code_sm_90.json": Section(
         "What the CUDA kernels cost by their machine code",
         "cuda_code.py",

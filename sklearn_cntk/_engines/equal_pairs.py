@@ -29,23 +29,31 @@ def values_of_equal(architecture, own_values, X, Y, i, j):
     -------
     ndarray of float64, shape (readouts, len(i))
     """
-    (rows, x), (columns, y) = (np.unique(index, return_inverse=True) for index in (i, j))
-    images = [*(X[row] for row in rows), *(Y[column] for column in columns)]
-    ids = ImageIds(X.dtype, Y.dtype).of(images)
-    _, firsts, places = np.unique(ids, return_index=True, return_inverse=True)
-    distinct = np.array([images[first] for first in firsts])
+    distinct, x, y = _distinct(X, Y, i, j)
     exponents = np.zeros(len(distinct), dtype=int)
     if architecture.is_homogeneous:  # powers of 2, which keep all digits, and their squares a range
         distinct = distinct.astype(np.float64)
         _, exponents = np.frexp(np.abs(distinct).max(axis=(1, 2, 3)))
         distinct = np.ldexp(distinct, -exponents[:, None, None, None])
     own = own_values(distinct)
-    x, y = places[: len(rows)][x], places[len(rows) :][y]
     values = own[:, x]
     others = x != y
     values[:, others] = np.sqrt(own[:, x[others]]) * np.sqrt(own[:, y[others]])
     with np.errstate(over="ignore"):  # callers look at the values
         return np.ldexp(values, exponents[x] + exponents[y])
+
+
+def _distinct(X, Y, i, j):
+    """The images that differ among X[i] and Y[j], and where those of each pair are among them."""
+    if X is Y and np.array_equal(i, j):  # mostly
+        rows, x = np.unique(i, return_inverse=True)
+        return X[rows], x, x
+    (rows, x), (columns, y) = (np.unique(index, return_inverse=True) for index in (i, j))
+    images = [*(X[row] for row in rows), *(Y[column] for column in columns)]
+    ids = ImageIds(X.dtype, Y.dtype).of(images)
+    _, firsts, places = np.unique(ids, return_index=True, return_inverse=True)
+    distinct = np.array([images[first] for first in firsts])
+    return distinct, places[: len(rows)][x], places[len(rows) :][y]
 
 
 def self_values(plan, images):

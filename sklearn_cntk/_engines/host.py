@@ -36,5 +36,8 @@ class _Call:
 
     def gram(self, rows, columns, triu=None, flip=False):
         X = self._X[rows]
+        same = self._Y is self._X and rows == columns and not flip
         X = flipped(X) if flip else X
-        return self._engine.gram(X, self._Y[columns], triu=triu, **self._options)
+        # One object, which engines prepare once.
+        Y = X if same else self._Y[columns]
+        return self._engine.gram(X, Y, triu=triu, **self._options)

@@ -4,10 +4,11 @@ import numpy as np
 
 # Steps to which projections of directions are rounded: directions that differ by less have
 # correlations which a precision cannot tell from 1.
-_STEPS = {"float32": 2.0**12, "float64": 2.0**27}
+_STEPS = {"float32": 2.0**13, "float64": 2.0**27}
 
-# Projections: as many as tell apart what differs by some steps.
-_AXES = 8
+# Projections, each of all pixels: as many as tell apart what differs by some steps, however few
+# pixels that is.
+_AXES = 5
 
 # Images that are projected together: some megabytes.
 _BATCH = 64
@@ -72,7 +73,7 @@ class DirectionIds:
 
     def __init__(self, dtype):
         self._steps = _STEPS[np.dtype(dtype).name]
-        self._weights, self._known = None, {}  # ids of rounded projections
+        self._axes, self._known = None, {}  # ids of rounded projections
 
     def of(self, images):
         """Ids of images (n, P, Q, C)."""
@@ -80,17 +81,15 @@ class DirectionIds:
         for start in range(0, len(images), _BATCH):
             rows = np.array(images[start : start + _BATCH], dtype=np.float64)
             rows = rows.reshape(len(rows), -1)
-            n_pixels = rows.shape[1]
-            if self._weights is None:
-                self._weights = np.random.default_rng(0).normal(size=n_pixels)
+            if self._axes is None:
+                self._axes = np.random.default_rng(0).normal(size=(_AXES, rows.shape[1]))
             with np.errstate(invalid="ignore"):  # of NaN, which callers find in the values
                 sizes = np.sqrt(np.einsum("ij,ij->i", rows, rows))
                 if sizes.min() < 1e-100 or not sizes.max() < 1e100:  # squares leave the range
                     rows = _over(rows, np.abs(rows).max(axis=1))
                     sizes = np.linalg.norm(rows, axis=1)
-                # Axes of some pixels each: one pass, without threads of the linear algebra.
-                starts = np.unique(np.arange(_AXES) * n_pixels // _AXES)
-                projections = np.add.reduceat(rows * self._weights, starts, axis=1)
+                # Not by linear algebra, whose threads would spin beside the callers'.
+                projections = np.einsum("ij,kj->ik", rows, self._axes)
                 places = np.floor(_over(projections, sizes) * self._steps).astype(np.int64)
             ids += [self._known.setdefault(place.tobytes(), len(self._known)) for place in places]
         return np.array(ids, dtype=np.int32)

@@ -38,7 +38,7 @@ class FitEstimate:
     ) -> Estimate:
         """What `fit` will cost on the devices that would compute it now, or `predict` after it.
 
-        Measures for a second or so, after compiling; in the place of large images, small ones.
+        {measured}
         Linear algebra on a GPU is not counted, nor is that of "cg".
 
         Parameters
@@ -104,7 +104,7 @@ class SearchEstimate:
     def estimate(self, n_fit: int, *, image_shape: ImageShape = None) -> Estimate:
         """What `fit` will cost on the devices that would compute it now.
 
-        Measures for a second or so, after compiling; in the place of large images, small ones.
+        {measured}
 
         Parameters
         ----------

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from joblib import effective_n_jobs
 from scipy.linalg import LinAlgError
-from sklearn import get_config
 from sklearn.base import is_classifier
 from sklearn.exceptions import FitFailedWarning
-from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted
+from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._support.architecture import OF_PLAIN, depths_of, path_readouts
 from .._support.checks import check_alpha, check_sequence, is_integer
@@ -36,9 +33,8 @@ from .scoring import (
     evaluate,
     scorers_of,
     scores_by_metric,
-    takes_weights,
 )
-from .splits import checked_split
+from .splits import splits_of
 from .weights import checked_weights, require_some_weight
 
 if TYPE_CHECKING:
@@ -62,6 +58,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         scorer_: Any
 
         _estimator: Any
+        _route: Any
 
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
@@ -120,7 +117,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         scorers = scorers_of(self, self.scoring)
         check_refit(self.refit, self.scoring)
         of_splitter, of_scorers = self._route(scorers, weights, params)
-        splits = self._splits(X, y, weights, of_splitter)
+        splits = splits_of(self.cv, X, y, weights, of_splitter, classifier=is_classifier(self))
         tests = [np.arange(len(images))] if splits is None else [test for _, test in splits]
         score = self._scorer_of_predictions(X, y, tests, kernels, alphas, scorers, of_scorers)
 
@@ -205,73 +202,6 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
             raise ValueError(f"alphas={self.alphas!r} is empty: give at least one ridge.")
         return alphas
 
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Which metadata `fit` takes, and where they go.
-
-        Returns
-        -------
-        MetadataRouter
-        """
-        router = MetadataRouter(owner=self).add_self_request(self)
-        to_splitter = MethodMapping().add(caller="fit", callee="split")
-        router.add(splitter=self.cv, method_mapping=to_splitter)
-        to_scorer = MethodMapping().add(caller="fit", callee="score")
-        to_scorer.add(caller="score", callee="score")
-        for number, scorer in enumerate(scorers_of(self, self.scoring).values()):
-            router.add(**{f"scorer{number}": scorer}, method_mapping=to_scorer)
-        return router
-
-    def _route(self, scorers, sample_weight, params):
-        """Metadata of the splitter, and of scorers by their names."""
-        given = {} if sample_weight is None else {"sample_weight": sample_weight}
-        if get_config()["enable_metadata_routing"]:
-            routed = process_routing(self, "fit", **given, **params)
-            return routed.splitter.split, self._of_scorers(routed, scorers)
-        unknown = sorted(set(params) - {"groups"})
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__}.fit takes X, y, sample_weight and groups, not "
-                f"{', '.join(unknown)}, unless metadata routing is enabled."
-            )
-        weighted = {name: given for name, scorer in scorers.items() if takes_weights(scorer)}
-        if given and len(weighted) < len(scorers):
-            others = ", ".join(name for name in scorers if name not in weighted)
-            warnings.warn(
-                f"sample_weight is not used by scoring ({others}), which does not accept it: "
-                "candidates are fitted with weights, and compared without.",
-                UserWarning,
-                stacklevel=3,
-            )
-        return params, weighted
-
-    @staticmethod
-    def _of_scorers(routed, scorers):
-        return {name: routed[f"scorer{number}"].score for number, name in enumerate(scorers)}
-
-    def _splits(self, X, y, weights, params):
-        """Pairs of row indices, or None for leave-one-out."""
-        if self.cv is None:
-            if params.get("groups") is not None:
-                raise ValueError(
-                    "groups has no use with cv=None, which leaves one row out at a time: set cv to "
-                    "a splitter that keeps groups together, such as GroupKFold()."
-                )
-            return None
-        cv = check_cv(self.cv, y, classifier=is_classifier(self))
-        params = {name: on_host(value) for name, value in params.items()}
-        splits = [
-            checked_split(train, test, _num_samples(X)) for train, test in cv.split(X, y, **params)
-        ]
-        if not splits:
-            raise ValueError("cv gives no splits: an iterator can be read once, a list again.")
-        for number, (train, _) in enumerate(splits):
-            if weights is not None and not weights[train].any():
-                raise ValueError(
-                    f"sample_weight is 0 for all training rows of split {number} of cv: use "
-                    "another cv, which mixes the rows, or give one of them a weight."
-                )
-        return splits
-
     def _best_index(self, metric):
         """The best candidate, by a metric or as `refit` says."""
         if not callable(self.refit):
@@ -338,56 +268,6 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
     def _predict_targets(self, X):
         check_is_fitted(self)
         return self.best_estimator_._predict_images(self._check_images(X, reset=False))
-
-
-@fill_docs
-class SearchScore:
-    """`score` of a search, in place of its task's."""
-
-    if TYPE_CHECKING:
-        refit: Any
-        scorer_: Any
-        best_estimator_: Any
-        _of_scorers: Any
-
-    def score(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
-    ) -> float:
-        """The score by `scoring`, or of several metrics by that of `refit`.
-
-        Parameters
-        ----------
-        {X_seen}
-        {y}
-        sample_weight : array-like (m,), default=None
-        **params : dict
-            With metadata routing, what the scorer asks for.
-
-        Returns
-        -------
-        float
-            Accuracy or R² if `scoring` is None.
-        """
-        check_is_fitted(self)
-        y, sample_weight = on_host(y), on_host(sample_weight)
-        scorers = self.scorer_ if isinstance(self.scorer_, dict) else {"score": self.scorer_}
-        name = chosen_metric(self.refit, scorers) if len(scorers) > 1 else next(iter(scorers))
-        if name is None:
-            raise ValueError(
-                f"refit is a function, and scoring gives {list(scorers)}: there is no one score. "
-                "Set refit to the name of a metric, or call one of scorer_."
-            )
-        given = {} if sample_weight is None else {"sample_weight": sample_weight}
-        if get_config()["enable_metadata_routing"]:
-            routed = process_routing(self, "score", **given, **params)
-            given = self._of_scorers(routed, scorers)[name]
-        elif params:
-            raise TypeError(
-                f"{type(self).__name__}.score takes X, y and sample_weight, not "
-                f"{', '.join(sorted(params))}, unless metadata routing is enabled."
-            )
-        value = scorers[name](self.best_estimator_, X, y, **given)
-        return value[chosen_metric(self.refit, value)] if isinstance(value, dict) else value
 
 
 def _timed_grams(jobs, images):

@@ -1,20 +1,56 @@
 """Splits of the rows, as cross-validation gives them."""
 
 import numpy as np
+from sklearn.model_selection import check_cv
+from sklearn.utils.validation import _num_samples
+
+from .._support.images import on_host
 
 
-def checked_split(train, test, n):
-    """Row indices (train, test) of a split of n rows, whose parts may be masks.
+def splits_of(cv, X, y, weights, params, *, classifier):
+    """Pairs of row indices (train, test), or None for leave-one-out.
+
+    Parameters
+    ----------
+    cv : int, splitter, iterable or None
+    X, y : array-like
+        As they are given to splitters.
+    weights : ndarray (n,) or None
+    params : dict
+        Metadata of the splitter, such as ``groups``.
+    classifier : bool
 
     Raises
     ------
     ValueError, TypeError
-        They are no rows; the message names `cv`.
+        Splits that cannot be used; the message names `cv`.
     """
-    return _indices(train, n, "training"), _indices(test, n, "test")
+    if cv is None:
+        if params.get("groups") is not None:
+            raise ValueError(
+                "groups has no use with cv=None, which leaves one row out at a time: set cv to a "
+                "splitter that keeps groups together, such as GroupKFold()."
+            )
+        return None
+    n = _num_samples(X)
+    params = {name: on_host(value) for name, value in params.items()}
+    splits = [
+        (_indices(train, n, "training"), _indices(test, n, "test"))
+        for train, test in check_cv(cv, y, classifier=classifier).split(X, y, **params)
+    ]
+    if not splits:
+        raise ValueError("cv gives no splits: an iterator can be read once, a list again.")
+    for number, (train, _) in enumerate(splits):
+        if weights is not None and not weights[train].any():
+            raise ValueError(
+                f"sample_weight is 0 for all training rows of split {number} of cv: use another "
+                "cv, which mixes the rows, or give one of them a weight."
+            )
+    return splits
 
 
 def _indices(part, n, name):
+    """Row indices of a part of a split, which may be a mask."""
     part = np.asarray(part)
     if part.dtype == bool:
         if part.shape != (n,):

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 @fill_docs
-class RegressionTask(MultiOutputMixin, RegressorMixin):
-    """Targets are y itself."""
+class _Scored:
+    """scikit-learn's `score`, which takes no tensors that NumPy cannot read."""
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """R² of predictions.
+        """R² of predictions of a regressor, accuracy of those of a classifier.
 
         Parameters
         ----------
@@ -37,7 +37,12 @@ class RegressionTask(MultiOutputMixin, RegressorMixin):
         -------
         float
         """
-        return super().score(X, on_host(y), on_host(sample_weight))
+        return super().score(X, on_host(y), on_host(sample_weight))  # type: ignore[misc]
+
+
+@fill_docs
+class RegressionTask(_Scored, MultiOutputMixin, RegressorMixin):
+    """Targets are y itself."""
 
     def _encode(self, images, y):
         """Float64 targets, and None for class indices."""
@@ -64,26 +69,11 @@ class RegressionTask(MultiOutputMixin, RegressorMixin):
 
 
 @fill_docs
-class ClassificationTask(ClassifierMixin):
+class ClassificationTask(_Scored, ClassifierMixin):
     """Targets are one-hot labels minus 1/k (Arora et al. 2019, section 5)."""
 
     if TYPE_CHECKING:
         classes_: Array
-
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Accuracy of predictions.
-
-        Parameters
-        ----------
-        {X_seen}
-        {y}
-        sample_weight : array-like (m,), default=None
-
-        Returns
-        -------
-        float
-        """
-        return super().score(X, on_host(y), on_host(sample_weight))
 
     def _encode(self, images, y):
         """Float64 targets and class indices; sets ``classes_``."""

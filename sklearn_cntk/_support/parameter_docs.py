@@ -176,6 +176,9 @@ PARAGRAPHS = {
                 The learning rate that was used.
             """,
         # Estimates.
+        "measured": """
+            Measures for a second or so, after compiling; in the place of large images, small ones.
+            """,
         "image_shape_to_estimate_for": """
             image_shape : tuple, default=None
                 Shape of an image; None takes the parameter `image_shape`.

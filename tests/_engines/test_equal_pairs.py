@@ -66,6 +66,22 @@ def test_multiples_have_one_id(dtype, arrays, rng):
     assert ids.of(near) != ids.of(images[:1])
 
 
+def test_images_with_few_pixels_that_are_seen(rng):
+    """Few pixels decide, and no projection may miss them."""
+    images = np.zeros((4000, 16, 16, 3))
+    images[:, 3, 4:6, 1] = rng.normal(size=(4000, 2))
+    for dtype in ("float32", "float64"):
+        ids = DirectionIds(dtype).of(images)
+        directions = images[:, 3, 4:6, 1]
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        first, second = np.nonzero(np.triu(ids[:, None] == ids, 1))
+        assert (np.linalg.norm(directions[first] - directions[second], axis=1) < 3e-4).all()
+    images[:, 3, 4:6, 1] = [3, 4]
+    images[:, 9, 9, 0] = rng.uniform(1, 2, size=4000).round(2)
+    ids = DirectionIds("float32").of(images)
+    assert len(np.unique(ids)) == len(np.unique(images[:, 9, 9, 0]))
+
+
 def test_ids_follow_from_an_image_alone(rng):
     """However close images are, and whatever came before."""
     images = 1 + 1e-4 * rng.normal(size=(200, 4, 4, 1))
