@@ -1,16 +1,19 @@
-"""The example gallery runs, every warning an error."""
+"""The examples run, every warning an error."""
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import sklearn.datasets
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+DIGITS_SEARCH = ROOT / "examples" / "digits_search.py"
 
 
 @pytest.mark.skipif(EXAMPLES == [], reason="tests run without the repository's examples")
@@ -46,3 +49,51 @@ def test_runs(example, tmp_path):
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def digits_search():
+    """Namespace of the README's example."""
+    if not DIGITS_SEARCH.exists():
+        pytest.skip("tests run without the repository's examples")
+    pytest.importorskip("matplotlib", reason="the example draws")
+    return runpy.run_path(str(DIGITS_SEARCH))
+
+
+def test_digits_search(digits_search, tmp_path, monkeypatch, capsys):
+    """On fewer digits and depths."""
+    import matplotlib.pyplot as plt
+
+    X, y = sklearn.datasets.load_digits(return_X_y=True)
+    main = digits_search["main"]
+    monkeypatch.setitem(main.__globals__, "DEPTHS", [3, 2])
+    monkeypatch.setitem(main.__globals__, "load_digits", lambda return_X_y: (X[:200], y[:200]))
+    picture = tmp_path / "search.png"
+    main(["--output", str(picture)])
+    (ax,) = plt.gcf().axes
+    labels = ax.get_legend_handles_labels()[1]
+    plt.close()
+    assert labels == ["global average pooling", "flattening", "RBF SVM"]
+    assert ax.get_xticks().tolist() == [2, 3]
+    assert plt.imread(picture).shape[:2] == (800, 1200)
+    assert picture.stat().st_size < 150_000
+    assert list(tmp_path.iterdir()) == [picture]
+    rows = re.findall(r"^ +(\d+) +\d+\.\d\d ± .+ \d+\.\d\d ± ", capsys.readouterr().out, re.M)
+    assert rows == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("cntk", "svm", "verdict"),
+    [
+        (0.993, 0.993, "0.00 ± 0.44, within one standard error: a tie"),
+        (0.995, 0.992, "0.30 ± 0.42, within one standard error: a tie"),
+        (0.992, 0.995, "0.30 ± 0.42, within one standard error: a tie"),
+        (0.992, 0.997, "0.50 ± 0.39, 1.3 standard errors in favour of the SVM (weak evidence)"),
+        (0.997, 0.977, "2.00 ± 0.60, 3.4 standard errors in favour of the CNTK"),
+    ],
+)
+def test_digits_search_claims_no_more_than_the_test_shows(
+    digits_search, cntk, svm, verdict, capsys
+):
+    digits_search["compare"]({"CNTK, depth 3": cntk, "SVM, C=1": svm}, 719)
+    assert capsys.readouterr().out.splitlines()[-1] == f"  difference: {verdict}"
