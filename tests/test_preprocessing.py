@@ -3,17 +3,19 @@
 import numpy as np
 import pytest
 import sklearn
+from scipy.linalg import fractional_matrix_power
 from sklearn.datasets import load_digits
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_cntk import CNTKClassifier
-from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening, _centred_unit_rows
+from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening
+from sklearn_cntk.preprocessing._whitening import centred_unit_rows
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([ImageStandardizer(), ZCAWhitening()])
+@parametrize_with_checks([ImageStandardizer(), ZCAWhitening(), ZCAWhitening(reg_covar=1e-3)])
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
@@ -76,8 +78,33 @@ def test_regularization(images):
     constant = ZCAWhitening().fit_transform(np.ones((3, 4, 4)))
     np.testing.assert_array_equal(constant, 0)
     for bad in (-1, np.nan, np.inf, "0.1", True):
-        with pytest.raises(ValueError, match="regularization=.* should be a finite number"):
-            ZCAWhitening(regularization=bad).fit(images)
+        for name in ("regularization", "reg_covar"):
+            with pytest.raises(ValueError, match=f"{name}=.* should be a finite number of 0 or"):
+                ZCAWhitening(**{name: bad}).fit(images)
+
+
+@pytest.mark.parametrize("added", [1e-5, 1e-3, 0.5])
+def test_absolute_regularization(added, images):
+    """A number that is added to the eigenvalues, whatever these are."""
+    rows = (images - images.mean(axis=(1, 2, 3), keepdims=True)).reshape(30, 60)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    covariance = np.cov(rows.T, bias=True)
+    transformer = ZCAWhitening(reg_covar=added, regularization=3).fit(images)
+    expected = fractional_matrix_power(covariance + added * np.eye(60), -0.5)
+    np.testing.assert_allclose(transformer.whitening_, expected, rtol=1e-7, atol=1e-7)
+    trace = 1 - np.linalg.norm(transformer.mean_) ** 2  # as the docstring says
+    np.testing.assert_allclose(np.trace(covariance), trace)
+    share = ZCAWhitening(regularization=added * 60 / trace).fit(images)
+    np.testing.assert_allclose(share.whitening_, transformer.whitening_, rtol=1e-9, atol=1e-9)
+    singular = ZCAWhitening(reg_covar=0).fit(images)
+    np.testing.assert_array_equal(
+        singular.whitening_, ZCAWhitening(regularization=0).fit(images).whitening_
+    )
+
+
+def test_whitening_makes_equal_images_zero(rng):
+    equal = np.repeat(rng.random((1, 5, 4, 3)), 7, axis=0)
+    np.testing.assert_allclose(ZCAWhitening().fit_transform(equal), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3)])
@@ -85,9 +112,9 @@ def test_whitening_makes_constant_images_zero(shape, rng):
     """Whatever the grey level: what centring leaves of it is rounding."""
     grey = np.arange(256) / 255
     constant = np.broadcast_to(grey[:, None, None, None], (256, *shape))
-    np.testing.assert_array_equal(_centred_unit_rows(constant), 0)
+    np.testing.assert_array_equal(centred_unit_rows(constant), 0)
     # An image that varies by little is no constant one.
-    faint = _centred_unit_rows(constant + 1e-6 * rng.random((256, *shape)))
+    faint = centred_unit_rows(constant + 1e-6 * rng.random((256, *shape)))
     np.testing.assert_allclose(np.linalg.norm(faint, axis=1), 1)
 
 

@@ -126,7 +126,7 @@ def as_images(
                 f"{X.shape[1]} features: its shape is {X.shape}."
             )
         return X.reshape(len(X), *shape)
-    if X.ndim == 4 and image_shape is None and X.shape[1] in (1, 3) and X.shape[3] >= 8:
+    if X.ndim == 4 and image_shape is None and _channels_seem_first(X.shape[1:]):
         warnings.warn(
             f"{name} has shape {X.shape}, which is taken as images of {X.shape[1]} × {X.shape[2]} "
             f"pixels with {X.shape[3]} channels. If channels come first there, as PyTorch has "
@@ -150,6 +150,12 @@ def as_images(
             "be equal (image_shape is only needed for flattened rows)."
         )
     return X
+
+
+def _channels_seem_first(shape):
+    """Whether images of a shape may be (channels, height, width), and no small or narrow maps."""
+    few, *sides = shape
+    return few in (1, 3) and min(sides) >= 8 and max(sides) <= 4 * min(sides)
 
 
 def _refuse_objects(X, name):

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_cntk import CNTKClassifier, CNTKClassifierCV, CNTKRegressor
 from sklearn_cntk._models import base
-from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening
+from sklearn_cntk.preprocessing import ImageStandardizer, PatchFeatures, ZCAWhitening
 
 IMAGES = np.random.default_rng(0).normal(size=(12, 4, 4, 1))
 LABELS = np.arange(12) % 2
@@ -21,6 +21,7 @@ MODELS = [
     CNTKRegressor(3, gap=False),
     CNTKClassifierCV(depths=(2, 3)),
     make_pipeline(ImageStandardizer(), ZCAWhitening(), CNTKClassifier(3, gap=False)),
+    make_pipeline(PatchFeatures(4, 2, pool_size=2), CNTKClassifier(3, gap=False)),
 ]
 
 
@@ -35,6 +36,12 @@ def test_the_same_version_says_nothing(model, tmp_path):
     for other in copies:
         np.testing.assert_array_equal(other.predict(IMAGES), model.predict(IMAGES))
         assert vars(other).keys() == vars(model).keys()
+
+
+@pytest.mark.parametrize("cls", [ImageStandardizer, PatchFeatures, ZCAWhitening])
+def test_pickles_name_the_public_module(cls):
+    """Files may be split, and models stay readable."""
+    assert (cls.__module__, cls.__qualname__) == ("sklearn_cntk.preprocessing", cls.__name__)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)

@@ -68,6 +68,8 @@ def test_channels_that_come_first(channels, rng):
         use(X, image_shape=(channels, 9, 9))
     with pytest.warns(UserWarning, match=message):
         ImageStandardizer().fit(X)
+    for maps in ((channels, 3, 512), (channels, 9, 64)):  # no images have such sides
+        ImageStandardizer().fit(normal(rng, 6, maps))
 
 
 def test_one_warning_a_call(rng):

@@ -28,7 +28,7 @@ from sklearn_cntk.plotting import (
     NeighborsDisplay,
     TrainSizeDisplay,
 )
-from sklearn_cntk.preprocessing import ImageStandardizer, ZCAWhitening
+from sklearn_cntk.preprocessing import ImageStandardizer, PatchFeatures, ZCAWhitening
 
 images: NDArray[np.float32] = np.zeros((10, 8, 8), dtype=np.float32)
 labels: list[str] = ["a", "b"] * 5
@@ -103,7 +103,15 @@ def data() -> None:
     white = ZCAWhitening(regularization=0.1).fit(bunch.X_train)
     assert_type(white, ZCAWhitening)
     assert_type(white.transform(bunch.X_train), NDArray[np.float64])
+    ZCAWhitening(reg_covar=1e-3)
     assert_type(ImageStandardizer().fit(images).mean_, NDArray[np.float64])
+    patches = PatchFeatures(64, (3, 2), pool_size=2, strides=(1, 2), random_state=0).fit(images)
+    assert_type(patches, PatchFeatures)
+    assert_type(patches.transform(images), NDArray[Any])
+    assert_type(patches.filters_, NDArray[np.float64])
+    CNTK(image_shape=patches.output_shape_)
+    PatchFeatures(patch_size="6")  # type: ignore[arg-type]
+    PatchFeatures(64, 6, 9)  # type: ignore[call-arg]
 
 
 def displays() -> None:

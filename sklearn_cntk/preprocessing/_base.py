@@ -1,0 +1,113 @@
+"""What the transformers share: images become images, and rows become rows, or a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils._set_output import _wrap_data_with_container
+from sklearn.utils.validation import check_is_fitted
+
+from .._models.base import ImageEstimator
+from .._support.checks import is_number
+from .._support.docstrings import fill_docs
+from .._support.images import on_host
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from .._support.typing import ArrayLike, FloatArray
+
+
+def check_nonnegative(name, value):
+    """Return `value` as a float, or say which `name` is no finite number of 0 or more."""
+    if not (is_number(value) and 0 <= value < np.inf):
+        raise ValueError(f"{name}={value!r} should be a finite number of 0 or more.")
+    return float(value)
+
+
+class Forms:
+    """What returns images or rows, in a class of its own: scikit-learn would make tables of all.
+
+    That is why `transform` and `fit_transform` are defined in subclasses of this one which are no
+    TransformerMixin.
+    """
+
+    if TYPE_CHECKING:
+        fit: Any
+        _check_images: Any
+        _transform_images: Any
+
+    def _transformed(self, X):
+        """Images, or of rows, rows: a table where `set_output` asks for one."""
+        check_is_fitted(self)
+        images = self._transform_images(self._check_images(X, reset=False))
+        if np.asarray(X).ndim == 2:
+            rows = images.reshape(len(images), -1)
+            return _wrap_data_with_container("transform", rows, X, self)
+        return images
+
+
+@fill_docs
+class SameShape(Forms):
+    """`transform` whose result has the shape of X."""
+
+    def fit_transform(self, X: ArrayLike, y: Any = None) -> FloatArray:
+        """Fit, and transform the same images.
+
+        Parameters
+        ----------
+        {X}
+        {no_y}
+
+        Returns
+        -------
+        ndarray of float64, the shape of `X`
+            As of `transform`.
+        """
+        return self.fit(X, y).transform(X)
+
+    def transform(self, X: ArrayLike) -> FloatArray:
+        """Transform images.
+
+        Parameters
+        ----------
+        {X_seen}
+
+        Returns
+        -------
+        ndarray of float64, the shape of `X`
+            Rows are a table where `set_output` asks for one; no table holds images.
+        """
+        X = on_host(X)
+        result = self._transformed(X)
+        shape = np.asarray(X).shape
+        return result if len(shape) == 2 else result.reshape(shape)
+
+
+@fill_docs
+class PixelTransformer(SameShape, OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
+    """Fits and transforms images (n, P, Q, C) of float64; X keeps its shape."""
+
+    if TYPE_CHECKING:
+        _fit_images: Any
+        _transform_pixels: Any
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Learn the statistics of the training images.
+
+        Parameters
+        ----------
+        {X}
+        {no_y}
+
+        Returns
+        -------
+        self
+        """
+        self._fit_images(self._check_images(X, reset=True).astype(np.float64))
+        return self
+
+    def _transform_images(self, images):
+        return self._transform_pixels(images.astype(np.float64))
