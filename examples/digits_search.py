@@ -6,7 +6,7 @@ on held-out digits, and saves a plot.  The data come with scikit-learn: nothing 
 
 import argparse
 import time
-from math import hypot, sqrt
+from math import sqrt
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
@@ -81,20 +81,27 @@ def print_table(display, svm, name):
     print(f"{name}: {percent(*mean_and_std(svm))}")
 
 
-def compare(accuracies, n):
-    """Print the test accuracies of two models, and how sure their difference is."""
+def compare(correct):
+    """Print the test accuracies of two models, and how sure their difference is.
+
+    `correct` says of each digit whether a model, by its name, is right.
+    """
+    (first, second), (a, b) = correct, correct.values()
+    n = len(a)
     print(f"\nAccuracy on {n} test digits (%) ± its standard error")
-    errors = {name: sqrt(p * (1 - p) / n) for name, p in accuracies.items()}
-    for name, p in accuracies.items():
-        print(f"  {name:<40}{percent(p, errors[name])}")
-    difference, error = max(accuracies.values()) - min(accuracies.values()), hypot(*errors.values())
-    text = f"  difference: {percent(difference, error)}"
-    if difference <= error:
+    for name, right in correct.items():
+        p = right.mean()
+        print(f"  {name:<40}{percent(p, sqrt(p * (1 - p) / n))}")
+    # Both are tested on the same digits: only those count on which they differ.
+    difference = a.astype(int) - b
+    gain, error = abs(difference.mean()), difference.std() / sqrt(n)
+    text = f"  difference: {percent(gain, error)}"
+    if gain <= error:
         print(f"{text}, within one standard error: a tie")
     else:
-        ahead = max(accuracies, key=accuracies.get).split(",")[0]
-        weak = " (weak evidence)" if difference < 2 * error else ""
-        print(f"{text}, {difference / error:.1f} standard errors in favour of the {ahead}{weak}")
+        ahead = (first if difference.sum() > 0 else second).split(",")[0]
+        weak = " (weak evidence)" if gain < 2 * error else ""
+        print(f"{text}, {gain / error:.1f} standard errors in favour of the {ahead}{weak}")
 
 
 def main(arguments=None):
@@ -110,13 +117,13 @@ def main(arguments=None):
     svm = search_svm(X_train, y_train, folds)
     with TemporaryDirectory() as memory:
         search = search_architectures(X_train, y_train, folds, memory)
-        accuracy = search.score(X_test, y_test)
+        correct = search.predict(X_test) == y_test
 
     best = search.best_params_
     cntk_name = f"CNTK, depth {best['depth']}, {POOLING[best['gap']]}"
     svm_name = "RBF SVM, " + ", ".join(f"{k}={v}" for k, v in svm.best_params_.items())
     print_table(plot(search, svm, output), svm, svm_name)
-    compare({cntk_name: accuracy, svm_name: svm.score(X_test, y_test)}, len(y_test))
+    compare({cntk_name: correct, svm_name: svm.predict(X_test) == y_test})
     print(f"\n{time.perf_counter() - start:.0f} s; plot saved to {output}")
 
 

@@ -10,7 +10,7 @@ The kernel in scikit-learn's own estimators
 # %%
 # Ridge regression and a support vector machine
 # ---------------------------------------------
-# scikit-learn wants one image a row, so the kernel is told their shape.
+# scikit-learn takes one image a row, so the kernel is told their shape.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
