@@ -155,7 +155,7 @@ def as_images(
 def _channels_seem_first(shape):
     """Whether images of a shape may be (channels, height, width), and no small or narrow maps."""
     few, *sides = shape
-    return few in (1, 3) and min(sides) >= 8 and max(sides) <= 4 * min(sides)
+    return few in (1, 3) and min(sides) >= 8 and max(sides) <= 2 * min(sides)
 
 
 def _refuse_objects(X, name):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from .._linalg.threads import one_thread
@@ -11,17 +9,6 @@ from ._whitening import centred_unit_rows
 
 # Bytes of patches and their inner products that are worked on at a time.
 _BLOCK = 2**20
-
-
-class Pooling(NamedTuple):
-    """Windows over a map: how many there are, their sides, and the steps from one to the next.
-
-    All are (rows, columns).
-    """
-
-    counts: tuple[int, int]
-    sides: tuple[int, int]
-    steps: tuple[int, int]
 
 
 def windows(images, sides):
@@ -43,11 +30,12 @@ def patch_maps(patches, mean, projections, bias, pooling):
     projections : ndarray (n_features, n_filters)
         Its dtype is that of the result.
     bias : float
-    pooling : Pooling
+    pooling : tuple of three pairs (rows, columns)
+        Windows over the map: how many there are, their sides, and the steps from one to the next.
 
     Returns
     -------
-    ndarray (n, *pooling.counts, 2 * n_filters)
+    ndarray (n, rows, columns, 2 * n_filters)
     """
     (n_rows, n_columns), (height, width), (down, right) = pooling
     n_features, n_filters = projections.shape

@@ -16,7 +16,7 @@ from .._support.docstrings import fill_docs
 from .._support.images import on_host
 from .._support.ram import check_memory
 from ._base import Forms, check_nonnegative
-from ._patch_maps import Pooling, patch_maps, windows
+from ._patch_maps import patch_maps, windows
 from ._whitening import centred_unit_rows, learn_whitening
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class PatchFeatures(
         """
         images = self._check_images(X, reset=True)
         n_patches = check_integer("n_patches", self.n_patches, 1, "use 1 or more patches")
-        check_nonnegative("bias", self.bias)
+        self._bias = check_nonnegative("bias", self.bias)
         share = check_nonnegative("regularization", self.regularization)
         sides = self._patch_sides()
         self._pooling = self._pooling_of(sides)
@@ -216,7 +216,7 @@ class PatchFeatures(
         norms = np.linalg.norm(filters, axis=1, keepdims=True)
         filters /= np.where(norms > 0, norms, 1.0)
         self.filters_ = filters.reshape(n_patches, *sides, images.shape[3])
-        self.output_shape_ = *self._pooling.counts, 2 * n_patches
+        self.output_shape_ = *self._pooling[0], 2 * n_patches
         return self
 
     def _sample(self, patches, n_patches):
@@ -247,7 +247,7 @@ class PatchFeatures(
             windows(images, tuple(sides)),
             self.mean_.astype(dtype),
             projections.astype(dtype),
-            float(self.bias),
+            self._bias,
             self._pooling,
         )
 
@@ -280,7 +280,7 @@ class PatchFeatures(
             )
         axes = zip(positions, pool, steps, strict=True)
         rows, columns = ((n - side) // step + 1 for n, side, step in axes)
-        return Pooling((rows, columns), pool, steps)
+        return (rows, columns), pool, steps
 
     def _sizes(self, name, value):
         """A parameter as (rows, columns); integers count along the axes that images have."""
