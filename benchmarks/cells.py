@@ -18,10 +18,13 @@ class Cells:
         JSON file of finished cells; None keeps them in memory only.
     settings : dict
         What the cells depend on: a file of other settings is refused.
+    facts : dict
+        What else the file says, such as the machine.
     """
 
-    def __init__(self, file, settings):
+    def __init__(self, file, settings, facts=None):
         self.file = Path(file) if file else None
+        self.facts = facts or {}
         self.settings = json.loads(json.dumps(settings))
         self.cells = {}
         if self.file and self.file.exists():
@@ -44,7 +47,7 @@ class Cells:
             if self.file:
                 # Written beside and renamed: a kill leaves the old file or the new one.
                 beside = self.file.with_suffix(".tmp")
-                content = {"settings": self.settings, "cells": self.cells}
+                content = {**self.facts, "settings": self.settings, "cells": self.cells}
                 beside.write_text(json.dumps(content, indent=1))
                 os.replace(beside, self.file)
         return self.cells[name]["result"]

@@ -3,7 +3,7 @@
 Trace kernel, 50 000 training and 10 000 test images, standardised per channel, labels one-hot
 minus 1/10: per cent correct beside column CNTK-V of Table 1 of Arora et al. (2019).  The Gram
 matrix (10 GB in float32), the fitted model and blocks of predictions are kept in a folder: killed
-anywhere, the same command goes on.
+anywhere, the same command resumes.
 
     python benchmarks/cifar10_full.py --data FOLDER --store FOLDER [--n-train N] [--n-test N]
         [--depth 4] [--solver cg] [--json FILE]

@@ -8,7 +8,7 @@ Labels are one-hot minus 1/10; the ridge is the one of `ALPHAS` that does best o
     python benchmarks/myrtle.py --data FOLDER [--quick | --full] [--n-train N] [--n-test N]
         [--checkpoint FILE.json] [--output FILE.csv] [--device cuda]
 
-The rows are written one by one; with ``--checkpoint`` an interrupted run goes on.
+The rows are written one by one; with ``--checkpoint`` an interrupted run resumes.
 """
 
 import argparse
@@ -44,9 +44,7 @@ MANY = 10000
 
 def prepare(data, zca_bias):
     """Training and test images by the name of their preprocessing."""
-    n_features = data.X_train[0].size
-    # The mean eigenvalue is 1 / n_features, up to what subtracting the mean image takes away.
-    whitening = ZCAWhitening(regularization=zca_bias * n_features).fit(data.X_train)
+    whitening = ZCAWhitening(reg_covar=zca_bias).fit(data.X_train)
     return {
         "standardised": (data.X_train, data.X_test),
         "ZCA": tuple(
@@ -142,7 +140,7 @@ def main():
     parser.add_argument("--data", required=True, help="what load_cifar10 takes")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="60 training and 100 test images")
-    size.add_argument("--full", action="store_true", help="all of CIFAR-10: wants a GPU")
+    size.add_argument("--full", action="store_true", help="all of CIFAR-10: needs a GPU")
     parser.add_argument("--n-train", type=int, help="instead of 500")
     parser.add_argument("--n-test", type=int, help="instead of 1000")
     parser.add_argument("--zca-bias", type=float, default=ZCA_BIAS)

@@ -3,7 +3,7 @@
 Normalised CNTK, images standardised per channel, labels one-hot minus 1/10: per cent of the test
 images that are classified correctly, by pooling radius and depth, without flips and with them.
 All of them come from one pass over the pairs of images, and one more over the mirrored ones.
-Entries are kept in a folder: killed anywhere, the same command goes on.
+Entries are kept in a folder: killed anywhere, the same command resumes.
 
     python benchmarks/pooling.py --data FOLDER --memory FOLDER [--n-train 500] [--n-test 500]
         [--depths 4 6] [--radii 0 1 2 4] [--output FILE.csv]

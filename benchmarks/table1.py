@@ -186,7 +186,7 @@ def main():
     parser.add_argument("--data", required=True, help="what load_cifar10 takes")
     parser.add_argument("--columns", nargs="+", default=["cntk-v-2k"], choices=TABLE)
     parser.add_argument("--device", default="auto", help="as of CNTK")
-    parser.add_argument("--checkpoints", help="folder to keep kernels in, and to go on from")
+    parser.add_argument("--checkpoints", help="folder to keep kernels in, and to resume from")
     parser.add_argument("--n-train", type=int, help="less training images than the column's")
     parser.add_argument("--n-test", type=int, default=10000)
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))

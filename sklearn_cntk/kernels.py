@@ -80,7 +80,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     >>> K.shape, bool(np.all(K == K.T))
     ((5, 5), True)
 
-    Flattened rows, as most of scikit-learn wants them:
+    Flattened rows, as most of scikit-learn takes them:
 
     >>> from sklearn.kernel_ridge import KernelRidge
     >>> ridge = KernelRidge(kernel=CNTK(depth=4, image_shape=(8, 8)), alpha=1e-3)

@@ -35,7 +35,7 @@ def one_thread():
 class _Limit:
     """The limit of libraries with one number of threads a process, lifted by who leaves last.
 
-    If every context recorded and restored the number, one that begins inside of another thread's
+    If every context recorded and restored the number, one that begins inside another thread's
     would record the limit, and restore it for good.
     """
 

@@ -308,7 +308,7 @@ class SolverParameters:
         "str, path-like, zarr store or None",
         """
         Where :func:`gram_to_zarr` keeps the Gram matrix of a training set, for "cholesky" and
-        "cg": an interrupted fit goes on there.  It holds one kernel and one training set; for
+        "cg": an interrupted fit resumes there.  It holds one kernel and one training set; for
         searches see `memory`.  In float64, unless :func:`gram_to_zarr` made it in float32 before.
         """,
         default=None,

@@ -47,7 +47,7 @@ def control_group_bytes(groups=Path("/proc/self/cgroup"), mount=Path("/sys/fs/cg
             limit, used = "memory.limit_in_bytes", "memory.usage_in_bytes"
         else:
             continue
-        # Seen from inside of a container, its group may be the root, whatever the path.
+        # Seen from inside a container, its group may be the root, whatever the path.
         parts = PurePosixPath(path).parts[1:]
         parts = () if ".." in parts else parts
         for k in range(len(parts) + 1):

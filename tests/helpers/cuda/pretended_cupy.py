@@ -37,8 +37,8 @@ def pretend_cupy(monkeypatch, count):
 def pretend_gpus(monkeypatch, device, n_devices=2):
     """All that ``devices`` asks of CuPy, by `device`, a HostDevice.
 
-    Checks that launches and linear algebra happen inside of a device and its stream, and that no
-    two threads are inside of one Device object, whose stack CuPy does not protect.
+    Checks that launches and linear algebra happen inside a device and its stream, and that no
+    two threads are inside one Device object, whose stack CuPy does not protect.
     """
     cupy = pretend_cupy(monkeypatch, lambda: n_devices)
     stacks = defaultdict(list)  # of threads
