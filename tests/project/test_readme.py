@@ -32,4 +32,6 @@ def test_snippets(tmp_path, monkeypatch):
     namespace = {}
     for snippet in snippets:
         exec(compile(snippet, str(README), "exec"), namespace)
-    assert namespace["search"].score(namespace["images"][400:], namespace["y"][400:]) > 0.9
+    images, X, y = (namespace[name][400:] for name in ("images", "X", "y"))
+    assert namespace["search"].score(images, y) > 0.85
+    assert namespace["grid_search"].score(X, y) > 0.85
