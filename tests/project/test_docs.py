@@ -202,6 +202,34 @@ def test_every_result_is_on_the_page(extension):
     assert f"| {ratio['cases'][0]['ratio']:.0f} |" in page
 
 
+def test_cells_of_small_images_become_tables(extension):
+    """A row that lacks a draw is a dash."""
+    module = extension("benchmarks_page")
+    cells = {
+        f"photos, 32×32, {size}: {method}, draw {draw}": {
+            "result": {"accuracy": accuracy, "fit": 1.0 + draw, "predict": 0.5,
+                       "date": "2030-01-02", "device": "Some CPU"}
+        }
+        for size, method, accuracies in (
+            (10, "SVM: tuned", (50.0, 60.0)),
+            (300, "SVM: tuned", (70.0,)),
+            (10, "CNTK", (55.0, 55.0)),
+        )
+        for draw, accuracy in enumerate(accuracies)
+    }  # fmt: skip
+    data = {"settings": {"draws": 2}, "cells": cells}
+    text = module.small_images(module.Result("small_images_cpu.json", {}, {}, data))
+    for line in (
+        "Measured on 2030-01-02, Some CPU.",
+        "**photos, 32×32.** Per cent correct.",
+        "| method | 10 images | 300 images |",
+        "| SVM: tuned | 55.0 ± 7.1 | – |",
+        "| CNTK | 55.0 ± 0.0 | – |",
+        "| CNTK | 2.00 | – |",
+    ):
+        assert line in text.splitlines()
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.123456, "0.123"), (63554.08, "63 600"), (3018276.4, "3 020 000"), (44.0, "44.0"),
