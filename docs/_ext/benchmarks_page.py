@@ -401,8 +401,8 @@ SECTIONS = {
         "mean of four splits. Friedman's rank is the mean rank among the methods here, 1 being "
         "the best; P90 and P95 are the shares of tables on which a method reaches 90 and 95 % of "
         "the best accuracy, PMA is the mean of its share of the best. Processor seconds are those "
-        "of all tables, with all 15 kernels where an SVM is on top of one. Gradient boosting has 100 "
-        "iterations.",
+        "of all tables, with all 15 kernels where an SVM is on top of one. Gradient boosting has "
+        "100 iterations.",
         uci,
     ),
     "table1_cntk_v_2k.csv": Section(
