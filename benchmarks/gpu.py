@@ -31,14 +31,11 @@ results go to ``benchmarks/results/gpu_NAME.json``, with the GPU's name, unless 
 """
 
 import argparse
-import csv
 import datetime
 import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -53,6 +50,7 @@ sys.path.insert(0, str(ROOT))  # the package of this checkout, installed or not
 
 import gap_slice  # noqa: E402
 import gpu_networks  # noqa: E402
+from gpu_tools import read_csv, run_tool  # noqa: E402
 from machine import describe_machine  # noqa: E402
 from table1 import DEPTHS, rows_of_column  # noqa: E402
 from throughput import (  # noqa: E402
@@ -370,17 +368,7 @@ def table1(part, column):
 
 # --- NVIDIA's tools -----------------------------------------------------------------------------
 
-# Of Nsight Compute's figures, those whose names begin so.
-FIGURES = (
-    *("gpu__time_duration.sum", "launch__registers_per_thread", "launch__occupancy_limit"),
-    *("sm__warps_active.avg.pct", "smsp__issue_active.avg.pct", "smsp__inst_executed.sum"),
-    *("sm__inst_executed_pipe", "smsp__average_warps_issue_stalled", "dram__throughput.avg.pct"),
-    *(
-        "lts__t_sector_hit_rate.pct",
-        "l1tex__data_bank_conflicts",
-        "l1tex__data_pipe_lsu_wavefronts",
-    ),
-)
+
 # Kernels, the variants that have them, and the pooling.
 PROFILED = (
     ("sweep", "usual", True),
@@ -416,19 +404,6 @@ def profile(results, options, sizes):
         print(f"ncu, {kernel}: {figures[kernel]}")
     found = any(isinstance(of_kernel, dict) for of_kernel in figures.values())
     results.put("ncu", finished=found, figures=figures)
-
-
-def read_csv(output):
-    """The figures that count, from what ncu prints: messages, then names, units and a row."""
-    lines = [line for line in output.splitlines() if line.startswith('"')]
-    if len(lines) < 3:
-        return {}
-    names, units, values = list(csv.reader(lines))[:3]
-    return {
-        name: f"{value} {unit}".strip()
-        for name, unit, value in zip(names, units, values, strict=True)
-        if name.startswith(FIGURES) and value not in ("0", "")
-    }
 
 
 SMALL_CALLS = (
@@ -469,22 +444,6 @@ def sanitize(results, options, sizes):
     results.put("sanitizer", finished=passed, findings=lines, statuses=statuses)
     if not passed:
         raise FoundError(f"compute-sanitizer: {statuses}")
-
-
-def run_tool(command, seconds):
-    """Status and output of a command, or why there is none."""
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    try:
-        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options)
-    except OSError as error:
-        return 127, str(error)
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # what it runs has the GPU
-        output, _ = process.communicate()
-        return 124, f"{output}\nnot done within {seconds} s"
-    return process.returncode, output
 
 
 # --- the slice of Table 1 -----------------------------------------------------------------------

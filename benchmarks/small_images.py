@@ -138,6 +138,10 @@ class Kernel:
     flip: bool = False
     natural: bool = False  # only for images that may be mirrored
 
+    def shape_of(self, X):
+        """Shape of what the kernel is given."""
+        return PATCH_MAP if self.prepare is patches else X.shape[1:]
+
     def readout_of(self, shape):
         """Parameters of the readout for images of a shape."""
         return {
@@ -152,15 +156,14 @@ class Kernel:
 
     def work(self, X, size):
         """Element-layers of a draw."""
-        shape = X.shape[1:] if self.prepare is not patches else PATCH_MAP
+        shape = self.shape_of(X)
         depth = None if self.depths is None else max(self.depths)
         kernel = CNTK(depth, network=self.described(), **self.readout_of(shape))
         pair = pair_work(Architecture.of(kernel, shape), (Readout.of(kernel),))
         return pair * (size * (size + 1) // 2 + TESTED * size) * (2 if self.flip else 1)
 
     def fit(self, X, y, setting):
-        shape = PATCH_MAP if self.prepare is patches else X.shape[1:]
-        readout = self.readout_of(shape)
+        readout = self.readout_of(self.shape_of(X))
         search = CNTKClassifierCV(
             self.depths,
             () if readout["lap"] else (readout["gap"],),

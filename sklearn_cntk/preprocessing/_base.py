@@ -17,7 +17,7 @@ from .._support.images import on_host
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from .._support.typing import ArrayLike, FloatArray
+    from .._support.typing import Array, ArrayLike, FloatArray
 
 
 def check_nonnegative(name, value):
@@ -27,17 +27,33 @@ def check_nonnegative(name, value):
     return float(value)
 
 
+@fill_docs
 class Forms:
     """What returns images or rows, in a class of its own: scikit-learn would make tables of all.
 
-    That is why `transform` and `fit_transform` are defined in subclasses of this one which are no
-    TransformerMixin.
+    That is why `fit_transform` is defined here, and `transform` in subclasses of this one which are
+    no TransformerMixin.
     """
 
     if TYPE_CHECKING:
         fit: Any
         _check_images: Any
         _transform_images: Any
+
+    def fit_transform(self, X: ArrayLike, y: Any = None) -> Array:
+        """Fit, and transform the same images.
+
+        Parameters
+        ----------
+        {X}
+        {no_y}
+
+        Returns
+        -------
+        ndarray
+            As of `transform`.
+        """
+        return self.fit(X, y).transform(X)
 
     def _transformed(self, X):
         """Images, or of rows, rows: a table where `set_output` asks for one."""
@@ -52,21 +68,6 @@ class Forms:
 @fill_docs
 class SameShape(Forms):
     """`transform` whose result has the shape of X."""
-
-    def fit_transform(self, X: ArrayLike, y: Any = None) -> FloatArray:
-        """Fit, and transform the same images.
-
-        Parameters
-        ----------
-        {X}
-        {no_y}
-
-        Returns
-        -------
-        ndarray of float64, the shape of `X`
-            As of `transform`.
-        """
-        return self.fit(X, y).transform(X)
 
     def transform(self, X: ArrayLike) -> FloatArray:
         """Transform images.

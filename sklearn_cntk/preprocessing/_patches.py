@@ -32,21 +32,6 @@ _SAMPLE = 100_000
 class _PatchTransform(Forms):
     """`transform` to maps."""
 
-    def fit_transform(self, X: ArrayLike, y: Any = None) -> Array:
-        """Fit, and transform the same images.
-
-        Parameters
-        ----------
-        {X}
-        {no_y}
-
-        Returns
-        -------
-        ndarray (n, P', Q', 2 * n_patches), or (n, n_features_out) of rows
-            As of `transform`.
-        """
-        return self.fit(X, y).transform(X)
-
     def transform(self, X: ArrayLike) -> Array:
         """Maps of features.
 
