@@ -22,18 +22,21 @@ def normal(rng, n, shape):
 
 
 @pytest.mark.parametrize(
-    ("shape", "q", "n", "m"),
+    ("shape", "q", "n", "m", "dtype"),
     [
-        ((1, 1, 4), 3, 2, 17),
-        ((1, 7, 1), 3, 3, 2),
-        ((5, 1, 2), 5, 1, 3),
-        ((2, 3, 1), 7, 3, 1),
-        ((6, 5, 3), 1, 2, 2),
-        ((7, 4, 1), 3, 2, 18),
-        ((5, 6, 2), 5, 1, 2),
+        ((1, 1, 4), 3, 2, 17, "float32"),
+        ((1, 1, 4), 3, 2, 17, "float64"),
+        ((1, 7, 1), 3, 3, 2, "float32"),
+        ((1, 7, 1), 3, 3, 2, "float64"),
+        ((7, 4, 1), 3, 2, 18, "float32"),
+        ((7, 4, 1), 3, 2, 18, "float64"),
+        # Every side of the filters is compiled anew, for each dtype.
+        ((5, 1, 2), 5, 1, 3, "float32"),
+        ((5, 6, 2), 5, 1, 2, "float32"),
+        ((2, 3, 1), 7, 3, 1, "float64"),
+        ((6, 5, 3), 1, 2, 2, "float64"),
     ],
 )
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_cpu_equals_reference(shape, q, n, m, dtype, rng):
     X, Y = normal(rng, n, shape), normal(rng, m, shape)
     readouts = TRACE_AND_GAP + [
