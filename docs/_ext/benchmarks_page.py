@@ -214,10 +214,7 @@ def small_images(result):
         cells.setdefault(name, {}).setdefault(method, {}).setdefault(int(size), []).append(cell)
     draws = result.data["settings"]["draws"]
     text = f"Mean ± standard deviation over {draws} draws of training and test images.\n"
-    measured = {
-        (cell["result"]["date"], cell["result"]["device"]) for cell in result.data["cells"].values()
-    }
-    text += f"Measured on {'; '.join(', '.join(pair) for pair in sorted(measured))}.\n"
+    text += f"Measured on {_measured(result.data['cells'])}.\n"
     seconds = "Processor seconds of a draw, of fitting with all choices and of predicting: medians."
     for name, methods in cells.items():
         sizes = sorted({size for found in methods.values() for size in found})
@@ -242,6 +239,32 @@ def _seconds(cells, draws):
     if len(cells) < draws:
         return "–"
     return number(median(cell["result"]["fit"] + cell["result"]["predict"] for cell in cells))
+
+
+def frontier(result):
+    """Architectures from cheap to dear; bold where no cheaper one is as accurate."""
+    rows, best = [], 0.0
+    cells = result.data["cells"]
+    for name in sorted(cells, key=lambda name: cells[name]["result"]["element_layers"]):
+        found = cells[name]["result"]
+        accuracy = mean(found["accuracies"])
+        is_best, best = accuracy > best, max(best, accuracy)
+        rows.append(
+            (
+                f"**{name}**" if is_best else name,
+                found["element_layers"],
+                number(float(found["processor"])),
+                f"{accuracy:.1f} ± {stdev(found['accuracies']):.1f}",
+            )
+        )
+    header = ["architecture", "element-layers a pair", "processor seconds", "per cent correct"]
+    return table(header, rows) + f"\nMeasured on {_measured(cells)}.\n"
+
+
+def _measured(cells):
+    """When and on what cells were measured."""
+    pairs = {(cell["result"]["date"], cell["result"]["device"]) for cell in cells.values()}
+    return "; ".join(", ".join(pair) for pair in sorted(pairs))
 
 
 def uci(result):
@@ -393,6 +416,15 @@ SECTIONS = {
         "are given the same images, and choose on the training images alone. The machine had "
         "other work, so compare seconds roughly. A dash has not been run.",
         small_images,
+    ),
+    "frontier_cpu.json": Section(
+        "Architectures: accuracy and cost",
+        "frontier.py",
+        "Kernel regression on 500 images of CIFAR-10, mean ± standard deviation of the accuracy on "
+        "500 others over ten halvings of the same 1000 images, the same halvings for all "
+        "architectures; processor seconds of the kernel matrix of all 1000. An architecture is "
+        "bold where no cheaper one is as accurate.",
+        frontier,
     ),
     "uci_cpu.json": Section(
         "Small data: tables",

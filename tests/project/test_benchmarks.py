@@ -83,6 +83,53 @@ def test_draws_differ_and_keep_the_shares(benchmark_module, two_classes):
     assert first[1].sum() == other[1].sum() == 5
 
 
+def test_frontier(benchmark_module, two_classes, tmp_path, monkeypatch, capsys):
+    module = benchmark_module("frontier")
+    with np.load(two_classes) as held:
+        data = SimpleNamespace(X_train=held["X_train"][..., None], y_train=held["y_train"])
+    asked = []
+    monkeypatch.setattr(
+        module, "load_cifar10", lambda folder, **sizes: asked.append(folder) or data
+    )
+    result, picture = tmp_path / "result.json", tmp_path / "frontier.png"
+    chosen = ["depth 4 on 8 × 8 images, GAP", "depth 4, GAP", "depth 4, windows of 3"]
+    chosen += ["depth 2, flattened"]
+    command = ["--data", "somewhere", "--json", result, "--plot", picture, "--architectures"]
+    run(monkeypatch, module, *command, *chosen, "--budget", 500)
+    found = json.loads(result.read_text())["cells"]
+    costs = [cell["result"]["element_layers"] for cell in found.values()]
+    assert costs == [2 * 2 * 2 * 2 * 3, 8 * 8]  # the cheap ones, and of these the cheapest first
+    run(monkeypatch, module, *command, *chosen)
+    found = json.loads(result.read_text())["cells"]
+    assert set(found) == set(chosen)
+    for name, cell in found.items():
+        accuracies = cell["result"]["accuracies"]
+        assert len(accuracies) == 10
+        assert 85 <= np.mean(accuracies) <= 100, name
+    assert asked == ["somewhere"] * 2
+    assert picture.stat().st_size > 10_000
+    assert "depth 4, windows of 3" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="the cheapest takes 48"):
+        run(monkeypatch, module, "--data", "x", "--architectures", *chosen, "--budget", 1)
+
+
+def test_every_architecture_of_the_frontier_takes_photographs(benchmark_module):
+    module = benchmark_module("frontier")
+    assert len(module.ARCHITECTURES) >= 40
+    for name, candidate in module.ARCHITECTURES.items():
+        assert module.cost_of(candidate, (32, 32, 3)) > 0, name
+
+
+def test_the_frontier_is_judged_on_images_that_are_left_out(benchmark_module, rng):
+    """Labels that say nothing are guessed, though the ridge hardly counts."""
+    module = benchmark_module("frontier")
+    X, y = rng.normal(size=(200, 30)), np.arange(200) % 2
+    halves = next(module.HALVINGS.split(X, y))
+    accuracy, alpha = module.judge(X @ X.T + np.eye(200), y, *halves)
+    assert 30 <= accuracy <= 70
+    assert alpha in module.ALPHAS
+
+
 def test_uci(benchmark_module, rng, tmp_path, monkeypatch, capsys):
     module = benchmark_module("uci")
     y = np.arange(60) % 2
