@@ -88,10 +88,11 @@ def chosen_metric(refit, metrics):
 
 def takes_weights(scorer):
     """Whether a scorer can be called with `sample_weight`."""
-    if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's
+    if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's, from 1.7 on
         return scorer._accept_sample_weight()
+    metric = getattr(scorer, "_score_func", scorer)  # of scikit-learn's scorers before
     try:
-        return "sample_weight" in signature(scorer).parameters
+        return "sample_weight" in signature(metric).parameters
     except (TypeError, ValueError):  # built-in functions have none
         return False
 

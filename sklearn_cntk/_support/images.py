@@ -41,7 +41,7 @@ def check_image_shape(image_shape):
 
 
 def on_host(array: Any) -> Any:
-    """A CuPy array or a PyTorch tensor as a NumPy array; anything else as it is.
+    """A CuPy array, a PyTorch tensor or what knows DLPack alone as NumPy's; anything else as it is.
 
     They do not become one by themselves: on a GPU, with a gradient, or of bfloat16, which NumPy
     lacks and float32 holds.
@@ -52,6 +52,8 @@ def on_host(array: Any) -> Any:
     if "torch" in modules and hasattr(array, "detach"):
         array = array.detach().cpu()
         return (array.float() if str(array.dtype) == "torch.bfloat16" else array).numpy()
+    if hasattr(array, "__dlpack__") and not hasattr(array, "__array__"):
+        return np.from_dlpack(array)
     return array
 
 

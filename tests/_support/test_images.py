@@ -48,6 +48,27 @@ def test_cupy_arrays_are_accepted(rng):
     assert search.predict(Array(X)).shape == (6,)
 
 
+def test_arrays_that_know_dlpack_alone(rng):
+    images, labels = rng.normal(size=(6, 4, 4)), np.arange(6) % 2
+
+    class Exchanged:
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack__(self, **options):
+            return self.array.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+    model = CNTKClassifier(3).fit(Exchanged(images), Exchanged(labels))
+    expected = CNTKClassifier(3).fit(images, labels)
+    np.testing.assert_array_equal(
+        model.decision_function(Exchanged(images)), expected.decision_function(images)
+    )
+    np.testing.assert_array_equal(CNTK(3)(Exchanged(images)), CNTK(3)(images))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_channels_that_come_first(channels, rng):
     """As PyTorch has them: they are images of few rows, of which nobody would see that."""
