@@ -43,6 +43,10 @@ PARAGRAPHS = {
             ax : array-like of matplotlib Axes, shape (m, 1 + n_neighbors), default=None
                 None makes a figure.
             """,
+        "occlusion_axes": """
+            ax : array-like of matplotlib Axes, shape (m, 2), default=None
+                None makes a figure.
+            """,
         "scorer_name": """
             scorer_name : str, default=None
                 Which score, if there are several; the name of the score, if there is one.

@@ -18,6 +18,7 @@ __all__ = [
     "IntArray",
     "Landmarks",
     "RandomState",
+    "ResponseMethod",
     "Scoring",
     "Sequence",
     "SolverName",
@@ -33,6 +34,7 @@ Dtype: TypeAlias = Literal["float32", "float64"]
 TrainedLayers: TypeAlias = Literal["all", "hidden", "last"]
 Landmarks: TypeAlias = Literal["uniform", "pivoted"]
 SolverName: TypeAlias = Literal["auto", "cholesky", "cg", "nystroem"]
+ResponseMethod: TypeAlias = Literal["auto", "decision_function", "predict_proba"]
 Spread: TypeAlias = Literal["fill_between", "errorbar"] | None
 
 Bounds: TypeAlias = tuple[float, float] | Literal["fixed"]

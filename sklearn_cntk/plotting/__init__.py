@@ -7,6 +7,13 @@ matplotlib is imported when something is drawn.
 from ._depth import DepthDisplay
 from ._gram import GramDisplay
 from ._neighbors import NeighborsDisplay
+from ._occlusion import OcclusionDisplay
 from ._train_size import TrainSizeDisplay
 
-__all__ = ["DepthDisplay", "GramDisplay", "NeighborsDisplay", "TrainSizeDisplay"]
+__all__ = [
+    "DepthDisplay",
+    "GramDisplay",
+    "NeighborsDisplay",
+    "OcclusionDisplay",
+    "TrainSizeDisplay",
+]

@@ -3,8 +3,10 @@
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, is_classifier
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
+from .._support.checks import is_integer
+from .._support.images import as_images, on_host
 from ..estimators import CNTKClassifier, CNTKRegressor
 from ..search import CNTKClassifierCV, CNTKRegressorCV
 
@@ -51,3 +53,68 @@ def training_targets(model):
     # One-hot labels minus 1/k, or the column of the second class.
     index = (targets > 0).astype(int) if targets.ndim == 1 else np.argmax(targets, axis=1)
     return model.classes_[index]
+
+
+def true_labels(model, images, y, target):
+    """Classes, or the column `target` of the targets, one for each image; None without `y`."""
+    if y is None:
+        return None
+    labels = np.asarray(on_host(y))
+    if labels.ndim == 2 and not is_classifier(model):
+        labels = labels[:, target]
+    labels = column_or_1d(labels)
+    check_consistent_length(images, labels)
+    return labels
+
+
+def check_target(model, target, of_classifiers):
+    """Raise unless `target` is a column of the targets; `of_classifiers` says what they do."""
+    n_targets = 1 if is_classifier(model) or model.dual_coef_.ndim == 1 else len(model.dual_coef_.T)
+    if is_integer(target) and target in range(n_targets):
+        return
+    if is_classifier(model):
+        raise ValueError(
+            f"target={target!r} is for regressors: of a {type(model).__name__} {of_classifiers}."
+        )
+    numbers = f"0 to {n_targets - 1}" if n_targets > 1 else "0, for there is one target"
+    raise ValueError(f"target={target!r} is no column: use {numbers}.")
+
+
+def images_as_given(estimator, X, image_shape=None):
+    """X as images before any step of pipelines.
+
+    Rows hold images of `image_shape`, or of the shape that the first step that has one has seen.
+
+    Returns
+    -------
+    ndarray (m, P, Q, C)
+    """
+    if image_shape is not None:
+        return as_images(X, image_shape)
+    first = next(part for part in _parts(estimator) if hasattr(part, "image_shape_"))
+    seen, given = first.image_shape_, np.shape(on_host(X))[1:]
+    if len(given) == 1 and given != (np.prod(seen),):
+        raise ValueError(
+            f"X has {given[0]} features a row, of which the steps before {type(first).__name__} "
+            f"make images of shape {seen}: give image_shape, the shape of the images that rows of "
+            "X hold."
+        )
+    is_seen = len(given) == 1 or seen in (given, (*given, 1), (1, *given))
+    return as_images(X, seen if is_seen else None)
+
+
+def in_form_of(X, images):
+    """Images (n, P, Q, C) as images, rows or a table, whichever X is."""
+    result = images.reshape(len(images), *np.shape(on_host(X))[1:])
+    return type(X)(result, columns=X.columns) if hasattr(X, "iloc") else result
+
+
+def _parts(estimator):
+    """What sees X one after the other: steps of pipelines, within searches too."""
+    if isinstance(estimator, Pipeline):
+        for _, step in estimator.steps:
+            yield from _parts(step)
+    elif hasattr(estimator, "best_estimator_"):
+        yield from _parts(estimator.best_estimator_)
+    else:
+        yield estimator

@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from .._support.checks import check_integer, is_integer
+from .._support.checks import check_integer
 from .._support.docstrings import fill_docs
-from ._fitted import training_targets, unwrap
-from ._matplotlib import COLORS, import_pyplot, short
+from ._fitted import check_target, training_targets, true_labels, unwrap
+from ._matplotlib import COLORS, import_pyplot
+from ._pictures import (
+    axes_grid,
+    check_visible,
+    column_width,
+    draw_image,
+    prediction_title,
+    value_text,
+)
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -107,53 +114,24 @@ class NeighborsDisplay:
         """
         plt = import_pyplot(f"{type(self).__name__}.plot")
         m, k = np.shape(self.contributions)
-        shape = (m, 1 + k)
-        if ax is None:
-            size = (self._column_width() * shape[1], 1.75 * m + 0.2)
-            _, ax = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
-        elif np.shape(ax) != shape:
-            raise ValueError(
-                f"ax has shape {np.shape(ax)}: give axes of shape {shape}, a row for each image, "
-                "or None."
-            )
-        self.axes_ = np.array(ax, dtype=object)
+        width = column_width(self.predictions, self.labels, self.neighbor_labels)
+        self.axes_ = axes_grid(plt, ax, (m, 1 + k), (width * (1 + k), 1.75 * m + 0.2))
         self.ax_, self.figure_ = self.axes_[0, 0], self.axes_[0, 0].figure
         for row in range(m):
-            self._draw_image(self.axes_[row, 0], self.images[row])
-            self.axes_[row, 0].set_title(self._prediction(row), fontsize="small")
+            draw_image(self.axes_[row, 0], self.images[row])
+            title = prediction_title(self.predictions, self.labels, row)
+            self.axes_[row, 0].set_title(title, fontsize="small")
             for column in range(k):
                 self._draw_neighbor(self.axes_[row, 1 + column], row, column)
         return self
 
-    def _column_width(self):
-        """Inches that hold the titles: "predicted" and the longest label of a line."""
-        longest = max(len(_text(label)) for label in self._shown_labels())
-        return max(1.35, 0.075 * (len("predicted ") + longest))
-
-    def _shown_labels(self):
-        for labels in (self.predictions, self.labels, self.neighbor_labels):
-            yield from () if labels is None else np.ravel(labels)
-
-    def _draw_image(self, ax, image, color=None):
-        if _is_signal(image):
-            ax.plot(image.reshape(-1, image.shape[2]), linewidth=1)
-        else:
-            ax.imshow(to_display(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        ax.set(xticks=[], yticks=[])
-        for spine in ax.spines.values():
-            spine.set(visible=color is not None, color=color, linewidth=2)
-
-    def _prediction(self, row):
-        text = f"predicted {_text(self.predictions[row])}"
-        return text if self.labels is None else f"{text}\ntrue {_text(self.labels[row])}"
-
     def _draw_neighbor(self, ax, row, column):
         contribution = self.contributions[row, column]
         color = COLORS[0 if contribution > 0 else 1]
-        self._draw_image(ax, self.neighbor_images[row, column], color)
-        text = _text(float(contribution), sign="+")
+        draw_image(ax, self.neighbor_images[row, column], color)
+        text = value_text(float(contribution), sign="+")
         if self.neighbor_labels is not None:
-            text = f"{_text(self.neighbor_labels[row, column])}\n{text}"
+            text = f"{value_text(self.neighbor_labels[row, column])}\n{text}"
         ax.set_title(text, fontsize="small")
 
     @classmethod
@@ -197,16 +175,10 @@ class NeighborsDisplay:
         import_pyplot(cls.__name__)
         model, images = unwrap(estimator, X)
         check_integer("n_neighbors", n_neighbors, 1, "use 1 or more")
-        _check_visible(images)
-        _check_target(model, target)
+        check_visible(images)
+        check_target(model, target, "the predicted class of each image is shown; leave target out")
+        labels = true_labels(model, images, y, target)
         terms, predictions, known = _contributions(model, images, target)
-        labels = None
-        if y is not None:
-            labels = np.asarray(y)
-            if labels.ndim == 2 and not is_classifier(model):
-                labels = labels[:, target]
-            labels = column_or_1d(labels)
-            check_consistent_length(images, labels)
         order = np.argsort(-np.abs(terms), axis=1, kind="stable")[:, :n_neighbors]
         return cls(
             images,
@@ -236,49 +208,3 @@ def _contributions(model, images, target):
         dual, offset = dual[:, target], offset[target]
         known = None if known is None else known[:, target]
     return K * dual, K @ dual + offset, known
-
-
-def _check_target(model, target):
-    n_targets = 1 if is_classifier(model) or model.dual_coef_.ndim == 1 else len(model.dual_coef_.T)
-    if is_integer(target) and target in range(n_targets):
-        return
-    if is_classifier(model):
-        raise ValueError(
-            f"target={target!r} is for regressors: of a {type(model).__name__} the predicted class "
-            "of each image is shown; leave target out."
-        )
-    numbers = f"0 to {n_targets - 1}" if n_targets > 1 else "0, for there is one target"
-    raise ValueError(f"target={target!r} is no column: use {numbers}.")
-
-
-def _check_visible(images):
-    rows, columns, channels = images.shape[1:]
-    if (rows, columns) == (1, 1):
-        raise ValueError(
-            f"X holds feature vectors of {channels} features, which are no images to show: fit "
-            "with image_shape, or with images (n, height, width)."
-        )
-    if channels not in (1, 3) and not _is_signal(images[0]):
-        raise ValueError(f"X holds images of {channels} channels: 1 or 3 can be shown.")
-
-
-def _is_signal(image):
-    """Whether an image has one row or column, which is shown as a line a channel."""
-    return 1 in image.shape[:2]
-
-
-def to_display(image):
-    """An image (P, Q, C) in [0, 1], by its own range, as matplotlib takes it: (P, Q), (P, Q, 3)."""
-    image = np.asarray(image, dtype=np.float64)
-    low, high = image.min(), image.max()
-    scaled = (image - low) / (high - low) if high > low else np.zeros_like(image)
-    return scaled[..., 0] if image.shape[-1] == 1 else scaled
-
-
-def _text(value, sign="-"):
-    """A class or a target, short; `sign` is "+" where positive numbers show theirs."""
-    if not isinstance(value, (float, np.floating)):
-        return short(value)
-    # As many digits as fit above an image: 0.123, 12.3, 12345, 1.23e+07.
-    digits = ".0f" if 1e3 <= abs(float(value)) < 1e6 else ".3g"
-    return f"{value:{sign}{digits}}".replace("-", "\N{MINUS SIGN}")

@@ -33,6 +33,8 @@ calls = [
     lambda: GramDisplay.from_estimator(None),
     lambda: NeighborsDisplay.from_estimator(None, None),
     NeighborsDisplay(*[np.zeros((1, 1, 1, 1, 1))] * 6).plot,
+    lambda: OcclusionDisplay.from_estimator(None, None),
+    OcclusionDisplay(*[np.zeros((1, 1, 1, 1))] * 4, (1, 1)).plot,
 ]
 for call in calls:
     try:
@@ -43,6 +45,6 @@ for call in calls:
     run = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout.splitlines()
-    assert len(run) == 8
+    assert len(run) == 10
     assert all("needs matplotlib" in line for line in run)
     assert all("pip install 'sklearn-cntk[plot]'" in line for line in run)

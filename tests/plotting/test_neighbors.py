@@ -9,7 +9,7 @@ from sklearn_cntk import CNTKRegressor
 pytest.importorskip("matplotlib", reason="displays need matplotlib")
 
 from sklearn_cntk.plotting import NeighborsDisplay  # noqa: E402
-from sklearn_cntk.plotting._neighbors import to_display  # noqa: E402
+from sklearn_cntk.plotting._pictures import to_display  # noqa: E402
 
 # So few that all of them can be shown.
 FEW, FEW_LABELS, FEW_INK = IMAGES[:12], LABELS[:12], INK[:12]

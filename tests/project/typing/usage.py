@@ -26,6 +26,7 @@ from sklearn_cntk.plotting import (
     DepthDisplay,
     GramDisplay,
     NeighborsDisplay,
+    OcclusionDisplay,
     TrainSizeDisplay,
 )
 from sklearn_cntk.preprocessing import ImageStandardizer, PatchFeatures, ZCAWhitening
@@ -126,4 +127,8 @@ def displays() -> None:
     assert_type(gram.eigenvalues, NDArray[np.float64])
     neighbors = NeighborsDisplay.from_estimator(search, images, n_neighbors=3, y=labels)
     assert_type(neighbors.contributions, NDArray[np.float64])
+    occlusion = OcclusionDisplay.from_estimator(search, images, fill=[0.5], class_of_interest="a")
+    assert_type(occlusion.maps, NDArray[np.float64])
+    assert_type(occlusion.plot(image_kw={"cmap": "PuOr"}), OcclusionDisplay)
     depth.plot(std_display_style="bars")  # type: ignore[arg-type]
+    OcclusionDisplay.from_estimator(search, images, response_method="predict")  # type: ignore[arg-type]
