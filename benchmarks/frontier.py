@@ -94,7 +94,10 @@ POOLED = {
 STRIDED = {
     "depth 4, stride 2": after(strided(), 3),
     "depth 4, strides 2, 2": after(strided() * 2, 2),
+    "depth 6, strides 2, 2": after(strided() * 2, 4),
     "depth 4, 5 × 5 filters with stride 4 first": after(strided(5, 4), 3),
+    "depth 6, 5 × 5 filters with stride 4 first": after(strided(5, 4), 5),
+    "depth 4, 7 × 7 filters with stride 4 first": after(strided(7, 4), 3),
 }
 SMALLER = {  # side of the images, network
     **{f"{name} on 8 × 8 images": (4, PLAIN[name]) for name in ("depth 4", "depth 6")},

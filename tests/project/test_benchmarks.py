@@ -172,6 +172,31 @@ def test_uci(benchmark_module, rng, tmp_path, monkeypatch, capsys):
         run(monkeypatch, module, *command, "--sets", "unheard-of")
 
 
+def test_tables(benchmark_module, rng, tmp_path, monkeypatch, capsys):
+    module = benchmark_module("tables")
+    y = np.arange(60) % 2
+    X = rng.normal(size=(60, 3)) + 3 * y[:, None]
+    sets = {"wine": lambda **_: (X, y), "diabetes": lambda **_: (X, X.sum(axis=1))}
+    monkeypatch.setattr(module, "SETS", sets)
+    monkeypatch.setattr(module, "ALPHAS", [1e-2])
+    monkeypatch.setattr(module, "COSTS", [1.0])
+    monkeypatch.setattr(module, "GAMMAS", [0.1])
+    result = tmp_path / "result.json"
+    methods = [*module.KERNELS, "linear", "RBF SVM"]
+    run(monkeypatch, module, "--repeats", 1, "--methods", *methods, "--json", result)
+    rows = json.loads(result.read_text())["rows"]
+    assert [(row["set"], row["method"]) for row in rows] == [(s, m) for s in sets for m in methods]
+    for row in rows:
+        assert len(row["scores"]) == 5
+        assert row["mean"] == pytest.approx(np.mean(row["scores"]))
+        assert row["standard deviation"] == pytest.approx(np.std(row["scores"], ddof=1))
+        if row["set"] == "wine":
+            assert 90 <= row["mean"] <= 100, row["method"]
+        elif row["method"] != "RBF SVM":  # whose tube is for targets of another size
+            assert 0.9 <= row["mean"] <= 1, row["method"]
+    assert "CNTK, biases, first layer frozen" in capsys.readouterr().out
+
+
 def test_measures_over_sets(benchmark_module, monkeypatch):
     module = benchmark_module("uci")
     monkeypatch.setattr(module, "METHODS", ("a", "b", "c"))

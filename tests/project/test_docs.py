@@ -21,10 +21,15 @@ pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="tests run without the
 
 # Pages whose snippets want an extra; what is skipped says why.
 EXTRAS = {
+    "explaining.md": "matplotlib",
     "finite.md": "torch",
+    "images_from_a_folder.md": "PIL",
     "large_data.md": "zarr",
     "planning.md": "zarr",
     "plotting.md": "matplotlib",
+    "searches.md": "pandas matplotlib",
+    "tables.md": "pandas",
+    "uncertainty.md": "matplotlib",
 }
 
 # Messages on the page of errors that scikit-learn writes.
@@ -57,8 +62,8 @@ PAGES = [page for page in sorted(DOCS.glob("*.md")) if snippets(page)]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_snippets(page, tmp_path, monkeypatch):
-    if page.name in EXTRAS:
-        pytest.importorskip(EXTRAS[page.name])
+    for module in EXTRAS.get(page.name, "").split():
+        pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)  # some keep kernel entries in a folder
     namespace = {}
     for snippet in snippets(page):
