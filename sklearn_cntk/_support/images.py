@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,7 +101,7 @@ def as_images(
     """
     image_shape = check_image_shape(image_shape)
     X = on_host(X)
-    _refuse_objects(X, name)
+    refuse_objects(X, name)
     # `allow_nd` would let 1-D data through the 2-D check with an unhelpful message otherwise.
     X = check_array(
         X, dtype="numeric", allow_nd=True, ensure_2d=True, input_name=name, estimator=estimator
@@ -160,12 +161,28 @@ def _channels_seem_first(shape):
     return few in (1, 3) and min(sides) >= 8 and max(sides) <= 2 * min(sides)
 
 
-def _refuse_objects(X, name):
-    """Raise where images are objects of an array or of a table's column."""
-    if not hasattr(X, "dtype") and not hasattr(X, "iloc"):
+def refuse_objects(X, name):
+    """Raise where images are still files, have several shapes, or are objects of an array."""
+    listed = isinstance(X, list | tuple)
+    if not listed and not hasattr(X, "dtype") and not hasattr(X, "iloc"):
         return
-    values = np.asarray(X)
-    if values.dtype == object and values.size and isinstance(values.flat[0], np.ndarray):
+    values = X if listed else np.asarray(X)
+    if not listed and values.dtype.kind not in "OU":
+        return
+    held = list(values) if listed else list(values.flat)
+    if held and isinstance(held[0], str | PathLike) and (listed or values.ndim == 1):
+        raise ValueError(
+            f"{name} holds names such as {str(held[0])!r}: read the files, for example by "
+            "np.stack([np.asarray(PIL.Image.open(file)) for file in files])."
+        )
+    arrays = (image for image in held if hasattr(image, "__array_interface__"))
+    shapes = list(dict.fromkeys(shape for shape in map(np.shape, arrays) if shape))
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{name} holds images of {len(shapes)} shapes, such as {shapes[0]} and {shapes[1]}: "
+            "resize or crop them to one height and width, with one number of channels."
+        )
+    if shapes and not listed:
         raise ValueError(
             f"{name} holds arrays as objects, as a column of a table does: np.stack(column) makes "
             "one array of them."

@@ -1,6 +1,7 @@
 """Arrays that are accepted as images."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +114,27 @@ def test_arrays_as_objects(rng):
         with pytest.raises(ValueError, match=r"X holds arrays as objects.*np.stack\(column\)"):
             CNTK(3)(X)
     assert CNTK(3)(np.stack(table["image"])).shape == (3, 3)
+
+
+def test_images_of_several_shapes(rng):
+    """As files in a folder are, in a list, a tuple, or an array of objects."""
+    unequal = [rng.normal(size=(4, 4)), rng.normal(size=(4, 4)), rng.normal(size=(3, 4))]
+    column = np.empty(3, dtype=object)
+    column[:] = unequal
+    for X in (unequal, tuple(unequal), column):
+        with pytest.raises(ValueError, match=r"of 2 shapes, such as \(4, 4\) and \(3, 4\): resize"):
+            CNTKClassifier(3).fit(X, [0, 1, 0])
+    with pytest.raises(ValueError, match=r"such as \(4, 4\) and \(4, 4, 3\): resize"):
+        ImageStandardizer().fit([unequal[0], rng.normal(size=(4, 4, 3))])
+    np.testing.assert_array_equal(CNTK(3)(unequal[:2]), CNTK(3)(np.stack(unequal[:2])))
+
+
+def test_names_of_files():
+    for X in (["one.png", "two.png"], [Path("one.png")], np.array(["one.png", "two.png"])):
+        with pytest.raises(ValueError, match=r"X holds names such as 'one.png': read the files"):
+            CNTK(3)(X)
+    with pytest.raises(ValueError, match="could not convert string to float: 'red'"):
+        CNTK(3)(np.array([["red", 1.0], ["blue", 2.0]], dtype=object))
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3), (5, 4, 1)])
