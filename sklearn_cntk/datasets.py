@@ -153,8 +153,8 @@ def _binary(file):
         data = np.fromfile(file, dtype=np.uint8)
         if data.size == 0 or data.size % 3073:
             raise ValueError(f"{file} has {data.size} bytes, which is no multiple of 3073.")
-        data = data.reshape(-1, 3073)
-        return _check(file, _from_planes(data[:, 1:]), data[:, 0])
+        records = data.reshape(-1, 3073)
+        return _check(file, _from_planes(records[:, 1:]), records[:, 0])
 
     return read
 

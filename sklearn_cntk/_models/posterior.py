@@ -89,7 +89,8 @@ class Posterior(_Mixin):
             ``trained_layers="last"`` and without a `training_time` they are those of the Gaussian
             process with the NNGP kernel as prior and noise of variance `alpha` times the mean of
             its diagonal; otherwise those of infinitely wide networks that are trained from
-            different random weights (Lee et al. 2019, eq. 16).
+            different random weights (Lee et al. 2019, eq. 16).  The noise of new targets is not
+            included.
         return_cov : bool, default=False
             Whether to return the covariances of the predictions for X with each other instead.
 

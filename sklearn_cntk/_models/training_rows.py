@@ -35,7 +35,7 @@ def choose_rows(train_size, n, random_state, y=None):
     )
     for absent in np.setdiff1d(y, y[rows]):
         # A class too small for a row of its own takes one from the largest class.
-        largest = np.flatnonzero(y[rows] == np.bincount(y[rows]).argmax())
+        largest = np.flatnonzero(y[rows] == np.argmax(np.bincount(y[rows])))
         rows[largest[0]] = random_state.choice(np.flatnonzero(y == absent))
     return np.sort(rows)
 

@@ -126,7 +126,7 @@ class GramDisplay:
         low, high = np.quantile(others, (_CLIPPED, 1 - _CLIPPED))
         options = {"vmin": low, "vmax": high, "cmap": "viridis", "interpolation": "nearest"}
         self.image_ = ax.imshow(K, **{**options, **image_kw})
-        below, above = K.min() < low, K.max() > high
+        below, above = np.min(K) < low, np.max(K) > high
         extend = {(0, 0): "neither", (0, 1): "max", (1, 0): "min", (1, 1): "both"}[below, above]
         self.figure_.colorbar(self.image_, ax=ax, extend=extend, label="Kernel value")
         ax.set_title("Gram matrix")

@@ -247,5 +247,5 @@ def _phases(columns, width, window, a_round):
         dj = np.array(columns[first : first + a_round])[:, None]
         x = np.arange(width)
         phases = x % window * window + (x + dj) % width % window
-        masks.append(int(np.bitwise_or.reduce(1 << np.unique(phases))))
+        masks.append(sum(1 << phase for phase in np.unique(phases).tolist()))
     return masks
