@@ -49,6 +49,7 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
         """Images of X; its features are recorded, or compared with those of fit."""
         X = on_host(X)
         refuse_objects(X, "X")
+        X = np.asarray(X) if isinstance(X, list | tuple) else X
         shape = self.image_shape if reset else self.image_shape_
         given = X.shape if hasattr(X, "shape") else np.asarray(X).shape
         n_dimensions = len(given)

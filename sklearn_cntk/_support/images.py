@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from os import PathLike
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,7 @@ def check_image_shape(image_shape):
 
 
 def on_host(array: Any) -> Any:
-    """A CuPy array, a PyTorch tensor or what knows DLPack alone as NumPy's; anything else as it is.
+    """CuPy arrays, PyTorch tensors and what knows DLPack alone as NumPy's; all else as it is.
 
     They do not become one by themselves: on a GPU, with a gradient, or of bfloat16, which NumPy
     lacks and float32 holds.
@@ -55,6 +56,8 @@ def on_host(array: Any) -> Any:
         return (array.float() if str(array.dtype) == "torch.bfloat16" else array).numpy()
     if hasattr(array, "__dlpack__") and not hasattr(array, "__array__"):
         return np.from_dlpack(array)
+    if isinstance(array, list | tuple) and array and on_host(array[0]) is not array[0]:
+        return [on_host(one) for one in array]
     return array
 
 
@@ -167,26 +170,35 @@ def refuse_objects(X, name):
     if not listed and not hasattr(X, "dtype") and not hasattr(X, "iloc"):
         return
     values = X if listed else np.asarray(X)
-    if not listed and values.dtype.kind not in "OU":
+    if not listed and values.dtype.kind not in "OUST":
         return
     held = list(values) if listed else list(values.flat)
-    if held and isinstance(held[0], str | PathLike) and (listed or values.ndim == 1):
+    if held and isinstance(held[0], str | PathLike) and PurePath(held[0]).suffix:
         raise ValueError(
-            f"{name} holds names such as {str(held[0])!r}: read the files, for example by "
-            "np.stack([np.asarray(PIL.Image.open(file)) for file in files])."
+            f"{name} holds names such as {str(held[0])!r}: read the files, for example by np.stack("
+            '[np.asarray(PIL.Image.open(file).convert("RGB").resize((32, 32))) for file in files]).'
         )
-    arrays = (image for image in held if hasattr(image, "__array_interface__"))
-    shapes = list(dict.fromkeys(shape for shape in map(np.shape, arrays) if shape))
+    shapes = [shape for shape in dict.fromkeys(map(_shape, held)) if shape]
     if len(shapes) > 1:
+        remedy = "resize or crop them to one height and width, with one number of channels"
+        if max(map(len, shapes)) == 1:
+            remedy = "rows need one number of features"
         raise ValueError(
-            f"{name} holds images of {len(shapes)} shapes, such as {shapes[0]} and {shapes[1]}: "
-            "resize or crop them to one height and width, with one number of channels."
+            f"{name} holds arrays of {len(shapes)} shapes, such as {shapes[0]} and {shapes[1]}: "
+            f"{remedy}."
         )
     if shapes and not listed:
         raise ValueError(
             f"{name} holds arrays as objects, as a column of a table does: np.stack(column) makes "
             "one array of them."
         )
+
+
+def _shape(image):
+    """Shape of an array, a tensor or a picture; None of anything else."""
+    if hasattr(image, "shape"):
+        return tuple(image.shape)
+    return np.shape(image) if hasattr(image, "__array_interface__") else None
 
 
 def check_same_shape(X, Y):

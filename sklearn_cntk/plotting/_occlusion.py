@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -153,7 +154,9 @@ class OcclusionDisplay:
         self.axes_ = axes_grid(plt, ax, (m, 2), (2 * width + 1, 1.75 * m + 0.2))
         self.ax_, self.figure_ = self.axes_[0, 0], self.axes_[0, 0].figure
         limit = np.abs(self.maps).max() or 1.0
-        options = {"vmin": -limit, "vmax": limit, "cmap": _colors(), **(image_kw or {})}
+        options = {"cmap": _colors(), **(image_kw or {})}
+        if "norm" not in options:
+            options = {"vmin": -limit, "vmax": limit, **options}
         self.heatmaps_ = []
         for row, (left, right) in enumerate(self.axes_):
             draw_image(left, self.images[row], _FRAME)
@@ -226,11 +229,11 @@ class OcclusionDisplay:
         stride : int, default=1
             Pixels from one place of the patch to the next.  An estimator predicts
             ``((height - patch_size) // stride + 1) * ((width - patch_size) // stride + 1)``
-            copies of each image.
+            copies of each image.  Rows and columns behind the last whole step stay uncovered.
         fill : "mean", float or array-like (channels,), default="mean"
             What the patch is replaced by, in the range of X: "mean" is the mean of each image, by
             channel.  Where images have a background, its value takes something away and adds
-            nothing.
+            nothing.  Rounded where X holds integers.
         response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
             What is called of a classifier, "auto" being "decision_function"; of a regressor
             "auto" is ``predict``.
@@ -358,18 +361,36 @@ def _patch_shape(patch_size, images):
 
 
 def _fill_values(fill, images):
-    """Values (m, channels) of patches."""
+    """Values (m, channels) of patches, in the dtype of the images: a pipeline may ask for it."""
+    channels, dtype = images.shape[3], images.dtype
     if isinstance(fill, str) and fill == "mean":
-        return images.mean(axis=(1, 2), dtype=np.float64)
-    channels = images.shape[3]
-    is_number = np.ndim(fill) == 0 or np.shape(fill) == (channels,)
-    values = np.asarray(fill if is_number else np.nan)
-    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-        raise ValueError(
-            f"fill={fill!r} cannot be used: use 'mean', a finite number, or {channels} of them, "
-            "one for each channel."
-        )
-    return np.broadcast_to(values, (len(images), channels))
+        values = images.mean(axis=(1, 2), dtype=np.float64)
+    else:
+        is_number = isinstance(fill, numbers.Number) or _length(fill) == channels
+        values = np.asarray(fill if is_number else np.nan)
+        if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+            raise ValueError(
+                f"fill={fill!r} cannot be used: use 'mean', a finite number, or {channels} of "
+                "them, one for each channel."
+            )
+        values = np.broadcast_to(values, (len(images), channels))
+    if dtype.kind in "iu":
+        values, limits = np.rint(values), np.iinfo(dtype)
+        if values.min() < limits.min or values.max() > limits.max:
+            raise ValueError(
+                f"fill={fill!r} is no {dtype}, which X is: use numbers from {limits.min} to "
+                f"{limits.max}."
+            )
+    return values > 0.5 if dtype.kind == "b" else values.astype(dtype)
+
+
+def _length(fill):
+    """Number of values, or None of what holds none in a row."""
+    try:
+        values = np.asarray(fill)
+    except ValueError:  # lists of unequal length
+        return None
+    return len(values) if values.ndim == 1 else None
 
 
 def _covered(images, patch, stride, values):
@@ -384,14 +405,13 @@ def _covered(images, patch, stride, values):
         range(0, n - side + 1, stride) for n, side in zip(images.shape[1:3], patch, strict=True)
     ]
     n_rows, n_columns = map(len, starts)
-    dtype = images.dtype if images.dtype.kind == "f" else np.dtype(np.float64)
     n_copies = len(images) * (1 + n_rows * n_columns)
     check_memory(
-        n_copies * images[0].size * dtype.itemsize,
+        n_copies * images[0].nbytes,
         f"{len(images)} images with a patch at {n_rows} × {n_columns} places",
         "use a larger stride, or fewer images",
     )
-    copies = np.empty((len(images), 1 + n_rows * n_columns, *images.shape[1:]), dtype)
+    copies = np.empty((len(images), 1 + n_rows * n_columns, *images.shape[1:]), images.dtype)
     copies[:] = images[:, None]
     for place, (top, left) in enumerate(product(*starts), 1):
         rows, columns = slice(top, top + patch[0]), slice(left, left + patch[1])

@@ -126,15 +126,35 @@ def test_images_of_several_shapes(rng):
             CNTKClassifier(3).fit(X, [0, 1, 0])
     with pytest.raises(ValueError, match=r"such as \(4, 4\) and \(4, 4, 3\): resize"):
         ImageStandardizer().fit([unequal[0], rng.normal(size=(4, 4, 3))])
+    with pytest.raises(ValueError, match=r"\(3,\) and \(4,\): rows need one number of features"):
+        CNTK(3)([np.ones(3), np.ones(4)])
     np.testing.assert_array_equal(CNTK(3)(unequal[:2]), CNTK(3)(np.stack(unequal[:2])))
 
 
+def test_pictures(rng):
+    """Pillow's, whose sizes are given as (width, height)."""
+    Image = pytest.importorskip("PIL.Image", reason="pictures are Pillow's")
+    pixels = rng.integers(0, 256, size=(3, 4, 5)).astype(np.uint8)
+    pictures = [Image.fromarray(image) for image in pixels]
+    labels = [0, 1, 0]
+    model = CNTKClassifier(3, gap=False).fit(pictures, labels)
+    expected = CNTKClassifier(3, gap=False).fit(pixels, labels)
+    np.testing.assert_array_equal(
+        model.decision_function(pictures), expected.decision_function(pixels)
+    )
+    with pytest.raises(ValueError, match=r"such as \(4, 5\) and \(8, 8\): resize"):
+        model.predict([pictures[0], pictures[1].resize((8, 8))])
+
+
 def test_names_of_files():
-    for X in (["one.png", "two.png"], [Path("one.png")], np.array(["one.png", "two.png"])):
-        with pytest.raises(ValueError, match=r"X holds names such as 'one.png': read the files"):
-            CNTK(3)(X)
+    column = np.array([["one.png"], ["two.png"]], dtype=object)
+    names = ["one.png", "two.png"]
+    for X in (names, [Path("one.png")], np.array(names), column):
+        for images in (X, X[:1]):
+            with pytest.raises(ValueError, match=r"X holds names such as 'one.png': read the file"):
+                CNTK(3)(images)
     with pytest.raises(ValueError, match="could not convert string to float: 'red'"):
-        CNTK(3)(np.array([["red", 1.0], ["blue", 2.0]], dtype=object))
+        CNTK(3)(np.array([["red"], ["blue"]], dtype=object))
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3), (5, 4, 1)])

@@ -52,6 +52,14 @@ def test_classifiers(labels):
         assert search.score(TENSOR, labels) == expected.score(IMAGES, LABELS)
 
 
+def test_lists_of_tensors():
+    """With gradients as well, which NumPy refuses, and of several shapes."""
+    tensors = [one.clone().requires_grad_() for one in TENSOR[:6]]
+    np.testing.assert_array_equal(CNTK(3)(tensors), CNTK(3)(IMAGES[:6]))
+    with pytest.raises(ValueError, match=r"of 2 shapes, such as \(8, 8\) and \(7, 8\): resize"):
+        CNTKClassifier(**OPTIONS).fit([TENSOR[0], TENSOR[1, :7]], [0, 1])
+
+
 def test_regressors_and_pipelines():
     ink = TENSOR.sum(dim=(1, 2))
     model = CNTKRegressor(**OPTIONS).fit(TENSOR, ink)

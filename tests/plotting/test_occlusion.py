@@ -168,6 +168,28 @@ def test_one_call_predicts_all_copies(monkeypatch):
     np.testing.assert_array_equal(given, before)
 
 
+def of_unit_range(X):
+    """What readers of images do: integers go up to 255."""
+    return X / 255 if X.dtype == np.uint8 else X
+
+
+def test_images_keep_their_dtype():
+    """A step that asks for it treats covered images as those of training."""
+    train, given = (np.rint(10 * images).clip(0, 255).astype(np.uint8) for images in (IMAGES, TWO))
+    model = make_pipeline(FunctionTransformer(of_unit_range), CNTKClassifier(2, False))
+    model.fit(train, LABELS)
+    display = OcclusionDisplay.from_estimator(model, given, patch_size=6, stride=2)
+    decisions = model.decision_function(given)
+    np.testing.assert_allclose(display.decisions, decisions.max(axis=1))
+    for row, image in enumerate(given):
+        covered = image.copy()
+        covered[2:8, 2:8] = round(image.mean())
+        expected = decisions[row] - model.decision_function(covered[None])[0]
+        assert display.maps[row, 1, 1] == pytest.approx(expected[decisions[row].argmax()])
+    with pytest.raises(ValueError, match="fill=300 is no uint8, .* numbers from 0 to 255"):
+        OcclusionDisplay.from_estimator(model, given, fill=300)
+
+
 # --- estimators and forms of X --------------------------------------------------------------------
 
 
@@ -331,6 +353,7 @@ def test_drawn_again_on_given_axes(model):
         ({"stride": 0}, ValueError, "stride=0 is too small: use 1 or more pixels"),
         ({"fill": "median"}, ValueError, "fill='median' cannot be used: use 'mean', a finite"),
         ({"fill": np.nan}, ValueError, "fill=nan cannot be used"),
+        ({"fill": [[0], [1, 2]]}, ValueError, r"fill=.* cannot be used"),
         ({"fill": [0, 1]}, ValueError, r"fill=\[0, 1\] cannot .* or 1 of them, one for each"),
         ({"response_method": "predict"}, ValueError, "response_method='predict' is unknown"),
         ({"class_of_interest": 7}, ValueError, r"class_of_interest=7 is no class: .*\[0, 1, 2, 3"),

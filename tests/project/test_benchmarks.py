@@ -99,7 +99,10 @@ def test_frontier(benchmark_module, two_classes, tmp_path, monkeypatch, capsys):
     found = json.loads(result.read_text())["cells"]
     costs = [cell["result"]["element_layers"] for cell in found.values()]
     assert costs == [2 * 2 * 2 * 2 * 3, 8 * 8]  # the cheap ones, and of these the cheapest first
+    measured, measure = [], module.measure
+    monkeypatch.setattr(module, "measure", lambda *of: measured.append(of) or measure(*of))
     run(monkeypatch, module, *command, *chosen)
+    assert len(measured) == 2  # the others are there
     found = json.loads(result.read_text())["cells"]
     assert set(found) == set(chosen)
     for name, cell in found.items():
@@ -116,8 +119,13 @@ def test_frontier(benchmark_module, two_classes, tmp_path, monkeypatch, capsys):
 def test_every_architecture_of_the_frontier_takes_photographs(benchmark_module):
     module = benchmark_module("frontier")
     assert len(module.ARCHITECTURES) >= 40
-    for name, candidate in module.ARCHITECTURES.items():
-        assert module.cost_of(candidate, (32, 32, 3)) > 0, name
+    costs = {
+        name: module.cost_of(candidate, (32, 32, 3))
+        for name, candidate in module.ARCHITECTURES.items()
+    }
+    assert costs["depth 4, flattened"] == 3 * 32**2
+    assert costs["depth 4, GAP"] == 3 * 32**4
+    assert costs["depth 4 on 8 × 8 images, GAP"] == 3 * 8**4
 
 
 def test_the_frontier_is_judged_on_images_that_are_left_out(benchmark_module, rng):

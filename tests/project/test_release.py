@@ -137,3 +137,8 @@ def test_disagreements_are_found(compared, file, old, new):
     assert old in texts[file]
     texts[file] = texts[file].replace(old, new)
     assert not agree(compared, texts)
+
+
+def test_the_readme_names_the_oldest_scikit_learn():
+    named = only(r"^scikit-learn (\d\.\d+) to ", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert f">={named}" == dependencies(read())["project"]["scikit-learn"]

@@ -33,6 +33,7 @@ def normal(rng, n, shape):
         # Every side of the filters is compiled anew, for each dtype.
         ((5, 1, 2), 5, 1, 3, "float32"),
         ((5, 6, 2), 5, 1, 2, "float32"),
+        ((2, 3, 1), 7, 3, 1, "float32"),
         ((2, 3, 1), 7, 3, 1, "float64"),
         ((6, 5, 3), 1, 2, 2, "float64"),
     ],
