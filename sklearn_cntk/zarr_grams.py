@@ -32,7 +32,7 @@ def gram_to_zarr(
     dtype: Dtype | None = None,
     chunk_size: int | None = None,
 ) -> zarr.Array:
-    """Compute a Gram matrix into a Zarr array, or go on where an earlier call stopped.
+    """Compute a Gram matrix into a Zarr array, or resume where an earlier call stopped.
 
     Each chunk is computed and written by one worker, whole, with a checksum; of a symmetric
     matrix the upper triangle is computed, and both are written.  Workers are threads, or those of

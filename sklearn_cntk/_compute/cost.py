@@ -15,10 +15,10 @@ from .tiles import VECTOR
 # Seconds that a measurement should last, to be more than noise.
 _SECONDS = 0.3
 
-# Rows of matrices that are measured in the place of larger ones.
+# Rows of matrices that are measured in place of larger ones.
 _ROWS = 600
 
-# Pixels of the images that are measured in the place of larger ones, whose pairs may take minutes.
+# Pixels of the images that are measured in place of larger ones, whose pairs may take minutes.
 _PIXELS = 32 * 32
 
 

@@ -1,4 +1,4 @@
-"""Kernel ridge regression on landmarks: n × m kernel entries in the place of n²."""
+"""Kernel ridge regression on landmarks: n × m kernel entries in place of n²."""
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, solve_triangular

@@ -181,7 +181,7 @@ PARAGRAPHS = {
             """,
         # Estimates.
         "measured": """
-            Measures for a second or so, after compiling; in the place of large images, small ones.
+            Measures for a second or so, after compiling; in place of large images, small ones.
             """,
         "image_shape_to_estimate_for": """
             image_shape : tuple, default=None

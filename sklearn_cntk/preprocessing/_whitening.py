@@ -33,7 +33,7 @@ class ZCAWhitening(PixelTransformer):
         Shape of the images that rows of 2-D input hold.  It is only recorded: the whitening is
         the same without it.
     reg_covar : float, default=None
-        Number that is added to all eigenvalues in the place of that share, as in [1]_, where the
+        Number that is added to all eigenvalues in place of that share, as in [1]_, where the
         mean of the images is not subtracted.  Without it the eigenvalues add up to 1, less the
         square of the norm of `mean_`.  None takes `regularization`.
 

@@ -1,4 +1,4 @@
-"""PyTorch tensors in the place of arrays, wherever images, targets and weights are taken."""
+"""PyTorch tensors in place of arrays, wherever images, targets and weights are taken."""
 
 import numpy as np
 import pytest
