@@ -170,7 +170,7 @@ def refuse_objects(X, name):
     if not listed and not hasattr(X, "dtype") and not hasattr(X, "iloc"):
         return
     values = X if listed else np.asarray(X)
-    if not listed and values.dtype.kind not in "OUST":
+    if not listed and (values.ndim == 0 or values.dtype.kind not in "OUST"):  # sparse ones have 0
         return
     held = list(values) if listed else list(values.flat)
     if held and isinstance(held[0], str | PathLike) and PurePath(held[0]).suffix:
