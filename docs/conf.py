@@ -61,6 +61,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "api/backreferences",
     "remove_config_comments": True,
     "show_memory": False,
+    "image_srcset": ["2x"],
     "write_computation_times": False,
 }
 

@@ -125,10 +125,11 @@ figure, axes = plt.subplots(1, 4, figsize=(10, 3), layout="constrained")
 entries = {}
 for ax, (name, far) in zip(axes, reach.items(), strict=True):
     needed = np.maximum.outer(distance, distance) <= far
-    entries[name] = size[needed].sum()
+    entries[name], planes = size[needed].sum(), needed.sum()
+    planes = f"{planes} planes" if planes > 1 else "1 plane"
     extent = (-side + 0.5, side - 0.5, side - 0.5, -side + 0.5)
     picture = ax.imshow(np.where(needed, size, np.nan), vmin=0, vmax=side**2, extent=extent)
-    ax.set(title=f"{name}\nplanes: {needed.sum()}, entries: {entries[name]}", xlabel="j' − j")
+    ax.set(title=f"{name}\n{planes}\n{entries[name]} entries", xlabel="j' − j")
     ax.set(xticks=[-6, -3, 0, 3, 6], yticks=[-6, -3, 0, 3, 6])
 axes[0].set_ylabel("i' − i")
 figure.colorbar(picture, ax=axes, label="entries in the plane")

@@ -49,18 +49,25 @@ print("best:", search.best_params_)
 # %%
 # What the search saw
 # -------------------
-# Accuracy against the number of training images, as mean and standard deviation over the folds:
-# :class:`~sklearn_cntk.plotting.TrainSizeDisplay` draws a line for each architecture. More images
-# help every network. Whitening, a step for natural images, hurts here: it raises what hardly
+# Mean accuracy over the folds against the number of training images:
+# :class:`~sklearn_cntk.plotting.TrainSizeDisplay` draws a line for each architecture. Here its
+# colour is changed to say which pooling it has, and its style which depth. More images help every
+# network. Whitening, a step for natural images, hurts here: it raises what hardly
 # varies, such as pixels at the rim of a digit, towards the level of the rest.
+
+COLOURS = {"global average pooling": "C0", "flattening": "C1"}
+STYLES = {"depth 6": "-", "depth 4": "--", "depth 3": ":"}
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for ax, step in zip(axes, (ImageStandardizer, ZCAWhitening), strict=True):
     rows = [isinstance(candidate["prepare"], step) for candidate in search.cv_results_["params"]]
     results = {name: np.asarray(column)[rows] for name, column in search.cv_results_.items()}
-    TrainSizeDisplay.from_cv_results(
-        results, ax=ax, scorer_name="accuracy", std_display_style="errorbar"
+    display = TrainSizeDisplay.from_cv_results(
+        results, ax=ax, scorer_name="accuracy", std_display_style=None
     )
+    for line in display.lines_:
+        depth, pooling = line.get_label().split(", ")
+        line.set(color=COLOURS[pooling], linestyle=STYLES[depth], marker="o")
     ax.set_title(step.__name__)
 axes[0].get_legend().remove()  # one for both
 axes[1].set_ylabel("")
