@@ -62,16 +62,18 @@ def test_default_scores_are_those_of_leave_one_out():
     assert search.best_score_ == pytest.approx(np.mean(predictions == LABELS))
 
 
+SHUFFLED = KFold(4, shuffle=True, random_state=0)
+
+
 @pytest.mark.parametrize(
-    ("search", "model", "y", "scoring"),
+    ("search", "model", "y", "scoring", "cv"),
     [
-        (CNTKClassifierCV, CNTKClassifier, LABELS, None),
-        (CNTKClassifierCV, CNTKClassifier, LABELS % 2, "roc_auc"),
-        (CNTKRegressorCV, CNTKRegressor, INK, "neg_mean_absolute_error"),
-        (CNTKRegressorCV, CNTKRegressor, np.column_stack([INK, -INK]), None),
+        (CNTKClassifierCV, CNTKClassifier, LABELS, None, 3),
+        (CNTKClassifierCV, CNTKClassifier, LABELS % 2, "roc_auc", SHUFFLED),
+        (CNTKRegressorCV, CNTKRegressor, INK, "neg_mean_absolute_error", 3),
+        (CNTKRegressorCV, CNTKRegressor, np.column_stack([INK, -INK]), None, SHUFFLED),
     ],
 )
-@pytest.mark.parametrize("cv", [3, KFold(4, shuffle=True, random_state=0)])
 def test_same_as_grid_search(search, model, y, scoring, cv):
     ours = search(depths=[2, 3], alphas=[1e-3, 1.0], cv=cv, scoring=scoring).fit(IMAGES, y)
     grid = {"alpha": [1e-3, 1.0], "depth": [2, 3], "gap": [True, False], "lap": [0]}

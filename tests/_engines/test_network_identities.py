@@ -27,7 +27,7 @@ ACTIVATIONS = [
     Activation("exp_normalized", gamma=2.5),
 ]
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=15, deadline=None)
 
 
 @st.composite

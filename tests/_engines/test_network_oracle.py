@@ -1,5 +1,7 @@
 """Networks of any layers against the values of another system."""
 
+from itertools import product
+
 import network_oracle
 import numpy as np
 import pytest
@@ -9,9 +11,13 @@ from scipy.special import erf
 from sklearn_cntk.networks import Network
 
 
-@pytest.mark.parametrize("file", network_oracle.FILES)
 @pytest.mark.parametrize(
-    ("engine", "dtype"), [(reference, "float64"), (cpu, "float64"), (cpu, "float32")]
+    ("engine", "dtype", "file"),
+    [
+        (reference, "float64", "layers"),
+        pytest.param(reference, "float64", "networks", marks=pytest.mark.slow),
+        *product([cpu], ["float64", "float32"], network_oracle.FILES),
+    ],
 )
 def test_oracle(engine, dtype, file):
     cases = network_oracle.cases(file)
