@@ -53,22 +53,22 @@ def prepare(data, zca_bias):
     }
 
 
-def choose_alpha(K, y, targets, device):
+def choose_alpha(K, y, targets, device, alphas=ALPHAS):
     """The ridge that classifies most training images correctly, and their per cent.
 
     Each is left out in turn; of many images the last tenth is held out at once.
     """
     if len(K) <= MANY:
-        held_out, labels = leave_one_out(K, targets, ALPHAS), y
+        held_out, labels = leave_one_out(K, targets, alphas), y
     else:
         n = len(K) * 9 // 10
         labels = y[n:]
-        held_out = [K[n:, :n] @ solve(K[:n, :n], targets[:n], alpha, device) for alpha in ALPHAS]
+        held_out = [K[n:, :n] @ solve(K[:n, :n], targets[:n], alpha, device) for alpha in alphas]
     correct = [100 * float(np.mean(scores.argmax(axis=1) == labels)) for scores in held_out]
     # Scores that are not numbers are those of a singular matrix.
     finite = [np.isfinite(scores).all() for scores in held_out]
     best = int(np.argmax(np.where(finite, correct, -1)))
-    return ALPHAS[best], correct[best]
+    return alphas[best], correct[best]
 
 
 def solve(K, targets, alpha, device):

@@ -241,6 +241,10 @@ def _seconds(cells, draws):
     return number(median(cell["result"]["fit"] + cell["result"]["predict"] for cell in cells))
 
 
+#: What the page compares architectures with.
+_COMMON = "depth 4, flattened"
+
+
 def frontier(result):
     """Architectures by their time; bold where none that takes less is as accurate."""
     cells = {name: cell["result"] for name, cell in result.data["cells"].items()}
@@ -263,12 +267,7 @@ def frontier(result):
         )
     header = ["architecture", "element-layers a pair", "processor seconds", "per cent correct"]
     header.append(f"more than {_COMMON}")
-    measured = _measured(result.data["cells"])
-    return table(header, rows) + f"\nMeasured on {measured}.\n"
-
-
-#: What the page compares architectures with.
-_COMMON = "depth 4, flattened"
+    return table(header, rows) + f"\nMeasured on {_measured(result.data['cells'])}.\n"
 
 
 def _measured(cells):

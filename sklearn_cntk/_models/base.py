@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from .._support.images import as_images, on_host, refuse_objects
+from .._support.images import array_on_host, as_images
 from .._version import __version__
 from .doc_links import DocumentationLink
 
@@ -47,9 +47,7 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
 
     def _check_images(self, X, *, reset):
         """Images of X; its features are recorded, or compared with those of fit."""
-        X = on_host(X)
-        refuse_objects(X, "X")
-        X = np.asarray(X) if isinstance(X, list | tuple) else X
+        X = array_on_host(X, "X")
         shape = self.image_shape if reset else self.image_shape_
         given = X.shape if hasattr(X, "shape") else np.asarray(X).shape
         n_dimensions = len(given)

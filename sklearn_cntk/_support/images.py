@@ -43,7 +43,7 @@ def check_image_shape(image_shape):
 
 
 def on_host(array: Any) -> Any:
-    """CuPy arrays, PyTorch tensors and what knows DLPack alone as NumPy's; all else as it is.
+    """CuPy arrays, PyTorch tensors, and arrays with DLPack only, as NumPy's; all else as it is.
 
     They do not become one by themselves: on a GPU, with a gradient, or of bfloat16, which NumPy
     lacks and float32 holds.
@@ -103,8 +103,7 @@ def as_images(
         not fit `image_shape`.
     """
     image_shape = check_image_shape(image_shape)
-    X = on_host(X)
-    refuse_objects(X, name)
+    X = array_on_host(X, name)
     # `allow_nd` would let 1-D data through the 2-D check with an unhelpful message otherwise.
     X = check_array(
         X, dtype="numeric", allow_nd=True, ensure_2d=True, input_name=name, estimator=estimator
@@ -164,7 +163,14 @@ def _channels_seem_first(shape):
     return few in (1, 3) and min(sides) >= 8 and max(sides) <= 2 * min(sides)
 
 
-def refuse_objects(X, name):
+def array_on_host(X, name):
+    """`on_host`, with lists made arrays; raises where they hold no images of one shape."""
+    X = on_host(X)
+    _refuse_objects(X, name)
+    return np.asarray(X) if isinstance(X, list | tuple) else X
+
+
+def _refuse_objects(X, name):
     """Raise where images are still files, have several shapes, or are objects of an array."""
     listed = isinstance(X, list | tuple)
     if not listed and not hasattr(X, "dtype") and not hasattr(X, "iloc"):

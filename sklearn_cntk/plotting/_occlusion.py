@@ -361,7 +361,7 @@ def _patch_shape(patch_size, images):
 
 
 def _fill_values(fill, images):
-    """Values (m, channels) of patches, in the dtype of the images: a pipeline may ask for it."""
+    """Values (m, channels) of patches that the dtype of the images can hold."""
     channels, dtype = images.shape[3], images.dtype
     if isinstance(fill, str) and fill == "mean":
         values = images.mean(axis=(1, 2), dtype=np.float64)
@@ -381,7 +381,7 @@ def _fill_values(fill, images):
                 f"fill={fill!r} is no {dtype}, which X is: use numbers from {limits.min} to "
                 f"{limits.max}."
             )
-    return values > 0.5 if dtype.kind == "b" else values.astype(dtype)
+    return values > 0.5 if dtype.kind == "b" else values
 
 
 def _length(fill):

@@ -235,6 +235,28 @@ def test_cells_of_small_images_become_tables(extension):
         assert line in text.splitlines()
 
 
+def test_architectures_are_compared_by_their_time(extension):
+    module = extension("benchmarks_page")
+    cells = {
+        name: {
+            "result": {"accuracies": accuracies, "processor": seconds, "element_layers": 7,
+                       "date": "2030-01-02", "device": "Some CPU"}
+        }
+        for name, seconds, accuracies in (
+            ("slow", 9.0, [38.0, 39.0]),
+            ("depth 4, flattened", 1.0, [30.0, 34.0]),
+            ("best", 3.0, [40.0, 42.0]),
+        )
+    }  # fmt: skip
+    text = module.frontier(module.Result("frontier_cpu.json", {}, {}, {"cells": cells}))
+    # Differences of 10 and 8: their deviation, sqrt(2), times sqrt(1/2 + 1).
+    assert text.splitlines()[2:5] == [
+        "| **depth 4, flattened** | 7 | 1.00 | 32.0 | – |",
+        "| **best** | 7 | 3.00 | 41.0 | +9.0 ± 1.7 |",
+        "| slow | 7 | 9.00 | 38.5 | +6.5 ± 2.6 |",
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.123456, "0.123"), (63554.08, "63 600"), (3018276.4, "3 020 000"), (44.0, "44.0"),
