@@ -18,7 +18,8 @@ copyright = author
 version = release = __version__
 
 extensions = [
-    "benchmark_directive",  # this and the next in _ext
+    "benchmark_directive",  # this and the next two in _ext
+    "code_links",
     "mathml",
     "myst_parser",
     "numpydoc",
@@ -34,8 +35,8 @@ html_math_renderer = "mathml"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-# Inventories of other projects come by network: only where it is asked for, so that no build
-# depends on it.  Without them, names of scikit-learn's classes are text.
+# Inventories of other projects are downloaded only on request, so that no build depends on the
+# network.  Without them, names of scikit-learn's classes are plain text.
 if os.environ.get("DOCS_INTERSPHINX"):
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
@@ -47,8 +48,8 @@ if os.environ.get("DOCS_INTERSPHINX"):
 autosummary_generate = True
 autodoc_typehints = "none"
 toc_object_entries_show_parents = "hide"
-numpydoc_show_class_members = False  # the template lists them, as far as they are ours
-# Every parameter and result is there, and nothing that is not.
+numpydoc_show_class_members = False  # the template lists those that the package defines
+# Docstrings must describe every parameter and result, and nothing else.
 numpydoc_validation_checks = {"PR01", "PR02", "PR03", "PR10", "RT01", "SS01", "YD01"}
 numpydoc_validation_exclude = {r"\.score$", r"\.fit_transform$"}  # scikit-learn's
 
@@ -90,7 +91,7 @@ copybutton_prompt_is_regexp = True
 
 
 def _write_pages(app, config):
-    """Pages that are made of the code and of the benchmarks' results, before Sphinx looks."""
+    """Write the pages generated from code and benchmark results before Sphinx reads them."""
     api_pages.write(HERE / "api")
     benchmarks_page.write(HERE / "benchmarks.md", benchmarks_page.page(benchmarks_page.RESULTS))
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import pkgutil
 import re
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -226,7 +227,7 @@ def test_cells_of_small_images_become_tables(extension):
     text = module.small_images(module.Result("small_images_cpu.json", {}, {}, data))
     for line in (
         "Measured on 2030-01-02, Some CPU.",
-        "**photos, 32×32.** Per cent correct.",
+        "**photos, 32×32.** Accuracy (%).",
         "| method | 10 images | 300 images |",
         "| SVM: tuned | 55.0 ± 7.1 | – |",
         "| CNTK | 55.0 ± 0.0 | – |",
@@ -279,3 +280,47 @@ def test_broken_links_are_found(extension, tmp_path):
         ("index.html", "no.png"),
         ("index.html", "sub/page.html#gone"),
     ]
+
+
+SITE = """
+# The `{name}`
+
+`{name}` and `{name}` are met before `unknown`, [`{other}`](target.md) and `{other}`.
+
+```{{eval-rst}}
+.. py:class:: {path}
+.. py:function:: sklearn_cntk.{other}
+```
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("CNTK", "sklearn_cntk.CNTK"),
+        ("GramDisplay", "sklearn_cntk.plotting.GramDisplay"),
+        ("sklearn_cntk.CNTK", "sklearn_cntk.CNTK"),
+    ],
+)
+def test_first_mention_of_a_name_is_a_link(name, path, tmp_path):
+    for module in ("sphinx", "myst_parser"):
+        pytest.importorskip(module)
+    text = SITE.format(name=name, path=path, other="cntk_path")
+    (tmp_path / "index.md").write_text(text, encoding="utf-8")
+    (tmp_path / "target.md").write_text("# Other\n", encoding="utf-8")
+    (tmp_path / "conf.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(DOCS / '_ext')!r})\n"
+        "extensions = ['myst_parser', 'code_links']\n",
+        encoding="utf-8",
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", str(tmp_path), str(out)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    page = (out / "index.html").read_text(encoding="utf-8")
+    links = re.findall(r'href="([^"]*)"[^>]*>(?:<span[^>]*>)?<code[^>]*><span[^>]*>([^<]*)<', page)
+    assert links == [
+        (f"#{path}", name),
+        ("target.html", "cntk_path"),
+        ("#sklearn_cntk.cntk_path", "cntk_path"),
+    ]
+    assert re.search(r"<h1>The <code", page)

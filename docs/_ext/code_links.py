@@ -1,0 +1,56 @@
+"""Links from names in the prose: `` `CNTKClassifier` `` in Markdown leads to its page.
+
+So the pages stay plain Markdown, which reads well outside the site too.  The first mention of a
+name on a page becomes a link, except in headings and where it is part of a link already.
+"""
+
+from pathlib import Path
+
+import api_pages
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+
+def public_paths():
+    """Full paths of all public names, by themselves and by their last part."""
+    paths = {}
+    for module in api_pages.modules():
+        for name in api_pages.public_names(module):
+            paths[name] = paths[f"{module}.{name}"] = f"{module}.{name}"
+    return paths
+
+
+class LinkNames(SphinxPostTransform):
+    """Turn names in the text of Markdown pages into references of Sphinx's Python domain."""
+
+    default_priority = 5  # Sphinx resolves references at 10
+
+    def run(self, **kwargs):
+        if Path(self.env.doc2path(self.env.docname)).suffix != ".md":
+            return
+        paths = public_paths()
+        for literal in list(self.document.findall(nodes.literal)):
+            path = paths.get(literal.astext())
+            if path is None or _inside_link_or_heading(literal):
+                continue
+            for name in [name for name, known in paths.items() if known == path]:
+                del paths[name]
+            reference = pending_xref(
+                refdomain="py", reftype="obj", reftarget=path, refdoc=self.env.docname
+            )
+            literal.replace_self(reference)
+            reference += literal
+
+
+def _inside_link_or_heading(node):
+    while node.parent is not None:
+        node = node.parent
+        if isinstance(node, (nodes.reference, nodes.title, pending_xref)):
+            return True
+    return False
+
+
+def setup(app):
+    app.add_post_transform(LinkNames)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
