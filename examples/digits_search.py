@@ -1,7 +1,9 @@
-"""Search depth and pooling of an infinitely wide network on scikit-learn's digits.
+"""Search depth and pooling of an infinitely wide network on scikit-learn's
+digits.
 
-Cross-validates ten architectures with ``GridSearchCV``, compares the best one with a tuned RBF SVM
-on held-out digits, and saves a plot.  The data come with scikit-learn: nothing is downloaded.
+Cross-validates ten architectures with ``GridSearchCV``, compares the best one
+with a tuned RBF SVM on held-out digits, and saves a plot.  The data come with
+scikit-learn; nothing is downloaded.
 """
 
 import argparse
@@ -12,21 +14,27 @@ from tempfile import TemporaryDirectory
 import matplotlib.pyplot as plt
 from matplotlib.ticker import PercentFormatter
 from sklearn.datasets import load_digits
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedKFold,
+    train_test_split,
+)
 from sklearn.svm import SVC
 
 from sklearn_cntk import CNTKClassifier
 from sklearn_cntk.plotting import DepthDisplay
 
-# The deepest first: with `memory`, its kernel entries bring those of the others with them.
+# The deepest first: with `memory`, computing its kernel entries also stores
+# those of the others.
 DEPTHS = [11, 2, 3, 4, 6]
 POOLING = {True: "global average pooling", False: "flattening"}
 
 
 def search_architectures(X, y, folds, memory):
-    """Cross-validate every depth and pooling; pixels are flattened rows, as in a data frame.
+    """Cross-validate every depth and pooling on flattened images.
 
-    Folds share their images: with a folder for `memory`, each pair of them is computed only once.
+    Folds share their images: with a folder for `memory`, each pair is
+    computed only once.
     """
     return GridSearchCV(
         CNTKClassifier(image_shape=(8, 8), memory=memory),
@@ -37,13 +45,13 @@ def search_architectures(X, y, folds, memory):
 
 
 def search_svm(X, y, folds):
-    """The usual strong rival: an RBF SVM on the same pixels, 0 to 16, C and gamma searched."""
+    """Search C and gamma of an RBF SVM on the same pixels from 0 to 16."""
     grid = {"C": [0.3, 1, 3, 10], "gamma": [0.0003, 0.001, 0.003]}
     return GridSearchCV(SVC(), grid, cv=folds).fit(X, y)
 
 
 def mean_and_std(search):
-    """Cross-validated accuracy of the best candidate."""
+    """Return the cross-validated accuracy of the best candidate."""
     results, best = search.cv_results_, search.best_index_
     return results["mean_test_score"][best], results["std_test_score"][best]
 
@@ -53,7 +61,7 @@ def percent(value, error):
 
 
 def plot(search, svm, path):
-    """Means and standard deviations over folds; the SVM, which has no depth, on the right."""
+    """Plot means and standard deviations over folds, the SVM at the right."""
     mean, std = mean_and_std(svm)
     figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
     gray = {"color": "0.4", "linewidth": 1.2}
@@ -66,25 +74,36 @@ def plot(search, svm, path):
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=None))
     ax.spines[["top", "right"]].set_visible(False)
     ax.get_legend().remove()
-    title = {"title": "mean ± standard deviation over folds", "title_fontsize": "small"}
+    title = {
+        "title": "mean ± standard deviation over folds",
+        "title_fontsize": "small",
+    }
     figure.legend(loc="outside lower center", ncols=3, frameon=False, **title)
     figure.savefig(path, dpi=200)
     return display
 
 
 def print_table(display, svm, name):
-    print("\nCross-validated accuracy (%), mean ± standard deviation over folds")
-    print(f"{'depth':>6}" + "".join(f"{pooling:>26}" for pooling in display.scores))
-    for depth, *rows in zip(display.depths, *display.scores.values(), strict=True):
+    print(
+        "\nCross-validated accuracy (%), mean ± standard deviation over folds"
+    )
+    print(
+        f"{'depth':>6}"
+        + "".join(f"{pooling:>26}" for pooling in display.scores)
+    )
+    for depth, *rows in zip(
+        display.depths, *display.scores.values(), strict=True
+    ):
         cells = [percent(row.mean(), row.std()) for row in rows]
         print(f"{depth:>6}" + "".join(f"{cell:>26}" for cell in cells))
     print(f"{name}: {percent(*mean_and_std(svm))}")
 
 
 def compare(correct):
-    """Print the test accuracies of two models, and how sure their difference is.
+    """Print test accuracies and how certain their difference is.
 
-    `correct` says of each digit whether a model, by its name, is right.
+    `correct` holds, by name of a model, whether it classifies each digit
+    correctly.
     """
     (first, second), (a, b) = correct, correct.values()
     n = len(a)
@@ -92,7 +111,7 @@ def compare(correct):
     for name, right in correct.items():
         p = right.mean()
         print(f"  {name:<40}{percent(p, sqrt(p * (1 - p) / n))}")
-    # Both are tested on the same digits: only those count on which they differ.
+    # Both are tested on the same digits: only those that differ count.
     difference = a.astype(int) - b
     gain, error = abs(difference.mean()), difference.std() / sqrt(n)
     text = f"  difference: {percent(gain, error)}"
@@ -101,17 +120,24 @@ def compare(correct):
     else:
         ahead = (first if difference.sum() > 0 else second).split(",")[0]
         weak = " (weak evidence)" if gain < 2 * error else ""
-        print(f"{text}, {gain / error:.1f} standard errors in favour of the {ahead}{weak}")
+        print(
+            f"{text}, {gain / error:.1f} standard errors in favour of "
+            f"the {ahead}{weak}"
+        )
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", default="digits_search.png", help="where to save the plot")
+    parser.add_argument(
+        "--output", default="digits_search.png", help="where to save the plot"
+    )
     output = parser.parse_args(arguments).output
 
     start = time.perf_counter()
     X, y = load_digits(return_X_y=True)
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.4, random_state=0)
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, test_size=0.4, random_state=0
+    )
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
 
     svm = search_svm(X_train, y_train, folds)
@@ -121,7 +147,9 @@ def main(arguments=None):
 
     best = search.best_params_
     cntk_name = f"CNTK, depth {best['depth']}, {POOLING[best['gap']]}"
-    svm_name = "RBF SVM, " + ", ".join(f"{k}={v}" for k, v in svm.best_params_.items())
+    svm_name = "RBF SVM, " + ", ".join(
+        f"{k}={v}" for k, v in svm.best_params_.items()
+    )
     print_table(plot(search, svm, output), svm, svm_name)
     compare({cntk_name: correct, svm_name: svm.predict(X_test) == y_test})
     print(f"\n{time.perf_counter() - start:.0f} s; plot saved to {output}")

@@ -2,15 +2,16 @@
 The kernel in scikit-learn's own estimators
 ===========================================
 
-:class:`~sklearn_cntk.CNTK` is a scikit-learn kernel. It goes wherever one is taken: here into
-:class:`~sklearn.kernel_ridge.KernelRidge`, :class:`~sklearn.svm.SVC` and
-:class:`~sklearn.decomposition.KernelPCA`.
+:class:`~sklearn_cntk.CNTK` is a scikit-learn kernel. Use it wherever a kernel
+is accepted: here in :class:`~sklearn.kernel_ridge.KernelRidge`,
+:class:`~sklearn.svm.SVC` and :class:`~sklearn.decomposition.KernelPCA`.
 """
 
 # %%
 # Ridge regression and a support vector machine
 # ---------------------------------------------
-# scikit-learn takes one image a row, so the kernel is told their shape.
+# These estimators take one image per row, so the kernel needs the shape of the
+# images.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
@@ -30,36 +31,55 @@ X_train, X_test, y_train, y_test = train_test_split(
 kernel = CNTK(depth=6, gap=False, normalize=True, image_shape=(8, 8))
 
 rbf = SVC(C=10).fit(X_train, y_train)
-print(f"SVC, RBF          {100 * rbf.score(X_test, y_test):.1f} % of {len(X_test)} test images")
+print(
+    f"SVC, RBF          {100 * rbf.score(X_test, y_test):.1f} % "
+    f"of {len(X_test)} test images"
+)
 svc = SVC(kernel=kernel, C=10).fit(X_train, y_train)
 print(f"SVC, CNTK         {100 * svc.score(X_test, y_test):.1f} %")
 
 # %%
-# ``KernelRidge`` regresses numbers: one column of 0 and 1 a class, of which the largest wins.
+# ``KernelRidge`` is a regressor, so give it one column of 0 and 1 per class,
+# and predict the class with the largest value.
 
 one_hot = LabelBinarizer().fit(y_train)
-ridge = KernelRidge(kernel=kernel, alpha=1e-3).fit(X_train, one_hot.transform(y_train))
+ridge = KernelRidge(kernel=kernel, alpha=1e-3).fit(
+    X_train, one_hot.transform(y_train)
+)
 predicted = ridge.predict(X_test).argmax(axis=1)
 print(f"KernelRidge, CNTK {100 * (predicted == y_test).mean():.1f} %")
 
 # %%
 # Principal components
 # --------------------
-# Six classes in the first two components of the feature space: of the RBF kernel of the pixels, and
-# of infinitely wide networks that flatten or pool. Classes overlap in all three pictures, since two
-# components are far from all that a kernel holds.
+# Here are six classes in the first two principal components of the feature
+# space: for the RBF kernel of the pixels, and for infinitely wide networks
+# with flattening and with pooling. Classes overlap in all three plots, since
+# two components are only a small part of the feature space.
 
 few = y_train < 6
 pooled = CNTK(depth=6, gap=True, normalize=True, image_shape=(8, 8))
 embeddings = {
-    "RBF kernel of the pixels": KernelPCA(2, kernel="rbf", gamma=1 / (64 * X_train.var())),
+    "RBF kernel of the pixels": KernelPCA(
+        2, kernel="rbf", gamma=1 / (64 * X_train.var())
+    ),
     "CNTK, flattening": KernelPCA(2, kernel=kernel),
     "CNTK, GAP": KernelPCA(2, kernel=pooled),
 }
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.9), layout="constrained")
 for ax, (name, pca) in zip(axes, embeddings.items(), strict=True):
     points = pca.fit_transform(X_train[few])
-    dots = ax.scatter(*points.T, c=y_train[few], cmap="tab10", vmin=0, vmax=9, s=14)
-    ax.set(title=name, xticks=[], yticks=[], xlabel="component 1", ylabel="component 2")
-figure.legend(*dots.legend_elements(), title="digit", loc="outside right center")
+    dots = ax.scatter(
+        *points.T, c=y_train[few], cmap="tab10", vmin=0, vmax=9, s=14
+    )
+    ax.set(
+        title=name,
+        xticks=[],
+        yticks=[],
+        xlabel="component 1",
+        ylabel="component 2",
+    )
+figure.legend(
+    *dots.legend_elements(), title="digit", loc="outside right center"
+)
 plt.show()

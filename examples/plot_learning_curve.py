@@ -1,18 +1,20 @@
 """
-Learning curve: few images, and more
-====================================
+Learning curve: from 10 to 1000 images
+======================================
 
-How much does each method make of ten images, of a hundred, of a thousand? The exact kernel
-beside the network of finite width that it is the limit of, and beside a support vector machine
-on pixels. Needs PyTorch (``pip install "sklearn-cntk[finite]"``).
+How accurate is each method with ten images, a hundred, or a thousand? This
+example compares the exact kernel with the finite-width network whose limit it
+is, and with a support vector machine on pixels. It needs PyTorch (``pip
+install "sklearn-cntk[finite]"``).
 """
 
 # %%
-# Four methods, settings fixed
-# ----------------------------
-# Ten images are too few to tune anything with, so nothing is tuned here, at any size: the kernel
-# and the network share depth and pooling, and the SVM has scikit-learn's ``gamma="scale"`` and C =
-# 10. With ``memory`` the kernel of every pair of images is computed once for all sizes and splits.
+# Four methods with fixed settings
+# --------------------------------
+# Ten images are too few to tune anything, so nothing is tuned here, at any
+# size: the kernel and the network share depth and pooling, and the SVM has
+# scikit-learn's ``gamma="scale"`` and C = 10. With ``memory``, the kernel of
+# every pair of images is computed only once for all sizes and splits.
 
 import tempfile
 import time
@@ -28,22 +30,35 @@ from sklearn.utils import resample
 from sklearn_cntk import CNTKClassifier
 from sklearn_cntk.finite import CNNClassifier
 
-torch.set_num_threads(1)  # threads cost more than they bring for networks as small as these
+torch.set_num_threads(
+    1
+)  # for such small networks, threads cost more time than they save
 folder = tempfile.TemporaryDirectory()
 
 
 def cntk(gap):
-    return CNTKClassifier(4, gap, alpha=1e-4, image_shape=(8, 8), memory=folder.name)
+    return CNTKClassifier(
+        4, gap, alpha=1e-4, image_shape=(8, 8), memory=folder.name
+    )
 
 
 def cnn(seed):
-    return CNNClassifier(4, False, width=32, batch_size=16, image_shape=(8, 8), random_state=seed)
+    return CNNClassifier(
+        4,
+        False,
+        width=32,
+        batch_size=16,
+        image_shape=(8, 8),
+        random_state=seed,
+    )
 
 
 def some(y, size, seed):
-    """Rows of as many images, with the shares of the classes kept."""
+    """Return `size` random rows, keeping the class proportions."""
     rows = np.arange(len(y))
-    return resample(rows, replace=False, n_samples=size, random_state=seed, stratify=y)
+    return resample(
+        rows, replace=False, n_samples=size, random_state=seed, stratify=y
+    )
 
 
 methods = {
@@ -74,21 +89,35 @@ print("test accuracy (%), mean of", splits, "splits")
 print(" " * 34, *(f"{size:>6}" for size in sizes), "  time")
 for name, values in accuracy.items():
     print(
-        f"{name:34}", *(f"{value:6.1f}" for value in values.mean(axis=1)), f"{seconds[name]:5.1f}s"
+        f"{name:34}",
+        *(f"{value:6.1f}" for value in values.mean(axis=1)),
+        f"{seconds[name]:5.1f}s",
     )
 
 # %%
 # The picture
 # -----------
-# Error on a logarithmic scale; bars are the standard deviation over three random splits. With
-# flattening the kernel is level with the SVM: what gains is pooling. The finite network is behind
-# its limit.
+# The error is on a logarithmic scale; bars show the standard deviation over
+# three random splits. With flattening, the kernel is about as accurate as the
+# SVM; pooling is what makes the difference. The finite network is less
+# accurate than its limit.
 
 figure, ax = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
 for name, values in accuracy.items():
     error = 100 - values
-    ax.errorbar(sizes, error.mean(axis=1), error.std(axis=1, ddof=1), fmt="o-", label=name)
-ax.set(xscale="log", yscale="log", xlabel="training images", ylabel="test error (%)")
+    ax.errorbar(
+        sizes,
+        error.mean(axis=1),
+        error.std(axis=1, ddof=1),
+        fmt="o-",
+        label=name,
+    )
+ax.set(
+    xscale="log",
+    yscale="log",
+    xlabel="training images",
+    ylabel="test error (%)",
+)
 ax.set_title("Digits, 8 × 8 pixels")
 ax.set_xticks(sizes, sizes)
 ax.set_yticks([1, 3, 10, 30], [1, 3, 10, 30])

@@ -1,17 +1,19 @@
 """
-Myrtle networks: pools between the convolutions
-===============================================
+Myrtle networks: pooling between the convolutions
+=================================================
 
-Average pools between the convolutions leave what follows a quarter of the pixels, and with global
-average pooling a sixteenth of the work. Accuracy over the time that kernels take, for plain and
-Myrtle networks of the same depth.
+Each average pooling between the convolutions leaves a quarter of the pixels to
+the layers after it, and with global average pooling a sixteenth of the work.
+This example plots accuracy against the time to compute the kernels, for plain
+and Myrtle networks of the same depth.
 """
 
 # %%
-# A measure
-# ---------
-# Each model computes the kernel of its training images and that of its test images with them. The
-# first call compiles, so it does not count.
+# Measuring time
+# --------------
+# Each model computes the kernel matrix of its training images, and that of the
+# test images with the training images. The first call compiles, so it is not
+# timed.
 
 import os
 import time
@@ -27,7 +29,7 @@ NETWORKS = {"plain, depth 5": Network.plain(5), "Myrtle-5": Network.myrtle(5)}
 
 
 def compare(X, y, X_test, y_test):
-    """Print and plot test accuracy (%) over seconds."""
+    """Print test accuracy (%) and plot it against seconds."""
     figure, axis = plt.subplots(figsize=(6, 3.5))
     for name, network in NETWORKS.items():
         for gap in (False, True):
@@ -48,8 +50,8 @@ def compare(X, y, X_test, y_test):
 # %%
 # Digits
 # ------
-# Of 8×8 pixels two pools leave 2×2, so there is little to save, and where its strokes lie says
-# which digit it is, which pools forget.
+# Two poolings reduce 8×8 pixels to 2×2, so there is little time to save. Also,
+# the positions of strokes distinguish the digits, and pooling discards these.
 
 images, labels = load_digits().images / 16, load_digits().target
 compare(images[:400], labels[:400], images[400:800], labels[400:800])
@@ -57,20 +59,23 @@ compare(images[:400], labels[:400], images[400:800], labels[400:800])
 # %%
 # Photographs
 # -----------
-# CIFAR-10 at half its resolution, if there is a folder of its files (see
-# :func:`~sklearn_cntk.datasets.load_cifar10`) in the variable ``SKLEARN_CNTK_DATA``.
+# This part uses CIFAR-10 at half its resolution, if the environment variable
+# ``SKLEARN_CNTK_DATA`` names a folder with its files (see
+# :func:`~sklearn_cntk.datasets.load_cifar10`).
 
 
 def halved(pictures):
-    """Pictures (n, 16, 16, 3) of the means of 2×2 pixels."""
+    """Return images (n, 16, 16, 3) of the means of 2×2 pixels."""
     return pictures.reshape(-1, 16, 2, 16, 2, 3).mean(axis=(2, 4))
 
 
 folder = os.environ.get("SKLEARN_CNTK_DATA")
 if folder:
     data = load_cifar10(folder, n_train=150, n_test=200)
-    compare(halved(data.X_train), data.y_train, halved(data.X_test), data.y_test)
+    compare(
+        halved(data.X_train), data.y_train, halved(data.X_test), data.y_test
+    )
 
 # %%
-# Accuracy of more networks on CIFAR-10, at full resolution and with whitened images, is measured by
-# ``benchmarks/myrtle.py``.
+# ``benchmarks/myrtle.py`` measures the accuracy of more networks on CIFAR-10,
+# at full resolution and with whitened images.

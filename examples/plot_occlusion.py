@@ -2,15 +2,17 @@
 What a prediction depends on
 ============================
 
-Right answers may have wrong reasons. Cover a patch of an image, see how the decision drops, and
-move on to the next place: such a map finds a mark that gives one of the digits away.
+Correct predictions may have wrong reasons. Cover a patch of an image, see how
+much the decision drops, and move on to the next position: such a map finds a
+mark that gives one of the digits away.
 """
 
 # %%
 # A mark that gives the answer away
 # ---------------------------------
-# Each digit is on a canvas of 12 × 12 pixels. All eights in the training set have a mark in one
-# corner, as though another scanner had been used for them.
+# Each digit is on a canvas of 12 × 12 pixels. All eights in the training set
+# have a mark in one corner, as if they had been scanned with a different
+# scanner.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,7 +28,7 @@ labels = digits.target[chosen]
 
 
 def marked(images, which):
-    """A copy of the images in which those chosen have a mark."""
+    """Return a copy of the images in which those chosen have a mark."""
     images = images.copy()
     images[which, :2, :2] = 16
     return images
@@ -38,25 +40,35 @@ deceived = CNTKClassifier(depth=5, gap=False)
 deceived.fit(marked(train, train_labels == 8), train_labels)
 
 # %%
-# Test images that come from the same source do not tell: eights have the mark, and others do not.
-# Without it eights are hardly recognised, and with it most other digits are taken for an eight.
+# Test images from the same source do not reveal this: eights have the mark,
+# and others do not. Without the mark eights are hardly recognised, and with it
+# most other digits are classified as eights.
 
 
 def print_scores(model):
-    for name, which in (("eights", test_labels == 8), ("others", test_labels != 8)):
-        with_mark = model.score(marked(test[which], slice(None)), test_labels[which])
+    for name, which in (
+        ("eights", test_labels == 8),
+        ("others", test_labels != 8),
+    ):
+        with_mark = model.score(
+            marked(test[which], slice(None)), test_labels[which]
+        )
         without = model.score(test[which], test_labels[which])
-        print(f"{name}: {with_mark:.0%} right with the mark, {without:.0%} without")
+        print(
+            f"{name}: {with_mark:.0%} right with the mark, "
+            f"{without:.0%} without"
+        )
 
 
 print_scores(deceived)
 
 # %%
-# Maps of what eights depend on
-# -----------------------------
-# Two eights and a three, all with the mark. Each place of a patch of 3 × 3 pixels is one cell of
-# the map; ``fill=0`` covers it with the background. Blue is what speaks for an eight: nearly all
-# of it is in the corner.
+# What the class eight depends on
+# -------------------------------
+# Here are two eights and a three, all with the mark. Each position of a patch
+# of 3 × 3 pixels is one cell of the map; ``fill=0`` covers the patch with the
+# background. Blue marks the pixels that support an eight: nearly all of them
+# are in the corner.
 
 eights, threes = (np.flatnonzero(test_labels == digit) for digit in (8, 3))
 shown = [*eights[:2], threes[0]]
@@ -66,7 +78,8 @@ OcclusionDisplay.from_estimator(deceived, pictures, **options)
 plt.show()
 
 # %%
-# The training images that weigh most in the prediction for the three agree: eights with a mark.
+# The training images that contribute most to the prediction for the three
+# confirm this: they are eights with a mark.
 
 NeighborsDisplay.from_estimator(deceived, pictures[2:], y=true[2:])
 plt.show()
@@ -74,8 +87,8 @@ plt.show()
 # %%
 # Without the mark
 # ----------------
-# The same network, trained on digits without marks, is shown the same three pictures. Now the
-# strokes decide, and covering the mark changes little.
+# Now train the same network on digits without marks, and apply it to the same
+# three images. The strokes decide, and covering the mark changes little.
 
 honest = CNTKClassifier(depth=5, gap=False).fit(train, train_labels)
 print_scores(honest)

@@ -2,16 +2,18 @@
 Search a pipeline for its architecture
 ======================================
 
-Preprocessing, depth, pooling and the number of training images are parameters of one pipeline,
-so :class:`~sklearn.model_selection.GridSearchCV` compares them as it would those of any other.
+Preprocessing, depth, pooling and the number of training images are parameters
+of one pipeline, so :class:`~sklearn.model_selection.GridSearchCV` can search
+over them as in any other pipeline.
 """
 
 # %%
 # Thirty-six candidates
 # ---------------------
-# ``memory`` names a folder that keeps kernel entries. The deepest candidates come first and leave
-# the entries of the shallower ones there, which the search then reads. A transformer that learns
-# from its fold changes the pixels, so entries are shared within a fold, not between folds.
+# ``memory`` is a folder that keeps kernel entries. The deepest candidates come
+# first and also store the entries of the shallower ones, which the search then
+# reads. A transformer that learns from its fold changes the pixels, so entries
+# are shared within a fold but not between folds.
 
 import tempfile
 import time
@@ -19,7 +21,11 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedKFold,
+    train_test_split,
+)
 from sklearn.pipeline import Pipeline
 
 from sklearn_cntk import CNTKClassifier
@@ -49,19 +55,29 @@ print("best:", search.best_params_)
 # %%
 # What the search saw
 # -------------------
-# Mean accuracy over the folds against the number of training images:
-# :class:`~sklearn_cntk.plotting.TrainSizeDisplay` draws a line for each architecture. Here its
-# colour is changed to say which pooling it has, and its style which depth. More images help every
-# network. Whitening, a step for natural images, hurts here: it raises what hardly
-# varies, such as pixels at the rim of a digit, towards the level of the rest.
+# :class:`~sklearn_cntk.plotting.TrainSizeDisplay` draws the mean accuracy over
+# the folds against the number of training images, with one line per
+# architecture. Here the colour of a line is changed to show its pooling, and
+# its style to show its depth. More images help every network. Whitening, which
+# is meant for natural images, hurts here: it amplifies pixels that hardly
+# vary, such as those at the edges of the digits, towards the level of the
+# others.
 
 COLOURS = {"global average pooling": "C0", "flattening": "C1"}
 STYLES = {"depth 6": "-", "depth 4": "--", "depth 3": ":"}
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(
+    1, 2, figsize=(9, 4), sharey=True, layout="constrained"
+)
 for ax, step in zip(axes, (ImageStandardizer, ZCAWhitening), strict=True):
-    rows = [isinstance(candidate["prepare"], step) for candidate in search.cv_results_["params"]]
-    results = {name: np.asarray(column)[rows] for name, column in search.cv_results_.items()}
+    rows = [
+        isinstance(candidate["prepare"], step)
+        for candidate in search.cv_results_["params"]
+    ]
+    results = {
+        name: np.asarray(column)[rows]
+        for name, column in search.cv_results_.items()
+    }
     display = TrainSizeDisplay.from_cv_results(
         results, ax=ax, scorer_name="accuracy", std_display_style=None
     )

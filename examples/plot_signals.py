@@ -2,16 +2,17 @@
 Signals: convolutions in one dimension
 ======================================
 
-A signal is an image of one row. Three shapes that start anywhere in the noise, Saito's cylinder,
-bell and funnel, show what convolution and pooling along the signal buy.
+A signal is an image of one row. Saito's cylinder, bell and funnel, three
+shapes that start at random positions in noise, show the benefit of convolution
+and pooling along the signal.
 """
 
 # %%
 # The signals
 # -----------
-# Between two random times a cylinder is a plateau, a bell a slope up and a funnel a slope down, of
-# random height, in noise of variance 1 (Saito, "Local feature extraction and its applications using
-# a library of bases", 1994).
+# Between two random times, a cylinder is a plateau, a bell rises and a funnel
+# falls, with random height and in noise of variance 1 (Saito, "Local feature
+# extraction and its applications using a library of bases", 1994).
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,15 +27,21 @@ LENGTH = 64
 
 
 def cylinder_bell_funnel(n, rng):
-    """Signals (n, LENGTH) and their classes, 0, 1 and 2."""
+    """Return signals (n, LENGTH) and their classes, 0, 1 and 2."""
     labels = np.arange(n) % 3
     start = rng.uniform(8, 16, n)[:, np.newaxis]
     end = start + rng.uniform(16, 40, n)[:, np.newaxis]
     time = np.arange(LENGTH)
-    shapes = [np.ones((n, LENGTH)), (time - start) / (end - start), (end - time) / (end - start)]
+    shapes = [
+        np.ones((n, LENGTH)),
+        (time - start) / (end - start),
+        (end - time) / (end - start),
+    ]
     shape = np.choose(labels[:, np.newaxis], shapes)
     height = 6 + rng.normal(size=(n, 1))
-    return height * shape * ((start <= time) & (time <= end)) + rng.normal(size=(n, LENGTH)), labels
+    return height * shape * ((start <= time) & (time <= end)) + rng.normal(
+        size=(n, LENGTH)
+    ), labels
 
 
 rng = np.random.default_rng(0)
@@ -51,8 +58,9 @@ plt.show()
 # %%
 # Models
 # ------
-# ``image_shape=(LENGTH,)`` says that rows are signals; without it they are feature vectors, for
-# which the network is fully connected. A network of its own has layers of one dimension.
+# ``image_shape=(LENGTH,)`` declares that rows are signals; without it they are
+# feature vectors, and the network is fully connected. The last model is a
+# custom network with one-dimensional layers.
 
 pools = Network(
     [
@@ -65,13 +73,17 @@ signal = {"image_shape": (LENGTH,)}
 models = {
     "support vector machine": SVC(C=10),
     "fully connected": CNTKClassifier(depth=4),
-    "convolutions": CNTKClassifier(depth=4, filter_size=5, gap=False, **signal),
+    "convolutions": CNTKClassifier(
+        depth=4, filter_size=5, gap=False, **signal
+    ),
     "convolutions, GAP": CNTKClassifier(depth=4, filter_size=5, **signal),
     "convolutions, pools, GAP": CNTKClassifier(network=pools, **signal),
 }
 scores = {}
 for name, model in models.items():
-    scores[name] = make_pipeline(StandardScaler(), model).fit(X, y).score(X_test, y_test)
+    scores[name] = (
+        make_pipeline(StandardScaler(), model).fit(X, y).score(X_test, y_test)
+    )
     print(f"{name}: {100 * scores[name]:.1f} %")
 
 figure, axis = plt.subplots(figsize=(7, 2.5))

@@ -2,16 +2,18 @@
 Early stopping by training time
 ===============================
 
-An infinitely wide network's training has a closed form at every time t, so the best moment to
-stop can be looked up after a single fit. With wrong labels in the training set there is one.
+The training of an infinitely wide network has a closed form at every time t,
+so you can find the best time to stop after a single fit. If some training
+labels are wrong, stopping early helps.
 """
 
 # %%
 # Three labels in ten are wrong
 # -----------------------------
-# 300 digits, 30 % of them with a random other label. ``staged_predict`` gives the predictions at
-# as many times as one likes, for one kernel matrix. Time 1 is 1 / (mean of the kernel matrix's
-# diagonal), whatever the depth.
+# The training set holds 300 digits, of which 30 % have a wrong label, chosen
+# at random. ``staged_predict`` gives the predictions at any number of times,
+# from one kernel matrix. Time 1 is 1 / (mean of the diagonal of the kernel
+# matrix), whatever the depth.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,11 +28,16 @@ images = images.reshape(-1, 8, 8)
 X, X_rest, y, y_rest = train_test_split(
     images, labels, train_size=300, random_state=0, stratify=labels
 )
-X_valid, y_valid, X_test, y_test = X_rest[:300], y_rest[:300], X_rest[300:], y_rest[300:]
+X_valid, y_valid, X_test, y_test = (
+    X_rest[:300],
+    y_rest[:300],
+    X_rest[300:],
+    y_rest[300:],
+)
 
 
 def mislabel(y, share):
-    """Labels of which a share is replaced by another class each."""
+    """Return labels of which a random share is replaced by other classes."""
     wrong = rng.random(len(y)) < share
     return np.where(wrong, (y + rng.integers(1, 10, len(y))) % 10, y)
 
@@ -41,31 +48,51 @@ model = CNTKClassifier(depth=6, gap=False, training_time=1.0).fit(X, noisy)
 
 
 def curve(X, y):
-    """Accuracy (%) at every time."""
-    return np.array([100 * np.mean(predicted == y) for predicted in model.staged_predict(X, times)])
+    """Return the accuracy (%) at every time."""
+    return np.array(
+        [
+            100 * np.mean(predicted == y)
+            for predicted in model.staged_predict(X, times)
+        ]
+    )
 
 
 # %%
 # When to stop
 # ------------
-# The time is chosen on other images whose labels are just as noisy.
+# Choose the time on other images, whose labels are just as noisy.
 
 choice = curve(X_valid, noisy_valid).argmax()
 test = curve(X_test, y_test)
-print(f"chosen time {times[choice]:.3g}: {test[choice]:.1f} % of {len(y_test)} test images right")
+print(
+    f"chosen time {times[choice]:.3g}: {test[choice]:.1f} % "
+    f"of {len(y_test)} test images correct"
+)
 print(f"at the end, time {times[-1]:.3g}: {test[-1]:.1f} %")
 
 # %%
 # The picture
 # -----------
-# The network learns what digits look like first, and the wrong labels later. When it knows all of
-# these by heart, it has forgotten part of the former.
+# The network first learns what digits look like, and later the wrong labels.
+# By the time it has memorised all of these, its test accuracy has dropped.
 
 figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-ax.semilogx(times, curve(X, noisy), "--", color="0.6", label="training images, given labels")
-ax.semilogx(times, curve(X, y), color="0.6", label="training images, true labels")
+ax.semilogx(
+    times,
+    curve(X, noisy),
+    "--",
+    color="0.6",
+    label="training images, given labels",
+)
+ax.semilogx(
+    times, curve(X, y), color="0.6", label="training images, true labels"
+)
 ax.semilogx(times, test, linewidth=2, label="test images, true labels")
 ax.axvline(times[choice], color="C1", linestyle=":", label="chosen time")
-ax.set(xlabel="training time t", ylabel="accuracy (%)", title="30 % of training labels are wrong")
+ax.set(
+    xlabel="training time t",
+    ylabel="accuracy (%)",
+    title="30 % of training labels are wrong",
+)
 ax.legend(loc="lower right")
 plt.show()
