@@ -1,9 +1,9 @@
-"""Does the kernel on few images rank architectures as trained networks on many images do?
+"""Test whether the kernel on few images ranks architectures like trained networks on many images.
 
-The proposal of Arora et al. 2019: use the CNTK, which needs no training, for neural architecture
-search.  Every candidate (depth, pooling, filter size) is scored by the leave-one-out accuracy of
-kernel regression on a small subset, and by the test accuracy of finite networks that were trained
-on more images; the script prints the rank correlation and what choosing by the kernel costs.
+Arora et al. 2019 propose to use the CNTK, which needs no training, for neural architecture search.
+Every candidate (depth, pooling, filter size) is scored by the leave-one-out accuracy of kernel
+regression on a small subset, and by the test accuracy of finite networks trained on more images.
+The script prints the rank correlation and the loss of accuracy when choosing by the kernel.
 
     python benchmarks/architecture_search.py [--data FOLDER] [--quick] [--checkpoint FILE.json]
 
@@ -51,7 +51,7 @@ ALPHAS = (1e-5, 1e-3, 1e-1)
 
 
 def load(settings, folder):
-    """Training and test images with their labels."""
+    """Return training and test images with their labels."""
     n = settings["n_train"]
     if settings["data"] == "digits":
         digits = load_digits()
@@ -62,14 +62,14 @@ def load(settings, folder):
 
 
 def kernel_score(parameters, X, y):
-    """Leave-one-out accuracy in per cent, with the best ridge."""
+    """Return the leave-one-out accuracy (%) with the best ridge."""
     targets = (y[:, None] == np.arange(10)) - 0.1
     held_out = leave_one_out(CNTK(**parameters)(X), targets, ALPHAS)
     return 100 * float(max(np.mean(p.argmax(axis=1) == y) for p in held_out))
 
 
 def network_score(parameters, settings, seed, device, X, y, X_test, y_test):
-    """Test accuracy in per cent of a trained network."""
+    """Return the test accuracy (%) of a trained network."""
     network = CNNClassifier(
         **parameters,
         width=settings["width"],
@@ -103,11 +103,11 @@ def plot(rows, correlation, file):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="what load_cifar10 takes; not needed with --quick")
+    parser.add_argument("--data", help="path to CIFAR-10; not needed with --quick")
     add_common_arguments(parser, "architecture_search")
     options = parser.parse_args()
     if not options.quick and not options.data:
-        parser.error("--data is needed without --quick")
+        parser.error("--data is required without --quick")
     settings = QUICK if options.quick else FULL
     cells = Cells(options.checkpoint, settings)
     X, y, X_test, y_test = load(settings, options.data)

@@ -1,4 +1,4 @@
-"""Experiments as cells that are computed once, kept in a file: a killed run resumes."""
+"""Experiments as cells that are computed once and kept in a file, so that a killed run resumes."""
 
 import csv
 import json
@@ -10,16 +10,16 @@ from machine import describe_machine
 
 
 class Cells:
-    """Finished cells of an experiment.
+    """The finished cells of an experiment.
 
     Parameters
     ----------
     file : str or None
-        JSON file of finished cells; None keeps them in memory only.
+        JSON file of finished cells; None keeps them only in memory.
     settings : dict
-        What the cells depend on: a file of other settings is refused.
+        Settings that the cells depend on; a file with other settings is rejected.
     facts : dict
-        What else the file says, such as the machine.
+        Further contents of the file, such as the machine.
     """
 
     def __init__(self, file, settings, facts=None):
@@ -31,21 +31,21 @@ class Cells:
             held = json.loads(self.file.read_text())
             if held["settings"] != self.settings:
                 raise SystemExit(
-                    f"{self.file} holds cells of other settings, {held['settings']}: give another "
+                    f"{self.file} holds cells for other settings, {held['settings']}: use another "
                     "--checkpoint, or delete it."
                 )
             self.cells = held["cells"]
             print(f"resuming: {len(self.cells)} finished cells in {self.file}")
 
     def get(self, name, compute):
-        """The cell's result (anything JSON can hold): from the file, or computed and kept."""
+        """Return the result of a cell (any JSON value), from the file or computed and kept."""
         if name not in self.cells:
             start = time.perf_counter()
             result = compute()
             self.cells[name] = {"result": result, "seconds": time.perf_counter() - start}
             print(f"{name}: {time.perf_counter() - start:.1f} s", flush=True)
             if self.file:
-                # Written beside and renamed: a kill leaves the old file or the new one.
+                # Written to a temporary file and renamed: a kill leaves the old or the new file.
                 beside = self.file.with_suffix(".tmp")
                 content = {**self.facts, "settings": self.settings, "cells": self.cells}
                 beside.write_text(json.dumps(content, indent=1))
@@ -54,7 +54,7 @@ class Cells:
 
 
 def write_csv(file, rows, facts=None):
-    """Rows (dicts) as CSV below comments that start with #: `facts` and the machine."""
+    """Write rows (dicts) as CSV below comment lines (#) with `facts` and the machine."""
     with open(file, "w", newline="") as stream:
         facts = {**(facts or {}), **describe_machine()}
         stream.writelines(f"# {name}: {value}\n" for name, value in facts.items())
@@ -64,7 +64,7 @@ def write_csv(file, rows, facts=None):
 
 
 def print_table(rows):
-    """Rows (dicts) in columns."""
+    """Print rows (dicts) in columns."""
     widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
     print("  ".join(name.rjust(width) for name, width in widths.items()))
     for row in rows:
@@ -72,10 +72,10 @@ def print_table(rows):
 
 
 def add_common_arguments(parser, name):
-    """Options that all experiments with cells have."""
+    """Add the options of all experiments with cells."""
     parser.add_argument("--quick", action="store_true", help="under 5 minutes on two cores")
     parser.add_argument("--checkpoint", help="JSON file of finished cells, to resume from")
     parser.add_argument(
-        "--output", default=name, help="CSV and PNG files are written as NAME.csv …"
+        "--output", default=name, help="name of the CSV and PNG files, without extension"
     )
-    parser.add_argument("--device", default="auto", help="of the finite networks")
+    parser.add_argument("--device", default="auto", help="device for the finite networks")

@@ -1,9 +1,9 @@
 """All of CIFAR-10 on one machine: Gram matrix on disk, conjugate gradients, predictions.
 
-Trace kernel, 50 000 training and 10 000 test images, standardised per channel, labels one-hot
-minus 1/10: per cent correct beside column CNTK-V of Table 1 of Arora et al. (2019).  The Gram
-matrix (10 GB in float32), the fitted model and blocks of predictions are kept in a folder: killed
-anywhere, the same command resumes.
+Trace kernel, 50 000 training and 10 000 test images, standardised per channel, one-hot labels
+minus 1/10: accuracy (%), compared with the column CNTK-V of Table 1 of Arora et al. (2019).  The
+Gram matrix (10 GB in float32), the fitted model and blocks of predictions are kept in a folder: if
+the run is killed at any point, the same command resumes it.
 
     python benchmarks/cifar10_full.py --data FOLDER --store FOLDER [--n-train N] [--n-test N]
         [--depth 4] [--solver cg] [--json FILE]
@@ -26,18 +26,18 @@ from machine import describe_machine
 from sklearn_cntk import CNTK, CNTKClassifier, gram_to_zarr
 from sklearn_cntk.datasets import load_cifar10
 
-# Per cent correct with all training images, by depth (Table 1).
+# Accuracy (%) with all training images, by depth (Table 1).
 PAPER = {3: 64.47, 4: 65.52, 6: 66.03, 11: 65.90, 21: 64.09}
 
 # Test images whose predictions are kept together.
 BLOCK = 500
 
-# Seconds between two notes of what a phase has taken so far.
+# Seconds between two records of the resources that a phase has used so far.
 NOTES = 10
 
 
 class Usage:
-    """Time and peak memory of this process, noted in a file while it runs, in case it is killed."""
+    """Time and peak memory of this process, saved regularly in case it is killed."""
 
     def __init__(self, folder, phase):
         folder.mkdir(exist_ok=True)
@@ -71,7 +71,7 @@ class Usage:
 
 
 def total_usage(folder, phase):
-    """Sums of the times, and the largest peak, of all runs of a phase."""
+    """Return the total times and the largest peak of all runs of a phase."""
     runs = [json.loads(file.read_text()) for file in folder.glob(f"{phase}-*.json")]
     return {
         "runs": len(runs),
@@ -82,13 +82,13 @@ def total_usage(folder, phase):
 
 
 def settle(file, write):
-    """Have `write` make a file under another name, and rename it when it is whole."""
+    """Let `write` create a file under another name, and rename it when it is complete."""
     unfinished = file.with_name(f"unfinished-{file.name}")
     write(unfinished)
     os.replace(unfinished, file)
 
 
-# --- phases, each in a process of its own -------------------------------------------------------
+# --- phases, each in its own process ------------------------------------------------------------
 
 
 def compute_gram(options, folder):
@@ -143,7 +143,7 @@ def run_phase(name, options, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what load_cifar10 takes")
+    parser.add_argument("--data", required=True, help="path to CIFAR-10, as for load_cifar10")
     parser.add_argument("--store", required=True, help="folder to keep everything in")
     parser.add_argument("--n-train", type=int, default=50000)
     parser.add_argument("--n-test", type=int, default=10000)
@@ -152,7 +152,7 @@ def main():
     parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()
 
-    # Predictions of other settings have other folders; the Gram matrix checks its own.
+    # Predictions with other settings go to other folders; the Gram matrix checks its settings.
     name = f"depth{options.depth}-train{options.n_train}"
     folder = Path(options.store) / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,14 @@
-"""Workers, stores and iterative solvers beside plain threads and matrices in memory.
+"""Compare workers, stores and iterative solvers with plain threads and matrices in memory.
 
     python benchmarks/cluster.py --data FOLDER [--part scaling zarr cg] [--store FOLDER]
         [--quick] [--json FILE]
 
-``scaling``: the same Gram matrix on a Dask cluster of one worker, of two workers of one thread
-each, on two threads of this process and on one, in turns.  ``zarr``: Gram matrices in a
-Zarr array and in memory, in turns.  ``cg``: 20 000 images of CIFAR-10, from a float32 store, by
-conjugate gradients in a process of its own, whose peak resident memory is measured; predictions
-beside those of the Cholesky factorisation.  With ``--store`` the last one keeps its Gram matrix.
+``scaling``: the same Gram matrix alternately on a Dask cluster of one worker, on one of two workers
+with one thread each, on two threads of this process and on one.  ``zarr``: Gram matrices
+alternately in a Zarr array and in memory.  ``cg``: 20 000 images of CIFAR-10, from a float32 store,
+by conjugate gradients in a separate process whose peak resident memory is measured; predictions are
+compared with those of the Cholesky factorisation.  With ``--store``, this part keeps its Gram
+matrix.
 """
 
 import argparse
@@ -41,7 +42,7 @@ CG_TOL = 1e-6
 
 
 def measure(call, client=None):
-    """Seconds, and processor seconds of this process and of a client's workers, of one call."""
+    """Return the seconds of a call, and the processor seconds of this process and any workers."""
 
     def used():
         return time.process_time() + sum(client.run(time.process_time).values() if client else ())
@@ -52,7 +53,7 @@ def measure(call, client=None):
 
 
 def in_turns(calls, turns, clients=None):
-    """Medians of the times of named calls, some on a client's workers, that are made by turns."""
+    """Return the median times of named calls, made in turns, some on a client's workers."""
     times = {name: [] for name in calls}
     for _ in range(turns):
         for name, call in calls.items():
@@ -67,7 +68,7 @@ def in_turns(calls, turns, clients=None):
 
 
 def scaling(images, options):
-    """Seconds of a Gram matrix by number of workers, and ratios."""
+    """Return the seconds of a Gram matrix by number of workers, and ratios."""
     from dask.distributed import Client, LocalCluster
 
     clusters = {
@@ -92,7 +93,7 @@ def scaling(images, options):
 
             calls = {name: lambda name=name: on_cluster(name) for name in clusters}
             calls["2 threads"] = lambda: on_threads(2)
-            # For what two cores are to one here: they share caches, memory and power.
+            # For the gain from two cores on this machine: they share caches, memory and power.
             calls["1 thread"] = lambda: on_threads(1)
             for client in clients.values():  # imports and compiles
                 with joblib.parallel_config(backend="dask", client=client):
@@ -121,7 +122,7 @@ def scaling(images, options):
 
 
 def zarr(images, options):
-    """What writing a Gram matrix to a Zarr array adds to computing it."""
+    """Return how much writing a Gram matrix to a Zarr array adds to computing it."""
     result = {}
     for case, (kernel, n) in CASES.items():
         n = n // 2 if options.quick else n
@@ -150,7 +151,7 @@ def zarr(images, options):
 
 
 def cg(images, options):
-    """Resident memory of an iterative fit from a store; its predictions beside Cholesky's."""
+    """Return the memory of an iterative fit from a store; compare predictions with Cholesky's."""
     with tempfile.TemporaryDirectory(dir=options.store) as temporary:
         folder = Path(options.store or temporary) / f"cg-{options.n_cg}"
         folder.mkdir(exist_ok=True)
@@ -168,7 +169,7 @@ def cg(images, options):
 
 
 def solve(options):
-    """One solver in this process: its time and memory as the last line of output."""
+    """Run one solver in this process; print its time and memory as the last line of output."""
     data = load_cifar10(options.data, n_train=options.n_cg, n_test=1000)
     folder = Path(options.folder)
     store = str(folder / "gram")
@@ -200,13 +201,13 @@ def solve(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what load_cifar10 takes")
+    parser.add_argument("--data", required=True, help="path to CIFAR-10, as for load_cifar10")
     parser.add_argument("--part", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a quarter of the pairs")
     parser.add_argument("--n-cg", type=int, default=20000, help="training images of part cg")
-    parser.add_argument("--store", help="folder for stores, default: a temporary one")
-    parser.add_argument("--json", help="file of this machine's results; other parts there are kept")
+    parser.add_argument("--store", help="folder for stores; default: a temporary folder")
+    parser.add_argument("--json", help="results file of this machine; keeps other parts in it")
     parser.add_argument("--solver", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()

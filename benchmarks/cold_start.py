@@ -1,7 +1,7 @@
-"""What the first call of a process costs, with an empty compiler cache and with a full one.
+"""Measure the first call of a process, with an empty compiler cache and with a full one.
 
-In alternating processes, each of them new: importing the package, and one kernel of six 8 × 8
-images, by processor time.  Another checkout may be given, to be measured in turns.
+Measures the processor time to import the package, and to compute one kernel of six 8 × 8 images,
+in new processes each time.  A second checkout can be measured alternately.
 
     python benchmarks/cold_start.py [--repeats 3] [--against CHECKOUT] [--json FILE]
 """
@@ -33,7 +33,7 @@ print(json.dumps([imported - start, time.process_time() - imported]))
 
 
 def run(checkout, network, cache):
-    """Processor seconds of the import and of the first call, in a new process."""
+    """Return the processor seconds of the import and of the first call in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(checkout), "NUMBA_CACHE_DIR": cache}
     command = [sys.executable, "-c", CODE, network]
     done = subprocess.run(
@@ -45,7 +45,7 @@ def run(checkout, network, cache):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--against", type=Path, help="another checkout, measured in turns")
+    parser.add_argument("--against", type=Path, help="another checkout, measured alternately")
     parser.add_argument("--json", type=Path, help="where to save the figures")
     arguments = parser.parse_args()
 

@@ -1,12 +1,12 @@
-"""Our CPU engine beside neural-tangents 0.6.5, in turns on the same images and machine.
+"""Compare our CPU engine with neural-tangents 0.6.5, alternately on the same images and machine.
 
-neural-tangents needs an environment of its own, with Python 3.11 (`--setup` makes it):
+neural-tangents needs a separate environment with Python 3.11 (`--setup` creates it):
 
     python benchmarks/compare_neural_tangents.py --setup nt-env
     python benchmarks/compare_neural_tangents.py --python nt-env/bin/python [--quick] [--json FILE]
 
-Theirs is its compiled `kernel_fn`, the best of several batch sizes; ours is the public class on
-as many images as take a second or two.  Both use all cores in float32 and leave out
+Their figure is for the compiled `kernel_fn` with the best of several batch sizes; ours is for the
+public class on as many images as take a second or two.  Both use all cores in float32, and exclude
 compilation and a first run.  The values have to agree up to the factor between the two
 parametrisations.
 """
@@ -28,7 +28,7 @@ from sklearn_cntk import CNTK
 DEPTH = 11
 FOLDER = Path(__file__).resolve().parent / "neural_tangents"
 
-# Image shape, GAP, their batches (n: n images with n others), and our numbers of images.
+# Image shape, GAP, their batch sizes (n: n images with n others), and our numbers of images.
 CASES = [
     ((8, 8, 1), True, (8, 32), (256, 512)),
     ((32, 32, 3), True, (2, 4), (16, 32)),
@@ -38,7 +38,7 @@ CASES = [
 
 
 class NeuralTangents:
-    """The other interpreter, kept running so that it compiles each kernel once."""
+    """The other interpreter, kept running so that it compiles each kernel only once."""
 
     def __init__(self, python, folder):
         self.images = Path(folder) / "images.npz"
@@ -50,7 +50,7 @@ class NeuralTangents:
         )
 
     def run(self, X, Y, gap):
-        """Kernel values and seconds."""
+        """Return kernel values and seconds."""
         np.savez(self.images, X=X, Y=Y)
         job = {"images": str(self.images), "depth": DEPTH, "gap": gap}
         self.process.stdin.write(json.dumps(job) + "\n")
@@ -70,7 +70,7 @@ class NeuralTangents:
 
 
 def run_ours(X, Y, gap):
-    """Kernel values and seconds."""
+    """Return kernel values and seconds."""
     kernel = CNTK(DEPTH, gap)
     kernel(X[:1], Y[:1])
     start = time.perf_counter()
@@ -79,7 +79,7 @@ def run_ours(X, Y, gap):
 
 
 def compare(theirs, case, repeats, quick):
-    """A row of results; raises where the values disagree."""
+    """Return a row of results; raise if the values disagree."""
     shape, gap, batches, (n, m) = case
     rng = np.random.default_rng(0)
     samples, deviation = [], 0.0
@@ -96,7 +96,7 @@ def compare(theirs, case, repeats, quick):
         best = max(their_rates, key=their_rates.get)
         samples.append((their_rates[best], our_rate, our_rate / their_rates[best], best))
     if deviation > 1e-3:
-        raise AssertionError(f"{shape}, gap={gap}: values differ by {deviation:.1e}, relative")
+        raise AssertionError(f"{shape}, gap={gap}: values differ by {deviation:.1e} (relative)")
     their_rate, our_rate, ratio = (statistics.median(s[k] for s in samples) for k in range(3))
     work = (shape[0] * shape[1]) ** (2 if gap else 1) * (DEPTH - 1)
     return {
@@ -113,9 +113,9 @@ def compare(theirs, case, repeats, quick):
 
 
 def set_up(folder):
-    """Create the environment and say how to use it."""
+    """Create the environment and print how to use it."""
     if sys.version_info[:2] != (3, 11):
-        sys.exit("neural-tangents 0.6.5 with its last jax needs Python 3.11: run --setup with it.")
+        sys.exit("neural-tangents 0.6.5 and its jax need Python 3.11: run --setup with that.")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     install = [python, "-m", "pip", "install", "-r", FOLDER / "requirements.txt"]
@@ -126,8 +126,8 @@ def set_up(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--python", help="interpreter that has neural-tangents")
-    where.add_argument("--setup", metavar="DIR", help="create that environment, measure nothing")
+    where.add_argument("--python", help="interpreter with neural-tangents installed")
+    where.add_argument("--setup", metavar="DIR", help="only create that environment")
     parser.add_argument("--quick", action="store_true", help="smallest batches, once")
     parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()

@@ -1,11 +1,12 @@
-"""How finite networks approach the exact kernel: theorems 3.1 and 3.2 of Arora et al. 2019.
+"""Measure how finite networks approach the kernel: theorems 3.1 and 3.2 of Arora et al. 2019.
 
-* Theorem 3.1: the relative error of the kernel of one random network, root mean square over
+* Theorem 3.1: the relative error of the kernel of one random network, as root mean square over
   networks, against its width, for every readout and trained_layers.  Random fluctuations alone
   give a slope of -1/2 in a log-log plot.
-* Theorem 3.2: the distance of a trained network's predictions from kernel regression's, relative
-  to the size of the latter, with kappa = width ** (-1/4): kappa has to fall as the width grows, but
-  the weights move by about 1 / (kappa sqrt(width)), so that both errors fall with slope -1/4.
+* Theorem 3.2: the distance between the predictions of a trained network and those of kernel
+  regression, relative to the size of the latter, with kappa = width ** (-1/4).  kappa has to fall
+  as the width grows, but the weights move by about 1 / (kappa sqrt(width)), so both errors fall
+  with slope -1/4.
 
     python benchmarks/convergence.py [--quick] [--checkpoint FILE.json] [--output NAME]
 """
@@ -41,7 +42,7 @@ FULL = {
 
 
 def kernel_errors(settings, gap, trained_layers, width, device):
-    """Relative error of the kernel of each network, in the Frobenius norm."""
+    """Return the relative error of each network's kernel in the Frobenius norm."""
     images = np.random.default_rng(0).normal(size=(settings["images"], *settings["shape"]))
     parameters = {"depth": settings["depth"], "gap": gap, "trained_layers": trained_layers}
     exact = CNTK(**parameters, dtype="float64")(images)
@@ -53,7 +54,7 @@ def kernel_errors(settings, gap, trained_layers, width, device):
 
 
 def prediction_errors(settings, gap, trained_layers, width, device):
-    """Relative distance of each trained network's predictions from kernel regression's."""
+    """Return the relative distance of trained networks' predictions from kernel regression's."""
     rng = np.random.default_rng(1)
     images, test = (rng.normal(size=(n, *settings["shape"])) for n in (16, 64))
     y = images.mean(axis=(1, 2, 3))
@@ -89,7 +90,7 @@ EXPERIMENTS = {
 
 
 def fit_slope(rows):
-    """Slope of log error against log width by least squares, and its standard error."""
+    """Return the least-squares slope of log error against log width, and its standard error."""
     width, error, deviation = np.array(
         [[row["width"], float(row["error"]), float(row["standard_error"])] for row in rows]
     ).T
@@ -140,7 +141,7 @@ def main():
                     lambda arguments=arguments, compute=errors_of: compute(*arguments),
                 )
                 error = np.sqrt(np.mean(np.square(errors)))
-                # Of the root mean square, by the delta method.
+                # Standard error of the root mean square, by the delta method.
                 deviation = np.std(np.square(errors), ddof=1) / np.sqrt(len(errors)) / (2 * error)
                 row = {"theorem": theorem, "gap": gap, "layers": layers, "width": width}
                 row |= {"error": f"{error:.5f}", "standard_error": f"{deviation:.5f}"}

@@ -1,10 +1,10 @@
-"""What the CUDA kernels cost by their machine code: for a chip that need not be there.
+"""Estimate the cost of the CUDA kernels from their machine code, without needing the GPU.
 
-Compiles every variant, and Myrtle networks, for 32×32×3, 28×28×1 and 8×8×1 images, counts the
-instructions of the loop over the layers (of networks those before the first pool), those of
-branches that few layers take among them, and says how many cycles a scheduler of the chip needs for
-a row of 32 entries.  That bounds the element-layers a second; what
-of it is reached, a GPU has to tell (gpu.py).
+Compiles every variant, and Myrtle networks, for 32×32×3, 28×28×1 and 8×8×1 images.  Counts the
+instructions of the loop over the layers (for networks, those before the first pool), including
+branches that few layers take, and prints how many cycles a scheduler of the chip needs for a row of
+32 entries.  This bounds the element-layers per second; only a run on a GPU shows how close the
+kernels come to that bound (gpu.py).
 
     python benchmarks/cuda_code.py [--architecture sm_90] [--json FILE]
 
@@ -39,7 +39,7 @@ DEPTH = 11
 
 KERNELS = ("sweep", "sweep_pairs", "trace", "network_sweep")
 
-# Kinds of instructions by the beginning of their names, the first that fits.
+# Kinds of instructions by the beginning of their names; the first match counts.
 KINDS = {
     "root": "MUFU",
     "shuffle": "SHFL",
@@ -49,15 +49,15 @@ KINDS = {
     "float64": "DFMA|DMUL|DADD|DSETP",
     "other": "",
 }
-# Cycles of a scheduler for an instruction of a warp, beside the one to issue it: 16 roots and 64
-# double operations a multiprocessor and cycle, which four schedulers share.
+# Cycles of a scheduler for an instruction of a warp, in addition to the one to issue it: 16 roots
+# and 64 double operations per multiprocessor and cycle, which four schedulers share.
 ROOT_CYCLES, FLOAT64_CYCLES = 8, 2
-# Shuffles and reads of shared memory go through one pipe of the multiprocessor, 128 bytes a cycle.
+# Shuffles and shared-memory reads use one pipe of the multiprocessor, with 128 bytes per cycle.
 PIPE_CYCLES = 4
 
 
 def disassembler():
-    """Path of ``nvdisasm``."""
+    """Return the path of ``nvdisasm``."""
     if found := shutil.which("nvdisasm"):
         return found
     spec = find_spec("nvidia")
@@ -65,11 +65,11 @@ def disassembler():
         for path in sorted(Path(folder).glob("*/bin/nvdisasm")):
             path.chmod(0o755)
             return str(path)
-    sys.exit("There is no nvdisasm: pip install nvidia-cuda-nvdisasm.")
+    sys.exit("nvdisasm was not found: pip install nvidia-cuda-nvdisasm.")
 
 
 def loop_of(code):
-    """Instructions of the loop over the layers: the shortest one with many shuffles."""
+    """Return the instructions of the loop over the layers: the shortest with many shuffles."""
     instructions, labels = [], {}
     for line in code.splitlines():
         if label := re.match(r"\s*(\.L_x_\d+):", line):
@@ -81,14 +81,14 @@ def loop_of(code):
         target = re.search(r"BRA.*(\.L_x_\d+)", instruction)
         if target and labels.get(target[1], end + 1) <= end:
             loops.append(instructions[labels[target[1]] : end + 1])
-    # Loops around it have at most those of three stages, of which the first is the largest.
+    # Enclosing loops have at most the shuffles of three stages, of which the first is the largest.
     shuffles = [sum("SHFL" in line for line in loop) for loop in loops]
     many = 0.4 * max(shuffles)
     return min((loop for loop, n in zip(loops, shuffles, strict=True) if n >= many), key=len)
 
 
 def measure(source, architecture, rows):
-    """Instructions and cycles for a row of 32 entries, of which a warp has `rows`."""
+    """Return instructions and cycles per row of 32 entries, of which a warp has `rows`."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
         file.write_bytes(nvrtc.machine_code(source, architecture, _OPTIONS))
@@ -115,7 +115,7 @@ def measure(source, architecture, rows):
 
 
 def define(source, name):
-    """The integer that a constant of a source stands for."""
+    """Return the integer value of a constant defined in a source."""
     found = re.search(rf"^#define {name} (\d+)$", source, re.M)
     return int(found[1]) if found else None
 
@@ -139,7 +139,7 @@ def rows_of(architecture):
 
 
 def row_of(architecture, shape, name, variant, dtype, gap, network="plain"):
-    """A row of results."""
+    """Return a row of results."""
     device = CompilingDevice(architecture, shared_bytes=227 * 1024)
     images = np.zeros((1, *shape)), np.ones((1, *shape))
     engine = CudaEngine([device], variant)
@@ -167,11 +167,11 @@ def row_of(architecture, shape, name, variant, dtype, gap, network="plain"):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--architecture", default="sm_90", help="default: sm_90, an H100's")
+    parser.add_argument("--architecture", default="sm_90", help="default: sm_90, an H100")
     parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()
     if nvrtc.compiler() is None:
-        sys.exit("There is no NVRTC: pip install 'sklearn-cntk[test]'.")
+        sys.exit("NVRTC was not found: pip install 'sklearn-cntk[test]'.")
     rows = []
     for row in rows_of(options.architecture):
         rows.append(row)
@@ -180,7 +180,7 @@ def main():
         print(
             f"{shape:>7} {row['readout']:>5} {row['dtype']} {row['variant']:32} "
             f"{row['kernel']:11} {row['registers']:3} registers, {row['spilled_bytes']:2} bytes "
-            f"spilled; cycles a row: {cycles}",
+            f"spilled; cycles per row: {cycles}",
             flush=True,
         )
     if options.json:

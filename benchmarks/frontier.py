@@ -1,16 +1,16 @@
-"""What accuracy each architecture gives on few photographs, beside what it costs.
+"""Measure the accuracy of each architecture on few photographs, and its cost.
 
-1000 images of CIFAR-10, standardised per channel.  Each architecture's kernel matrix of all of them
-is computed once, and kernel regression on 500 of them is judged on the other 500: ten times, in
-five random halvings that keep the shares of the classes, the same ones for all architectures.  The
+Uses 1000 images of CIFAR-10, standardised per channel.  For each architecture, the kernel matrix of
+all images is computed once, and kernel regression on 500 of them is tested on the other 500.  This
+is done ten times, in five stratified random halvings that are the same for all architectures.  The
 ridge is chosen on the training images of a halving, by leave-one-out.
 
     python benchmarks/frontier.py --data FOLDER [--budget 1e5] [--architectures NAME ...]
         [--json FILE] [--plot FILE.png] [--device cpu]
 
-Cheap architectures come first; those of more than --budget element-layers a pair are left out.
+Cheap architectures come first; those of more than --budget element-layers per pair are left out.
 Results are kept in --json, from which a later run resumes: delete the file if architectures have
-changed since.
+changed since then.
 """
 
 import argparse
@@ -47,11 +47,11 @@ ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network, and what is between images and network, and behind it."""
+    """A network, its readout, and how much images are reduced before it."""
 
     network: Network
     readout: str | int  # "flattened", "GAP", or the radius of windows for local pooling
-    side: int = 1  # of windows that images are averaged over first
+    side: int = 1  # side of the windows over which images are first averaged
 
     def kernel(self, device="auto"):
         lap = self.readout if isinstance(self.readout, int) else 0
@@ -64,7 +64,7 @@ class Candidate:
 
 
 def after(layers, depth):
-    """A plain network behind other layers."""
+    """Return a plain network after other layers."""
     return Network([*layers, *Network.plain(depth).layers])
 
 
@@ -73,7 +73,7 @@ def strided(filter_size=3, strides=2):
 
 
 def residual(blocks):
-    """Blocks of two convolutions, each behind its activation, with a pool behind each block."""
+    """Return blocks of two convolutions, each after an activation, with a pool after each block."""
     block = Residual([Activation("relu"), Conv()] * 2)
     return Network([Conv(), *[block, AvgPool()] * blocks, Activation("relu")])
 
@@ -128,14 +128,14 @@ ARCHITECTURES = {
 
 
 def cost_of(candidate, shape):
-    """Element-layers of a pair of images."""
+    """Return the element-layers of a pair of images."""
     kernel = candidate.kernel()
     shape = candidate.images(np.zeros((1, *shape))).shape[1:]
     return pair_work(Architecture.of(kernel, shape), (Readout.of(kernel),))
 
 
 def measure(candidate, X, y, device):
-    """Accuracies in per cent, one a halving and direction, and seconds of the kernel matrix."""
+    """Return accuracies (%), one per halving and direction, and seconds of the kernel matrix."""
     work = cost_of(candidate, X.shape[1:])
     kernel, X = candidate.kernel(device), candidate.images(X)
     kernel(X[:2])  # compiles
@@ -155,7 +155,7 @@ def measure(candidate, X, y, device):
 
 
 def judge(K, y, train, test):
-    """Accuracy on the second half by regression on the first, with the ridge chosen there."""
+    """Return the accuracy on the second half after regression and ridge choice on the first."""
     K_train, K_test = K[np.ix_(train, train)], K[np.ix_(test, train)]
     classes = np.arange(y.max() + 1)
     targets = (y[train, None] == classes) - 1 / len(classes)
@@ -165,7 +165,7 @@ def judge(K, y, train, test):
 
 
 def rows_of(cells):
-    """The table, from cheap to expensive."""
+    """Return the rows of the table, from cheap to expensive."""
     return [
         {
             "architecture": name,
@@ -182,7 +182,7 @@ def rows_of(cells):
 
 
 def draw(rows, path):
-    """Accuracy over processor seconds, a colour for each readout."""
+    """Plot accuracy against processor seconds, with one colour per readout."""
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
@@ -203,14 +203,14 @@ def draw(rows, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what load_cifar10 takes")
-    parser.add_argument("--budget", type=float, default=1e5, help="element-layers a pair, at most")
+    parser.add_argument("--data", required=True, help="path to CIFAR-10, as for load_cifar10")
+    parser.add_argument("--budget", type=float, default=1e5, help="most element-layers per pair")
     parser.add_argument(
         "--architectures", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES, metavar="NAME"
     )
-    parser.add_argument("--json", help="result, and what a killed run resumes from")
-    parser.add_argument("--plot", help="where to save the picture")
-    parser.add_argument("--device", default="auto", help="of the kernels")
+    parser.add_argument("--json", help="results file, from which a killed run resumes")
+    parser.add_argument("--plot", help="where to save the plot")
+    parser.add_argument("--device", default="auto", help="device for the kernels")
     options = parser.parse_args()
 
     data = load_cifar10(options.data, n_train=IMAGES, n_test=1)

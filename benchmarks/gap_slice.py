@@ -1,16 +1,17 @@
-"""A slice of Table 1, sized for minutes of a GPU: CNTK-GAP-2K on the first 2000 test images.
+"""A slice of Table 1 that takes minutes on a GPU: CNTK-GAP-2K on the first 2000 test images.
 
-The column of table1.py with the first 2000 training and test images, every depth from one pass, in
-pieces that are kept as they are finished and small enough to be carried from machine to machine:
+The column of table1.py with the first 2000 training and test images, with every depth from one
+pass.  Finished pieces are kept, and are small enough to be moved between machines:
 
     python benchmarks/gap_slice.py prepare --data FOLDER --images FILE.npz
     python benchmarks/gap_slice.py train --images FILE.npz --folder FOLDER [--device cuda]
     python benchmarks/gap_slice.py test  --images FILE.npz --folder FOLDER [--device cuda]
     python benchmarks/gap_slice.py check --images FILE.npz --folder FOLDER [--entries 2000]
 
-`train` computes the Gram matrices' triangle, 4.2e13 element-layers, in five files of 2 to 15 MB;
-`test` the test images' kernels, 8.4e13, of which only the accuracies are kept; `check` compares
-random entries of the triangle with the CPU engine's in float64.  On GPUs, gpu.py runs them.
+`train` computes the triangle of the Gram matrices, 4.2e13 element-layers, in five files of 2 to
+15 MB.  `test` computes the kernels of the test images, 8.4e13 element-layers, and keeps only the
+accuracies.  `check` compares random entries of the triangle with the CPU engine in float64.  On
+GPUs, gpu.py runs these steps.
 """
 
 import argparse
@@ -29,13 +30,13 @@ from sklearn_cntk.datasets import load_cifar10
 from sklearn_cntk.networks import Architecture, Readout
 
 COLUMN = "cntk-gap-2k"
-# Training images of a file, and test images of a piece.
+# Training images per file, and test images per piece.
 HEIGHT = 400
 TEST_HEIGHT = 500
 
 
 def prepare(options):
-    """A file of the images, as load_cifar10 takes it."""
+    """Write a file of the images that load_cifar10 can read."""
     n = TABLE[COLUMN][0]
     data = load_cifar10(options.data, n_train=n, n_test=n, standardize=False)
     names = ("X_train", "y_train", "X_test", "y_test")
@@ -44,7 +45,7 @@ def prepare(options):
 
 
 def path_of(options):
-    """What cntk_path is told."""
+    """Return the arguments of cntk_path."""
     _, gap, trained_layers, _ = TABLE[COLUMN]
     return {
         "depths": DEPTHS,
@@ -55,17 +56,17 @@ def path_of(options):
 
 
 def pieces(n):
-    """Rows of the training images' triangle, as slices."""
+    """Return the rows of each piece of the triangle, as slices."""
     return [slice(i, min(i + HEIGHT, n)) for i in range(0, n, HEIGHT)]
 
 
 def file_of(folder, rows):
-    """Where the rows of a slice are kept: entries (depth, pair) in float32, row by row."""
+    """Return the file for the rows of a slice: entries (depth, pair) in float32, row by row."""
     return Path(folder) / f"triangle_{rows.start}_{rows.stop}.npy"
 
 
 class Record:
-    """What has been computed in a folder, in a JSON file, and of which images."""
+    """A JSON file that records what has been computed in a folder, and for which images."""
 
     def __init__(self, options):
         self.path = Path(options.folder) / "record.json"
@@ -86,25 +87,25 @@ class Record:
 
 
 def triangle_of(rows):
-    """Which entries of a rectangle (rows, all up to the last row) are in the triangle."""
+    """Return a mask of the triangle in a rectangle (rows, all images up to the last row)."""
     return np.tri(rows.stop - rows.start, rows.stop, rows.start, dtype=bool)
 
 
 def train(options):
-    """Yield a row of results for each file, and make those that are missing."""
+    """Yield a row of results for each file; compute those that are missing."""
     data, record = load_cifar10(options.images), Record(options)
     rows_of_results = record.values["train"]
     yield from rows_of_results
     X = data.X_train
     for rows in pieces(len(X))[len(rows_of_results) :]:
         start = time.perf_counter()
-        # The images before those of the slice, and then its own triangle.
+        # Pairs with the images before the slice, then pairs within the slice.
         parts = [cntk_path(X[rows], **path_of(options))[0]]
         if rows.start:
             parts.insert(0, cntk_path(X[rows], X[: rows.start], **path_of(options))[0])
         grams = np.concatenate(parts, axis=2)
         seconds = time.perf_counter() - start
-        record.save()  # makes the folder
+        record.save()  # creates the folder
         np.save(file_of(options.folder, rows), grams[:, triangle_of(rows)].astype(np.float32))
         pairs = (rows.start + (rows.stop - rows.start + 1) / 2) * (rows.stop - rows.start)
         row = {"rows": [rows.start, rows.stop], "pairs": int(pairs), "seconds": seconds}
@@ -114,7 +115,7 @@ def train(options):
 
 
 def grams(folder, n):
-    """Gram matrices (depth, n, n) from the files."""
+    """Return the Gram matrices (depth, n, n) from the files."""
     K = np.empty((len(DEPTHS), n, n))
     for rows in pieces(n):
         below = triangle_of(rows)
@@ -153,7 +154,7 @@ def test(options):
 
 
 def accuracies(done, duals, n_train):
-    """Per cent of the test images so far that are classified correctly, beside the paper's."""
+    """Return accuracies (%) on the test images so far, along with those of the paper."""
     n = done["n"]
     rows = [
         {
@@ -169,7 +170,7 @@ def accuracies(done, duals, n_train):
 
 
 def check(options):
-    """The largest deviation of random entries from float64 on the CPU, relative to the largest."""
+    """Return the largest deviation of random entries from the CPU in float64, relative."""
     data = load_cifar10(options.images)
     n = len(data.X_train)
     rng = np.random.default_rng(0)
@@ -189,11 +190,11 @@ def check(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", choices=("prepare", "train", "test", "check"))
-    parser.add_argument("--data", help="CIFAR-10, what load_cifar10 takes: for `prepare`")
+    parser.add_argument("--data", help="path to CIFAR-10, as for load_cifar10; used by `prepare`")
     parser.add_argument("--images", required=True, help="the file that `prepare` writes")
-    parser.add_argument("--folder", help="where the triangle is kept")
-    parser.add_argument("--device", default="cuda", help="as of CNTK")
-    parser.add_argument("--entries", type=int, default=2000, help="entries that are checked")
+    parser.add_argument("--folder", help="folder of the triangle")
+    parser.add_argument("--device", default="cuda", help="device, as for CNTK")
+    parser.add_argument("--entries", type=int, default=2000, help="number of entries to check")
     options = parser.parse_args()
     if options.step == "prepare":
         if not options.data:

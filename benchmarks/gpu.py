@@ -1,33 +1,34 @@
-"""Everything there is to measure on a GPU, in one command, or in pieces.
+"""Run all GPU benchmarks, in one command or in parts.
 
     python benchmarks/gpu.py [--device cuda] [--parts PART,PART...] [--quick] [--again]
         [--slice IMAGES.npz] [--data FOLDER] [--json FILE]
 
-Parts, in this order, so that what tells most comes first; all but the columns of Table 1 and the
-slice are sized for six minutes with --quick.  Each is saved when it is done, the longer ones row by
-row: a run that was killed continues with what is missing, and one that fails stops no other.
+The parts run in this order, the most informative first; together, all except the columns of Table 1
+and the slice take about six minutes with --quick.  Each part is saved when it is finished, and the
+longer ones row by row.  A run that was killed continues with what is missing, and a part that fails
+does not stop the others.
 
-    errors      deviations from the CPU engine in float64, and that two runs give the same bits
-    variants    the kernels' variants, each timed by events, and what it changes of the values: at
-                least 4096 pairs of GAP at depth 11, 1024² traces at depths 11 and 21
-    networks    kernels of networks beside that of the plain one, in one run: Myrtle-5 and -10 with
+    errors      deviations from the CPU engine in float64; checks that two runs give the same bits
+    variants    the variants of the kernels, each timed by events, and how they change the values:
+                at least 4096 pairs of GAP at depth 11, 1024² traces at depths 11 and 21
+    networks    kernels of networks compared with the plain one, in one run: Myrtle-5 and -10 with
                 GAP, Myrtle-5 flattened, biases, a residual block
-    throughput  element-layers a second of kernels, by events, and of whole calls, with transfers;
-                the share of the bound that cuda_code.py reads from the machine code
-    traces      10 000 × 2 000 traces of 32×32×3 images at depth 21, transfers included
-    solve       linear systems of 20 000 and, where they fit, 50 000 rows
+    throughput  element-layers per second of kernels, by events, and of whole calls, with transfers;
+                the share of the bound that cuda_code.py derives from the machine code
+    traces      10 000 × 2 000 traces of 32×32×3 images at depth 21, including transfers
+    solve       linear systems of 20 000 and, if they fit, 50 000 rows
     tests       the tests marked gpu, of the engine and of linear systems, in eight processes
-    ncu         where it is on PATH, Nsight Compute's figures of one launch of each kernel, of
+    ncu         if it is on PATH, Nsight Compute's metrics for one launch of each kernel, of
                 several waves of blocks, with the clocks that the GPU chooses
-    sanitizer   where compute-sanitizer is on PATH, memcheck and racecheck on small images
-    slice-train with --slice, the triangle of gap_slice.py, into a folder beside the results
-    slice-test  and the accuracies on its test images
+    sanitizer   if compute-sanitizer is on PATH, memcheck and racecheck on small images
+    slice-train with --slice, the triangle of gap_slice.py, into a folder next to the results
+    slice-test  with --slice, the accuracies on its test images
     slice-myrtle  with --slice, Myrtle-5 on the same images, with ZCA and flips: time and accuracy
     table1-gap  with --data, column CNTK-GAP-2K of the paper's Table 1
-    table1-v    with --data, column CNTK-V of all 50 000 training images
+    table1-v    with --data, column CNTK-V with all 50 000 training images
 
-The package need not be installed, only what it needs, CuPy, and pytest with pytest-xdist.  The
-results go to ``benchmarks/results/gpu_NAME.json``, with the GPU's name, unless told otherwise.
+The package need not be installed, only its dependencies, CuPy, pytest and pytest-xdist.  By
+default, the results go to ``benchmarks/results/gpu_NAME.json``, with the name of the GPU.
 """
 
 import argparse
@@ -71,7 +72,7 @@ from sklearn_cntk._engines.cuda.variants import CANDIDATES  # noqa: E402
 from sklearn_cntk._linalg.gpu_ridge import DeviceMatrix, _solve, needed_bytes  # noqa: E402
 from sklearn_cntk.networks import Architecture, Readout  # noqa: E402
 
-# Of what must come out, relative to the largest entry.
+# Largest permitted errors, relative to the largest entry.
 LARGEST_ERRORS = {"float32": 1e-5, "float64": 1e-11}
 
 TESTS = ("tests/_engines/cuda", "tests/_linalg/test_gpu_ridge.py")
@@ -83,17 +84,17 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the parts are."""
+    """The sizes of the parts."""
 
     shapes: tuple = tuple(SHAPES)
     depths: tuple = (DEPTH, 21)
     seconds: float = 2
     repeats: int = 5
-    # Shape, depth and images of a side of what variants are compared by, GAP and traces.
+    # Shape, depth and images per side for comparing variants, with GAP and for traces.
     sweeps: tuple = (((32, 32, 3), 11, 64), ((28, 28, 1), 11, 64), ((8, 8, 1), 11, 1024))
     traces: tuple = (((32, 32, 3), 11, 1024), ((32, 32, 3), 21, 1024))
     networks: tuple = (((32, 32, 3), 64), ((28, 28, 1), 64), ((8, 8, 1), 1024))
-    least: int = 64  # images of a side: at least 4096 pairs
+    least: int = 64  # images per side: at least 4096 pairs
     most: int = 4096
     error_shapes: tuple = ((8, 8, 1), (28, 28, 1), (32, 32, 3), (40, 9, 1), (12, 40, 2))
     error_depths: tuple = (3, 11)
@@ -109,7 +110,7 @@ QUICK = Sizes(seconds=0.5, repeats=3, rows=(20000,))
 
 
 class Results:
-    """What has been measured, in a JSON file."""
+    """A JSON file of what has been measured."""
 
     def __init__(self, path, facts):
         self.path = Path(path)
@@ -117,11 +118,11 @@ class Results:
         self.parts = json.loads(self.path.read_text())["parts"] if self.path.exists() else {}
 
     def finished(self, part):
-        """Whether a part is there, and whole, and not quicker than is asked for."""
+        """Return whether a part is complete, and not from --quick unless that is requested."""
         return self._known(part).get("finished", False)
 
     def rows(self, part):
-        """The rows of a part that are there."""
+        """Return the finished rows of a part."""
         return self._known(part).get("rows", [])
 
     def _known(self, part):
@@ -142,7 +143,7 @@ class Results:
         unfinished.replace(self.path)
 
     def forget(self, part):
-        """Measure a part again."""
+        """Discard a part, so that it is measured again."""
         self.parts.pop(part, None)
 
 
@@ -150,21 +151,21 @@ class Results:
 
 
 def run_tests(results, options, sizes):
-    """The tests that run on a GPU."""
+    """Run the tests for GPUs."""
     command = [sys.executable, "-m", "pytest", "-q", "-rf", "-n", "8", "-m", "gpu"]
-    # Other versions than the project's may have warnings of their own.
+    # Other versions of the dependencies may have their own warnings.
     command += ["-o", "filterwarnings=default", "-p", "no:cacheprovider", *TESTS]
     status, output = run_tool(command, 300)
     print(output[-4000:])
     summary = output.strip().splitlines()[-1] if output.strip() else "no output"
-    passed = status == 0 and "passed" in summary  # and were not all skipped
+    passed = status == 0 and "passed" in summary  # not all skipped
     results.put("tests", passed, summary=summary, output=None if passed else output[-8000:])
     if not passed:
         raise FoundError(f"the tests fail, or do not run, on this GPU: {summary}")
 
 
 def largest_errors(results, options, sizes):
-    """Largest deviation from the CPU engine in float64, relative to the largest entry."""
+    """Measure the largest deviation from the CPU in float64, relative to the largest entry."""
     rng = np.random.default_rng(0)
     errors = {}
     plain = {"depths": sizes.error_depths, "trained_layers": ("all", "hidden", "last")}
@@ -195,7 +196,7 @@ def largest_errors(results, options, sizes):
 
 
 def variants(results, options, sizes):
-    """Rows of element-layers a second of each variant's kernel, and what it changes of values."""
+    """Measure element-layers per second of each variant, and how much it changes the values."""
     rows = results.rows("variants")
     wrong = []
     for gap, cases in ((True, sizes.sweeps), (False, sizes.traces)):
@@ -238,7 +239,7 @@ def variants(results, options, sizes):
 
 
 def networks(results, options, sizes):
-    """Rows of element-layers a second of kernels, the plain one first."""
+    """Measure element-layers per second of networks' kernels, the plain one first."""
     rows = results.rows("networks")
     device = timed_devices(options.device)[0]
     for shape, n in sizes.networks:
@@ -262,7 +263,7 @@ def networks(results, options, sizes):
 
 
 def time_kernel(engine, device, shape, readout, n, sizes):
-    """Values of n × n pairs, and the seconds of their one kernel in each of some runs."""
+    """Return the values of n × n pairs, and the seconds of their kernel in each of several runs."""
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(2, n, *shape)).astype(np.float32)
     call = X, Y, Architecture(shape), [readout]
@@ -276,7 +277,7 @@ def time_kernel(engine, device, shape, readout, n, sizes):
 
 
 def throughput(results, options, sizes):
-    """Rows of element-layers a second."""
+    """Measure element-layers per second."""
     rows = results.rows("throughput")
     for case in gpu_cases(sizes.shapes, sizes.depths):
         if not any(case.items() <= row.items() for row in rows):
@@ -288,7 +289,7 @@ def throughput(results, options, sizes):
 
 
 def traces(results, options, sizes):
-    """Seconds for the traces of a test and a training set at depth 21, after compilation."""
+    """Measure the time for the traces of a test and a training set at depth 21, once compiled."""
     n, m = sizes.trace_images
     rng = np.random.default_rng(0)
     images = rng.normal(size=(n + m, *sizes.trace_shape)).astype(np.float32)
@@ -302,7 +303,7 @@ def traces(results, options, sizes):
 
 
 def solve(results, options, sizes):
-    """Systems whose solution is known: the identity and a matrix of low rank, never on the host."""
+    """Solve systems with known solutions: the identity plus low rank, never whole on the host."""
     device = max(select_engine(options.device).devices, key=lambda device: device.free_bytes())
     rng = np.random.default_rng(0)
     rows = []
@@ -341,7 +342,7 @@ def solve(results, options, sizes):
 
 
 def table1(part, column):
-    """The part that is a column of Table 1."""
+    """Return the part for a column of Table 1."""
 
     def run(results, options, sizes):
         rows = results.rows(part)
@@ -351,7 +352,7 @@ def table1(part, column):
             dtype="float32",
             n_train=options.n_train,
             n_test=options.n_test,
-            # Blocks of GAP kernels are kept; Gram matrices of 20 GB are not, depths are.
+            # For GAP, blocks of kernels are kept; for 20 GB Gram matrices, only finished depths.
             checkpoints=options.checkpoints if column != "cntk-v" else None,
         )
         done = {row["depth"] for row in rows} if column == "cntk-v" else set()
@@ -369,7 +370,7 @@ def table1(part, column):
 # --- NVIDIA's tools -----------------------------------------------------------------------------
 
 
-# Kernels, the variants that have them, and the pooling.
+# Kernels, the variants that have them, and whether they use GAP.
 PROFILED = (
     ("sweep", "usual", True),
     ("sweep_pairs", "two columns, second root", True),
@@ -379,7 +380,7 @@ PROFILED = (
 
 
 def one_launch(device, variant, gap, network):
-    """What `ncu` looks at: two launches, of several waves of blocks."""
+    """Run what `ncu` profiles: two launches of several waves of blocks."""
     n = 64 if gap else 1024
     images = np.random.default_rng(0).normal(size=(2, n, 32, 32, 3)).astype(np.float32)
     engine = CudaEngine(select_engine(device).devices[:1], CANDIDATES[variant])
@@ -390,7 +391,7 @@ def one_launch(device, variant, gap, network):
 
 
 def profile(results, options, sizes):
-    """Figures of one launch of each kernel, or why there are none."""
+    """Save the metrics of one launch of each kernel, or why there are none."""
     figures = {}
     for kernel, variant, gap in PROFILED:
         command = ["ncu", "--clock-control", "none", "--set", "full", "--csv", "--page", "raw"]
@@ -415,7 +416,7 @@ SMALL_CALLS = (
 
 
 def small_calls(device):
-    """What compute-sanitizer looks at: every kernel, in both precisions, and two columns."""
+    """Run what compute-sanitizer checks: every kernel in both precisions, and two columns."""
     rng = np.random.default_rng(0)
     devices = select_engine(device).devices[:1]
     for variant in ("usual", "two columns, second root", "two columns, one table, 16 warps"):
@@ -432,7 +433,7 @@ def small_calls(device):
 
 
 def sanitize(results, options, sizes):
-    """The last lines of each tool."""
+    """Save the last lines of output of each tool."""
     lines, statuses = {}, {}
     for tool in ("memcheck", "racecheck"):
         command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", sys.executable]
@@ -450,7 +451,7 @@ def sanitize(results, options, sizes):
 
 
 def slice_train(results, options, sizes):
-    """The files of the triangle."""
+    """Compute the files of the triangle."""
     rows = []
     for row in gap_slice.train(options.of_slice):
         rows.append(row)
@@ -460,7 +461,7 @@ def slice_train(results, options, sizes):
 
 
 def slice_test(results, options, sizes):
-    """Accuracies on more and more of the test images."""
+    """Measure accuracies on more and more of the test images."""
     for found in gap_slice.test(options.of_slice):
         print(found, flush=True)
         results.put("slice-test", finished=False, **found)
@@ -468,14 +469,14 @@ def slice_test(results, options, sizes):
 
 
 def slice_myrtle(results, options, sizes):
-    """Accuracy of a Myrtle network on the images of the slice."""
+    """Measure the accuracy of a Myrtle network on the images of the slice."""
     found = gpu_networks.slice_of_network(sizes.slice_network, options.slice, options.device)
     print(found, flush=True)
     results.put("slice-myrtle", **found)
 
 
 class FoundError(Exception):
-    """A part that ended, and found that something is wrong."""
+    """An error found by a part that ran to the end."""
 
 
 RUN = {
@@ -497,7 +498,7 @@ RUN = {
 
 
 def chosen_parts(options):
-    """The parts that were asked for, in their order."""
+    """Return the requested parts, in their order."""
     needs = {
         "slice-train": "slice",
         "slice-test": "slice",
@@ -528,16 +529,16 @@ def main(arguments=None, sizes=None):
     parser.add_argument("--device", default="cuda", help="cuda (default: all GPUs) or cuda:N")
     parser.add_argument("--parts", help="some of " + ",".join(PARTS))
     parser.add_argument("--slice", help="the images of gap_slice.py")
-    parser.add_argument("--slice-folder", help="its triangle; default: beside the JSON")
-    parser.add_argument("--data", help="CIFAR-10, what load_cifar10 takes: for Table 1")
+    parser.add_argument("--slice-folder", help="its triangle; default: next to the JSON file")
+    parser.add_argument("--data", help="path to CIFAR-10, as for load_cifar10; used for Table 1")
     parser.add_argument(
-        "--checkpoints", help="folder for blocks of kernels; default: beside the JSON"
+        "--checkpoints", help="folder for blocks of kernels; default: next to the JSON file"
     )
-    parser.add_argument("--n-train", type=int, help="less training images than the columns'")
+    parser.add_argument("--n-train", type=int, help="fewer training images than in the columns")
     parser.add_argument("--n-test", type=int, default=10000)
     parser.add_argument("--quick", action="store_true", help="a quarter of the time, more noise")
-    parser.add_argument("--again", action="store_true", help="parts that are there already, too")
-    parser.add_argument("--json", help="file of the results")
+    parser.add_argument("--again", action="store_true", help="also repeat finished parts")
+    parser.add_argument("--json", help="results file")
     parser.add_argument("--one-launch", help=argparse.SUPPRESS)
     parser.add_argument("--trace", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--network", default="plain", help=argparse.SUPPRESS)
@@ -569,13 +570,13 @@ def main(arguments=None, sizes=None):
             if part == "slice-train":
                 shutil.rmtree(options.of_slice.folder, ignore_errors=True)
         if results.finished(part):
-            print(f"\n--- {part}: in {path} already")
+            print(f"\n--- {part}: already in {path}")
             continue
         print(f"\n--- {part}", flush=True)
         start = time.perf_counter()
         try:
             RUN[part](results, options, sizes)
-        except Exception as error:  # the next part may tell more
+        except Exception as error:  # the next part may be more informative
             failed.append(part)
             print(error) if isinstance(error, FoundError) else traceback.print_exc()
         print(f"({time.perf_counter() - start:.0f} s)", flush=True)

@@ -1,4 +1,4 @@
-"""Networks of any layers on a GPU, for gpu.py: kernels timed by events, and a slice of CIFAR-10."""
+"""Networks of any layers on a GPU, for gpu.py: kernel times by events, and a slice of CIFAR-10."""
 
 import time
 
@@ -22,7 +22,7 @@ from sklearn_cntk.preprocessing import ZCAWhitening
 
 RELU = Activation("relu")
 
-#: By name; all but the last are stacks of convolutions, activations and pools.
+#: Networks by name; all except the last are stacks of convolutions, activations and pools.
 NETWORKS = {
     "Myrtle-5": Network.myrtle(5),
     "Myrtle-5, Gaussian": Network.myrtle(5, "gaussian"),
@@ -32,15 +32,15 @@ NETWORKS = {
         [Conv(), Residual([RELU, Conv(), RELU, Conv()]), RELU, AvgPool(), Conv(), RELU]
     ),
 }
-#: The rows that are timed: a network and whether it has GAP.
+#: The rows to time: a network, and whether it has GAP.
 CASES = [("plain", True), *((name, True) for name in NETWORKS), ("Myrtle-5", False)]
 
-# What kernels of sums are called; others make tables.
+# Names of the kernels that compute sums; the others compute tables.
 _SUMS = ("sweep", "trace", "network_sweep", "network")
 
 
 def network_row(device, facts, shape, name, gap, n, repeats):
-    """Element-layers a second of the kernel of n × n pairs: the best of some runs, by events."""
+    """Return the best rate of the kernel of n × n pairs over several runs, timed by events."""
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(2, n, *shape)).astype(np.float32)
     if name == "plain":
@@ -71,7 +71,7 @@ def network_row(device, facts, shape, name, gap, n, repeats):
 
 
 def slice_of_network(network, images, device):
-    """Seconds and accuracy of a network with GAP, ZCA and mirror images, on a file of images."""
+    """Return seconds and accuracy of a network with GAP, ZCA and flips on a file of images."""
     data = load_cifar10(images, standardize=False)
     whitening = ZCAWhitening().fit(data.X_train)
     X_train, X_test = (whitening.transform(X) for X in (data.X_train, data.X_test))

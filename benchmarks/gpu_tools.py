@@ -1,4 +1,4 @@
-"""NVIDIA's tools and others, as processes of their own that are ended in time."""
+"""Runs NVIDIA's tools and others in separate processes with a time limit."""
 
 import csv
 import os
@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# Of Nsight Compute's figures, those whose names begin so.
+# Prefixes of the Nsight Compute metrics to keep.
 FIGURES = (
     *("gpu__time_duration.sum", "launch__registers_per_thread", "launch__occupancy_limit"),
     *("sm__warps_active.avg.pct", "smsp__issue_active.avg.pct", "smsp__inst_executed.sum"),
@@ -21,7 +21,7 @@ FIGURES = (
 
 
 def read_csv(output):
-    """The figures that count, from what ncu prints: messages, then names, units and a row."""
+    """Return the metrics to keep from the output of ncu: messages, then names, units and a row."""
     lines = [line for line in output.splitlines() if line.startswith('"')]
     if len(lines) < 3:
         return {}
@@ -34,7 +34,7 @@ def read_csv(output):
 
 
 def run_tool(command, seconds):
-    """Status and output of a command, or why there is none."""
+    """Return the status and output of a command, or why there is none."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     try:
         process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options)
@@ -43,7 +43,7 @@ def run_tool(command, seconds):
     try:
         output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # what it runs has the GPU
+        os.killpg(process.pid, signal.SIGKILL)  # its child processes hold the GPU
         output, _ = process.communicate()
         return 124, f"{output}\nnot done within {seconds} s"
     return process.returncode, output

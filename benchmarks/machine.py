@@ -1,4 +1,4 @@
-"""What a result needs beside it: the machine, the versions, the day."""
+"""What every result records: the machine, the versions and the date."""
 
 import datetime
 import platform
@@ -14,7 +14,7 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "joblib")
 
 
 def describe_machine():
-    """Dictionary with processor, cores, versions and date."""
+    """Return a dictionary with processor, cores, versions and date."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     return {

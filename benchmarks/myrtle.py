@@ -1,9 +1,9 @@
-"""Myrtle networks beside plain ones on CIFAR-10: accuracy, and what the kernels cost.
+"""Compare Myrtle networks with plain ones on CIFAR-10: accuracy and cost of the kernels.
 
-The plain network of depth 4, Myrtle-5 and -7 with ReLU and with Gaussian activations, each
-flattened and with global average pooling, on standardised and on ZCA-whitened images: per cent of
-the test images that are classified correctly, beside the seconds of the two kernel matrices.
-Labels are one-hot minus 1/10; the ridge is the one of `ALPHAS` that does best on training images.
+Measures the plain network of depth 4, and Myrtle-5 and -7 with ReLU and with Gaussian activations,
+each flattened and with global average pooling, on standardised and on ZCA-whitened images: test
+accuracy (%), and the seconds for the two kernel matrices.  Labels are one-hot minus 1/10; the ridge
+is the one of `ALPHAS` that does best on the training images.
 
     python benchmarks/myrtle.py --data FOLDER [--quick | --full] [--n-train N] [--n-test N]
         [--checkpoint FILE.json] [--output FILE.csv] [--device cuda]
@@ -36,14 +36,14 @@ NETWORKS = {
     "Myrtle-7, Gaussian": Network.myrtle(7, activation="gaussian"),
 }
 ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-# What is added to the eigenvalues of the covariance of images of norm 1.
+# Added to the eigenvalues of the covariance of images of norm 1.
 ZCA_BIAS = 1e-3
-# Beyond it an eigendecomposition takes too long to choose a ridge by leave-one-out.
+# With more images, the eigendecomposition for choosing a ridge by leave-one-out takes too long.
 MANY = 10000
 
 
 def prepare(data, zca_bias):
-    """Training and test images by the name of their preprocessing."""
+    """Return training and test images by the name of their preprocessing."""
     whitening = ZCAWhitening(reg_covar=zca_bias).fit(data.X_train)
     return {
         "standardised": (data.X_train, data.X_test),
@@ -54,9 +54,9 @@ def prepare(data, zca_bias):
 
 
 def choose_alpha(K, y, targets, device, alphas=ALPHAS):
-    """The ridge that classifies most training images correctly, and their per cent.
+    """Return the ridge with the best accuracy on training images, and that accuracy (%).
 
-    Each is left out in turn; of many images the last tenth is held out at once.
+    Each image is left out in turn; if there are many, the last tenth is held out instead.
     """
     if len(K) <= MANY:
         held_out, labels = leave_one_out(K, targets, alphas), y
@@ -65,14 +65,14 @@ def choose_alpha(K, y, targets, device, alphas=ALPHAS):
         labels = y[n:]
         held_out = [K[n:, :n] @ solve(K[:n, :n], targets[:n], alpha, device) for alpha in alphas]
     correct = [100 * float(np.mean(scores.argmax(axis=1) == labels)) for scores in held_out]
-    # Scores that are not numbers are those of a singular matrix.
+    # Scores are NaN if the matrix is singular.
     finite = [np.isfinite(scores).all() for scores in held_out]
     best = int(np.argmax(np.where(finite, correct, -1)))
     return alphas[best], correct[best]
 
 
 def solve(K, targets, alpha, device):
-    """Dual coefficients; not numbers where the matrix is not positive definite."""
+    """Return dual coefficients, or NaN if the matrix is not positive definite."""
     try:
         return dual_of(K.copy(), targets, alpha, device)
     except LinAlgError:
@@ -80,7 +80,7 @@ def solve(K, targets, alpha, device):
 
 
 def evaluate(kernel, X, y, X_test, y_test):
-    """Seconds of the matrices, and the accuracy of kernel regression with the chosen ridge."""
+    """Return the time of the matrices and the accuracy of regression with the chosen ridge."""
     kernel(X[:2], X_test[:2])  # compiles
     start, processor = time.perf_counter(), time.process_time()
     K, K_test = kernel(X), kernel(X_test, X)
@@ -101,7 +101,7 @@ def evaluate(kernel, X, y, X_test, y_test):
 
 
 def row_of(name, gap, images, result):
-    """A row of the table; rates in 1e9 element-layers a second."""
+    """Return a row of the table; rates are in 1e9 element-layers per second."""
     return {
         "network": name,
         "readout": "GAP" if gap else "flattened",
@@ -117,7 +117,7 @@ def row_of(name, gap, images, result):
 
 
 def run(data, cells, options, facts):
-    """All rows, the cheap ones first; those so far are written after each."""
+    """Return all rows, the cheap ones first; write the rows so far after each."""
     prepared = prepare(data, options.zca_bias)
     rows = []
     for gap, images, name in product((False, True), prepared, NETWORKS):
@@ -137,16 +137,16 @@ def run(data, cells, options, facts):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what load_cifar10 takes")
+    parser.add_argument("--data", required=True, help="path to CIFAR-10, as for load_cifar10")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="60 training and 100 test images")
     size.add_argument("--full", action="store_true", help="all of CIFAR-10: needs a GPU")
-    parser.add_argument("--n-train", type=int, help="instead of 500")
-    parser.add_argument("--n-test", type=int, help="instead of 1000")
+    parser.add_argument("--n-train", type=int, help="training images instead of 500")
+    parser.add_argument("--n-test", type=int, help="test images instead of 1000")
     parser.add_argument("--zca-bias", type=float, default=ZCA_BIAS)
     parser.add_argument("--checkpoint", help="JSON file of finished rows, to resume from")
     parser.add_argument("--output", help="CSV file to write")
-    parser.add_argument("--device", default="auto", help="as of CNTK")
+    parser.add_argument("--device", default="auto", help="device, as for CNTK")
     options = parser.parse_args()
 
     n_train, n_test = SIZES["quick" if options.quick else "full" if options.full else "default"]

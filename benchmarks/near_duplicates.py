@@ -1,8 +1,8 @@
-"""What float32 loses for nearly parallel images, by depth and by how near they are.
+"""Measure the errors of float32 for nearly parallel images, by depth and similarity.
 
-Pairs of an image and the same with normal noise of a share of its size, times 2.3, by normalised
-kernels: the largest relative difference from float64.  Images are 16 × 16 flattened, and 8 × 8 with
-global average pooling, three channels, standard normal.
+Each pair is an image and its copy with normal noise of a relative size, multiplied by 2.3.
+Prints the largest relative difference of the normalised kernels from float64.  Images are 16 × 16
+with flattening, and 8 × 8 with global average pooling, with three standard normal channels.
 
     python benchmarks/near_duplicates.py [--pairs 32] [--json FILE]
 """
@@ -21,7 +21,7 @@ NOISE = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def largest_error(depth, gap, noise, n_pairs):
-    """The largest relative difference of float32 from float64 over some pairs."""
+    """Return the largest relative difference of float32 from float64 over several pairs."""
     side, rng = 8 if gap else 16, np.random.default_rng(0)
     images = rng.normal(size=(n_pairs, side, side, 3))
     others = 2.3 * (images + noise * rng.normal(size=images.shape))

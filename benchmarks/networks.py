@@ -1,4 +1,4 @@
-"""The finite columns of Table 1 of Arora et al. 2019, CNN-V and CNN-GAP; see ``table1.py``."""
+"""Columns of finite networks in Table 1 of Arora et al. 2019, CNN-V and CNN-GAP; see table1.py."""
 
 import warnings
 
@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_cntk.finite import CNNClassifier
 
-# Per cent correct at each depth, from the paper: trained on all 50 000 images.
+# Accuracy (%) at each depth in the paper, trained on all 50 000 images.
 PAPER = {
     "CNN-V": {3: 59.97, 4: 60.20, 6: 64.11, 11: 69.48, 21: 75.57},
     "CNN-GAP": {3: 63.81, 4: 80.93, 6: 83.75, 11: 82.92, 21: 83.30},
@@ -31,7 +31,7 @@ FULL = {
 
 
 def train(data, gap, depth, settings, device):
-    """Accuracies in per cent, epochs and the learning rate of one trained network."""
+    """Return accuracies (%), epochs and the learning rate of one trained network."""
     parameters = {name: value for name, value in settings.items() if name != "depths"}
     network = CNNClassifier(depth, gap, random_state=0, device=device, verbose=1, **parameters)
     with warnings.catch_warnings():
@@ -61,7 +61,7 @@ def plot(rows, file):
 
 
 def run(data, *, quick, checkpoint, output, device):
-    """Train, print and write the networks' rows."""
+    """Train the networks; print and write their rows."""
     settings = {**(QUICK if quick else FULL)}
     sizes = {"n_train": len(data.X_train), "n_test": len(data.X_test)}
     cells = Cells(checkpoint, {**settings, **sizes})

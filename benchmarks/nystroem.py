@@ -1,9 +1,9 @@
-"""What landmarks cost and lose on CIFAR-10: accuracy, time and memory against their number.
+"""Measure accuracy, time and memory against the number of landmarks on CIFAR-10.
 
-Trace kernel, depth 4, images standardised per channel, labels one-hot minus 1/10, landmarks drawn
-uniformly and by randomly pivoted Cholesky, beside the exact solution where its Gram matrix is small
-(or, of all images, from the result of cifar10_full.py).  Each fit runs in a process of its own,
-whose peak resident memory is measured.
+Trace kernel, depth 4, images standardised per channel, labels one-hot minus 1/10.  Landmarks are
+drawn uniformly and by randomly pivoted Cholesky, and compared with the exact solution if its Gram
+matrix is small (or, for all images, with the result of cifar10_full.py).  Each fit runs in a
+separate process, whose peak resident memory is measured.
 
     python benchmarks/nystroem.py --data FOLDER [--n-train 5000 50000] [--landmarks 100 300 1000]
         [--checkpoint FILE.json] [--full FILE.json] [--output NAME]
@@ -25,12 +25,12 @@ from sklearn_cntk.datasets import load_cifar10
 
 DEPTH = 4
 
-# Training images up to which the exact solution is computed too.
+# The exact solution is also computed with up to this many training images.
 EXACT = 10000
 
 
 def fit(data, n_train, n_test, landmarks, n_components):
-    """A fit and its predictions in this process: what a row of the table says."""
+    """Fit and predict in this process; return the values for a row of the table."""
     images = load_cifar10(data, n_train=n_train, n_test=n_test)
     options = {"random_state": 0}
     if landmarks != "exact":
@@ -51,7 +51,7 @@ def fit(data, n_train, n_test, landmarks, n_components):
 
 
 def in_a_process(*arguments):
-    """The same in a new process."""
+    """Run `fit` in a new process."""
     command = [sys.executable, __file__, "--data", arguments[0], "--cell", json.dumps(arguments)]
     return json.loads(subprocess.check_output(command).splitlines()[-1])
 
@@ -82,12 +82,12 @@ def plot(rows, file):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what load_cifar10 takes")
+    parser.add_argument("--data", required=True, help="path to CIFAR-10, as for load_cifar10")
     parser.add_argument("--n-train", type=int, nargs="+", default=[5000, 50000])
     parser.add_argument("--n-test", type=int, default=10000)
     parser.add_argument("--landmarks", type=int, nargs="+", default=[100, 300, 1000, 3000])
     parser.add_argument("--checkpoint", help="JSON file of finished cells, to resume from")
-    parser.add_argument("--full", help="JSON file of cifar10_full.py, whose accuracy is exact")
+    parser.add_argument("--full", help="JSON file of cifar10_full.py, for the exact accuracy")
     parser.add_argument("--output", default="nystroem", help="NAME.csv and NAME.png are written")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     options = parser.parse_args()

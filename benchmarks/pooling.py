@@ -1,9 +1,9 @@
-"""What local average pooling and flips add on CIFAR-10 (Li et al. 2019).
+"""Measure the effect of local average pooling and flips on CIFAR-10 (Li et al. 2019).
 
-Normalised CNTK, images standardised per channel, labels one-hot minus 1/10: per cent of the test
-images that are classified correctly, by pooling radius and depth, without flips and with them.
-All of them come from one pass over the pairs of images, and one more over the mirrored ones.
-Entries are kept in a folder: killed anywhere, the same command resumes.
+Normalised CNTK, images standardised per channel, labels one-hot minus 1/10: test accuracy (%) by
+pooling radius and depth, without and with flips.  One pass over the pairs of images, and one more
+over the mirrored pairs, give all results.  Entries are kept in a folder: if the run is killed at
+any point, the same command resumes it.
 
     python benchmarks/pooling.py --data FOLDER --memory FOLDER [--n-train 500] [--n-test 500]
         [--depths 4 6] [--radii 0 1 2 4] [--output FILE.csv]
@@ -23,7 +23,7 @@ from sklearn_cntk.datasets import load_cifar10
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what load_cifar10 takes")
+    parser.add_argument("--data", required=True, help="path to CIFAR-10, as for load_cifar10")
     parser.add_argument("--memory", required=True, help="folder for kernel entries")
     parser.add_argument("--n-train", type=int, default=500)
     parser.add_argument("--n-test", type=int, default=500)

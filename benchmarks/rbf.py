@@ -1,9 +1,9 @@
-"""Gram matrices of scikit-learn's RBF kernel and of ours, in turns on the same images.
+"""Time Gram matrices of scikit-learn's RBF kernel and of ours, alternately on the same images.
 
-The RBF kernel costs one matrix product: it is the scale on which the exact kernel's cost can be
-read.  Both are called as a user would, on all cores; the RBF in float64, as scikit-learn's kernel
-methods call it.  Where `cores_used` is well below the number of cores, other processes took part,
-and the rates are too low.
+The RBF kernel costs one matrix product, which puts the cost of the exact kernel into perspective.
+Both are called as a user would call them, on all cores; the RBF kernel in float64, as in
+scikit-learn's kernel methods.  If `cores_used` is well below the number of cores, other processes
+were running, and the rates are too low.
 
     python benchmarks/rbf.py [--quick] [--json FILE]
 """
@@ -22,7 +22,7 @@ from sklearn_cntk import CNTK
 
 DEPTH = 11
 
-# Image shape; numbers of images for the RBF, the trace and GAP: a second or two of ours.
+# Image shape, and numbers of images for RBF, trace and GAP: ours take a second or two.
 CASES = [
     ((8, 8, 1), {"rbf": 4000, "trace": 2000, "gap": 400}),
     ((32, 32, 3), {"rbf": 4000, "trace": 700, "gap": 24}),
@@ -31,7 +31,7 @@ KERNELS = {"rbf": rbf_kernel, "trace": CNTK(DEPTH, gap=False), "gap": CNTK(DEPTH
 
 
 def measure(kernel, X):
-    """Seconds, and processor seconds, of the Gram matrix of X."""
+    """Return the seconds and processor seconds of the Gram matrix of X."""
     start, used = time.perf_counter(), time.process_time()
     kernel(X)
     return time.perf_counter() - start, time.process_time() - used

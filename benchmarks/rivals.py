@@ -1,7 +1,7 @@
-"""What kernels of images are compared with: a random forest and an RBF SVM.
+"""Methods to compare kernels of images with: a random forest and an RBF SVM.
 
-`fit(X, y, setting)` of each takes images (n, P, Q, C), chooses its settings on them, and returns a
-function that predicts, and what was chosen.
+The `fit(X, y, setting)` of each takes images (n, P, Q, C), chooses its settings on them, and
+returns a function that predicts, and the chosen settings.
 """
 
 import warnings
@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 
 @dataclass(frozen=True)
 class Setting:
-    """Of a draw: the seed, whether mirror images are of the same class, the kernels' device."""
+    """The seed of a draw, whether mirror images have the same class, and the kernels' device."""
 
     seed: int
     mirror: bool
@@ -27,10 +27,10 @@ class Setting:
 
 
 class Forest:
-    """500 trees."""
+    """A random forest of 500 trees."""
 
     def fit(self, X, y, setting):
-        """The features a split that give the best out-of-bag accuracy."""
+        """Fit with the number of features per split that has the best out-of-bag accuracy."""
         X = X.reshape(len(X), -1)
         forests = [
             RandomForestClassifier(
@@ -48,7 +48,7 @@ class Forest:
 
 
 class SVM:
-    """RBF, on raw pixels, standardised ones or principal components; of `features`, if given."""
+    """An RBF SVM on raw or standardised pixels, or principal components; of `features` if given."""
 
     COSTS = (1.0, 10.0, 100.0)
     GAMMAS = (0.1, 0.3, 1.0, 3.0)  # in units of gamma="scale"
@@ -58,7 +58,7 @@ class SVM:
         self.features, self.natural = features, natural
 
     def fit(self, X, y, setting):
-        """Pixels, C and gamma by cross-validation; with fewer than 2 images a class, defaults."""
+        """Choose pixels, C and gamma by cross-validation; defaults if a class has one image."""
         features = None if self.features is None else self.features(setting.seed).fit(X)
 
         def rows_of(images):
@@ -89,7 +89,7 @@ class SVM:
         return lambda images: model.predict(steps[name].transform(rows_of(images))), chosen
 
     def scores(self, step, X, y, train, test):
-        """Accuracies (C, gamma) of a split; distances are computed once."""
+        """Return the accuracies (C, gamma) of a split; distances are computed once."""
         Z, Z_test = step.fit_transform(X[train]), step.transform(X[test])
         squares, squares_test = (euclidean_distances(rows, Z, squared=True) for rows in (Z, Z_test))
         scores = np.empty((len(self.COSTS), len(self.GAMMAS)))
@@ -102,5 +102,5 @@ class SVM:
 
 
 def unit_of(Z):
-    """What gamma="scale" is."""
+    """Return the value of gamma="scale"."""
     return 1 / (Z.shape[1] * Z.var())

@@ -1,7 +1,7 @@
-"""Kernel values of 40 configurations by two checkouts, side by side: are they equal bit for bit?
+"""Check that two checkouts give the same kernel values, bit for bit, for 40 or more configurations.
 
-Bits depend on the processor and on what compilers make of the code, so both run here and now, each
-in a process of its own.  The CUDA engine runs on the tests' host emulation, where there is g++.
+The bits depend on the processor and the compiler, so both checkouts run on this machine, each in a
+separate process.  The CUDA engine runs on the host emulation of the tests, if g++ is available.
 
     git worktree add ../before main~3
     python benchmarks/same_bits.py ../before [--no-cuda]
@@ -23,26 +23,26 @@ READOUTS = [(True, 0), (False, 0), (False, 1)]  # gap, lap
 
 
 def images(rng, n, shape):
-    """Random images of which two are equal."""
+    """Return random images, two of which are equal."""
     X = rng.normal(size=(n, *shape))
     X[n // 2] = X[0]
     return X
 
 
 def configurations():
-    """Parameters of CNTK, and image shapes: flips and larger filters in every other one."""
+    """Yield image shapes and parameters of CNTK, every other one with flips and larger filters."""
     for shape in SHAPES:
         cases = product(("float32", "float64"), ("all", "hidden", "last"), READOUTS)
         for k, (dtype, trained_layers, (gap, lap)) in enumerate(cases):
             if shape in SHAPES[2:] and dtype == "float64" and trained_layers != "hidden":
-                continue  # 40 and some are enough
+                continue  # a little over 40 are enough
             other = {"filter_size": 5, "flip": True, "normalize": True} if k % 2 else {}
             yield shape, {"gap": gap, "lap": lap, "trained_layers": trained_layers,
                           "dtype": dtype, **other}  # fmt: skip
 
 
 def on_the_cpu():
-    """Names and arrays of kernel values through the public classes."""
+    """Yield names and arrays of kernel values from the public classes."""
     from sklearn_cntk import CNTK, CNTKRegressor, cntk_path
 
     rng = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def on_the_cpu():
 
 
 def on_the_host_as_cuda(folder):
-    """The same of the CUDA engine on the host."""
+    """Yield names and arrays of kernel values from the CUDA engine on the host."""
     (helper,) = Path("tests").rglob("cuda_host.py")
     sys.path.insert(0, os.fspath(helper.parent.absolute()))
     import cuda_host
@@ -91,7 +91,7 @@ def on_the_host_as_cuda(folder):
 
 
 def compute(path, with_cuda):
-    """Save all arrays of the checkout that is the current folder."""
+    """Save all arrays of the checkout in the current folder."""
     arrays = dict(on_the_cpu())
     if with_cuda:
         with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def compute(path, with_cuda):
 
 
 def compare(before, after):
-    """Print what differs; return the number of arrays that do."""
+    """Print the differences; return the number of arrays that differ."""
     if set(before) != set(after):
         sys.exit(f"The checkouts computed different things: {set(before) ^ set(after)}")
     different = 0

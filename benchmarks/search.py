@@ -1,14 +1,14 @@
-"""What architecture search costs, in units of one GAP Gram matrix at the largest depth.
+"""Measure the cost of architecture search in units of one GAP Gram matrix at the largest depth.
 
-All ratios are of alternating runs on scikit-learn's digits:
+All ratios are from alternating runs on scikit-learn's digits:
 
-* cntk_path over depths 2 to 21, GAP and trace, NTK and NNGP; and with local pooling besides;
+* cntk_path over depths 2 to 21, GAP and trace, NTK and NNGP; and also with local pooling;
 * CNTKClassifierCV over five depths, both poolings and four ridges, 5-fold;
-* the same by GridSearchCV with `memory`; and without, which computes every candidate and fold
-  anew (with --grid: minutes).
+* the same with GridSearchCV and `memory`; and without memory, which recomputes every candidate and
+  fold (with --grid: minutes).
 
-With --store: what `memory` adds to 2000 × 2000 traces of 32 × 32 × 3 images at depth 11, how long
-it takes to read them again, and to identify 50 000 images.
+With --store: how much `memory` adds to 2000 × 2000 traces of 32 × 32 × 3 images at depth 11, and
+how long it takes to read them back and to identify 50 000 images.
 
     python benchmarks/search.py [--n 800] [--repeats 3] [--grid] [--store] [--json FILE]
 """
@@ -34,7 +34,7 @@ ALPHAS = (1e-6, 1e-4, 1e-2, 1)
 
 
 def grid_search(X, y, memory):
-    """scikit-learn's search of the same candidates; with memory, in an empty folder."""
+    """Search the same candidates with scikit-learn; `memory` uses an empty folder."""
     grid = {"depth": DEPTHS, "gap": GAPS, "alpha": ALPHAS}
     with tempfile.TemporaryDirectory() as folder:
         model = CNTKClassifier(memory=folder if memory else None)
@@ -42,7 +42,7 @@ def grid_search(X, y, memory):
 
 
 def jobs(X, y):
-    """Names and functions of what is timed; the first is the unit."""
+    """Return the tasks to time as functions by name; the first is the unit."""
     every = {"depths": range(2, 22), "trained_layers": ("all", "last")}
     search = CNTKClassifierCV(DEPTHS, GAPS, alphas=ALPHAS, cv=5)
     return {
@@ -61,7 +61,7 @@ def seconds(function):
 
 
 def measure_store(repeats):
-    """Medians over runs in turns: a trace kernel without and with memory, reading, hashing."""
+    """Return median times of a trace kernel without and with memory, of reading and of hashing."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(2000, 32, 32, 3)).astype(np.float32)
     CNTK(11, False)(images[:64])  # compiles
@@ -87,8 +87,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=800, help="number of digits")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--grid", action="store_true", help="time GridSearchCV alone too, once")
-    parser.add_argument("--store", action="store_true", help="measure the store of `memory` too")
+    parser.add_argument("--grid", action="store_true", help="also time GridSearchCV alone, once")
+    parser.add_argument("--store", action="store_true", help="also measure the store of `memory`")
     parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()
 

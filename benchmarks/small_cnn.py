@@ -1,4 +1,4 @@
-"""A small convolutional network, trained on images that are shifted (and mirrored) at random."""
+"""A small convolutional network, trained on randomly shifted (and mirrored) images."""
 
 import numpy as np
 import torch
@@ -9,12 +9,12 @@ STEPS = 1000
 BATCH = 32
 RATES = (1e-3, 3e-3)
 
-# Threads gain little on networks this small, and wait for each other.
+# Threads gain little for such small networks, and wait for each other.
 torch.set_num_threads(1)
 
 
 def fit(X, y, setting):
-    """As of the methods in `rivals`; the learning rate is chosen on a fifth of the images."""
+    """Fit like the methods in `rivals`; a fifth of the images selects the learning rate."""
     rate = RATES[0]
     if np.bincount(y).min() >= 5:
         rows, held = train_test_split(
@@ -67,7 +67,7 @@ def train(X, y, rate, setting):
 
 
 def augment(images, mirror):
-    """The batch, each image moved by up to an eighth of its side, its border repeated."""
+    """Shift each image of a batch by up to an eighth of its side, repeating its border."""
     if mirror:
         flipped = torch.rand(len(images)) < 0.5
         images = torch.where(flipped[:, None, None, None], images.flip(3), images)

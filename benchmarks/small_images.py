@@ -1,28 +1,28 @@
-"""Accuracy and seconds on 10 to 2000 training images, beside rivals that are tuned.
+"""Accuracy and seconds on 10 to 2000 training images, compared with tuned rivals.
 
-Digits (8 × 8, scikit-learn's own) and, with --data, MNIST (28 × 28) and CIFAR-10 (32 × 32 × 3); or
-any .npz files with X_train, y_train, X_test and y_test.  Every draw takes other training images,
-with the shares of the classes kept, and other test images (of digits, the same 500); all methods
-are given the same.  Settings are chosen on the training images of a draw:
+Uses scikit-learn's digits (8 × 8) and, with --data, MNIST (28 × 28) and CIFAR-10 (32 × 32 × 3); or
+any .npz files with X_train, y_train, X_test and y_test.  Every draw has different training images,
+with class proportions kept, and different test images (for digits, the same 500); all methods get
+the same images.  Settings are chosen on the training images of a draw:
 
 * kernels: depth and ridge by leave-one-out (`CNTKClassifierCV`); "flips" adds the mirror images,
-  "ZCA" whitens, "patches" are features of random patches in place of pixels (`PatchFeatures`, whose
+  "ZCA" whitens, "patches" are features of random patches instead of pixels (`PatchFeatures`, whose
   defaults were chosen by leave-one-out on training images of CIFAR-10);
-* RBF SVM: raw pixels (or features of patches), standardised ones or principal components, with C
-  and gamma, by 3-fold cross-validation; defaults where a class has one image;
-* random forest: 500 trees, features a split by the out-of-bag accuracy;
+* RBF SVM: raw pixels (or features of patches), standardised pixels or principal components, with C
+  and gamma, by 3-fold cross-validation; defaults if a class has only one image;
+* random forest: 500 trees, with the number of features per split chosen by out-of-bag accuracy;
 * small CNN: three 3 × 3 convolutions of 16, 32 and 64 channels with batch normalisation, ReLU and
   2 × 2 pools, global average pooling, 1000 steps of Adam with a cosine schedule on batches of 32,
-  images shifted at random by up to an eighth (and mirrored); its learning rate on a fifth of the
-  images, held out, where a class has five.
+  and images randomly shifted by up to an eighth (and mirrored); a held-out fifth of the images
+  selects the learning rate if every class has five.
 
     python benchmarks/small_images.py [--data FOLDER] [--file FILE.npz ...] [--sizes N ...]
         [--methods METHOD ...] [--budget 1.3e11] [--json FILE] [--plot FILE.png] [--device cpu]
 
 Cells (a data set, a number of images, a method and a draw) are computed one by one, the cheap ones
 first, and kept in --json, from which a later run resumes: delete the file if methods or images have
-changed since.  Kernels of more than --budget element-layers a draw are left out.  Seconds are the
-processor's: of fitting, with all that is chosen, and of predicting.
+changed since then.  Kernels of more than --budget element-layers per draw are left out.  Times are
+processor seconds, for fitting (including all choices) and for predicting.
 """
 
 import argparse
@@ -54,16 +54,16 @@ SIZES = (10, 30, 100, 300, 1000, 2000)
 DRAWS = 5
 TESTED = 500
 ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-#: Added to the eigenvalues of the covariance, in units of their mean: of 32 × 32 × 3 images nearly
-#: the 1e-3 for images of norm 1 of Shankar et al. 2020.
+#: Added to the eigenvalues of the covariance, in units of their mean: for 32 × 32 × 3 images, this
+#: is nearly the 1e-3 that Shankar et al. 2020 use for images of norm 1.
 ZCA = 3.0
-#: What PatchFeatures makes of 32 × 32 images.
+#: Shape of the result of PatchFeatures for 32 × 32 images.
 PATCH_MAP = (3, 3, 512)
 
 
 @dataclass(frozen=True)
 class Data:
-    """Pools of images (n, P, Q, C), with labels 0 to k - 1, that draws take from."""
+    """Pools of images (n, P, Q, C) to draw from, with labels 0 to k - 1."""
 
     X: np.ndarray
     y: np.ndarray
@@ -72,7 +72,7 @@ class Data:
     mirror: bool
 
     def draw(self, size, seed):
-        """Training and test images of a draw."""
+        """Return the training and test images of a draw."""
         train, _ = train_test_split(
             np.arange(len(self.X)), train_size=size, random_state=seed, stratify=self.y
         )
@@ -81,7 +81,7 @@ class Data:
 
 
 def load(folder, files, mirror=False):
-    """Data by name: the files, or else digits and what the folder has."""
+    """Return data by name: from the files, or else digits and the contents of the folder."""
     if files:
         return {Path(file).stem: read(file, mirror) for file in files}
     digits = load_digits()
@@ -96,7 +96,7 @@ def load(folder, files, mirror=False):
     if folder is not None:
         mnist = sorted(Path(folder).glob("mnist*.npz"))
         if not mnist:
-            raise SystemExit(f"{folder} holds no mnist*.npz with X_train, y_train, X_test, y_test.")
+            raise SystemExit(f"{folder} has no mnist*.npz with X_train, y_train, X_test, y_test.")
         data["MNIST 28×28"] = read(mnist[0], mirror=False)
         cifar = load_cifar10(folder, n_train=10000, standardize=False)
         data["CIFAR-10 32×32×3"] = Data(
@@ -128,7 +128,7 @@ def patches(seed):
 
 @dataclass(frozen=True)
 class Kernel:
-    """`CNTKClassifierCV` behind a transformer of images."""
+    """`CNTKClassifierCV` after a transformer of images."""
 
     network: str = "plain"
     activation: str = "relu"
@@ -139,11 +139,11 @@ class Kernel:
     natural: bool = False  # only for images that may be mirrored
 
     def shape_of(self, X):
-        """Shape of what the kernel is given."""
+        """Return the shape of the kernel's input."""
         return PATCH_MAP if self.prepare is patches else X.shape[1:]
 
     def readout_of(self, shape):
-        """Parameters of the readout for images of a shape."""
+        """Return the parameters of the readout for images of a shape."""
         return {
             "gap": self.readout == "GAP",
             "lap": max(1, shape[0] // 8) if self.readout == "local" else 0,
@@ -155,7 +155,7 @@ class Kernel:
         return Network.myrtle(int(self.network[-1]), activation=self.activation)
 
     def work(self, X, size):
-        """Element-layers of a draw."""
+        """Return the element-layers of a draw."""
         shape = self.shape_of(X)
         depth = None if self.depths is None else max(self.depths)
         kernel = CNTK(depth, network=self.described(), **self.readout_of(shape))
@@ -181,7 +181,7 @@ class Kernel:
 
 class CNN:
     def fit(self, X, y, setting):
-        import small_cnn  # which alone needs PyTorch
+        import small_cnn  # the only module that needs PyTorch
 
         return small_cnn.fit(X, y, setting)
 
@@ -212,9 +212,9 @@ METHODS = {
 
 
 def measure(method, data, size, setting):
-    """Accuracy in per cent and processor seconds of a draw."""
+    """Return the accuracy (%) and processor seconds of a draw."""
     X, y, X_test, y_test = data.draw(size, setting.seed)
-    with threadpool_limits(1):  # threads of BLAS that wait take the processor's time
+    with threadpool_limits(1):  # waiting BLAS threads use processor time
         start = time.process_time()
         predict, chosen = method.fit(X, y, setting)
         fitted = time.process_time()
@@ -231,7 +231,7 @@ def measure(method, data, size, setting):
 
 
 def plan(data, options):
-    """(work, data, size, method) of all rows within the budget, the cheap ones first."""
+    """Return (work, data, size, method) of all rows within the budget, the cheap ones first."""
     rows = []
     for (name, pool), size, method in product(data.items(), options.sizes, options.methods):
         chosen, work = METHODS[method], 0
@@ -250,7 +250,7 @@ def cell_name(name, size, method, draw):
 
 
 def finished(data, cells):
-    """Rows of which every draw is there, of this run or of those before."""
+    """Return the rows for which every draw is finished, in this run or earlier ones."""
     rows = []
     sizes = sorted({int(key.rsplit(": ", 1)[0].rsplit(", ", 1)[1]) for key in cells.cells})
     for name, size, method in product(data, sizes, METHODS):
@@ -275,7 +275,7 @@ def table_row(name, size, method, results):
 
 
 def draw_frontier(rows, path):
-    """Accuracy over processor seconds: a panel for each data, a line from few images to many."""
+    """Plot accuracy against seconds: one panel per data set, lines from few images to many."""
     import matplotlib.pyplot as plt
 
     names = list(dict.fromkeys(row["data"] for row in rows))
@@ -307,16 +307,16 @@ def draw_frontier(rows, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with MNIST and CIFAR-10 as .npz")
-    parser.add_argument("--file", nargs="+", default=[], help=".npz files of images, instead")
+    parser.add_argument("--file", nargs="+", default=[], help=".npz files of images to use instead")
     parser.add_argument(
         "--mirror", action="store_true", help="the files hold photographs, which may be mirrored"
     )
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="training images")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
-    parser.add_argument("--budget", type=float, default=1.3e11, help="element-layers a draw")
-    parser.add_argument("--json", help="result, and what a killed run resumes from")
-    parser.add_argument("--plot", help="where to save the picture")
-    parser.add_argument("--device", default="auto", help="of the kernels")
+    parser.add_argument("--budget", type=float, default=1.3e11, help="element-layers per draw")
+    parser.add_argument("--json", help="results file, from which a killed run resumes")
+    parser.add_argument("--plot", help="where to save the plot")
+    parser.add_argument("--device", default="auto", help="device for the kernels")
     options = parser.parse_args()
 
     data = load(options.data, options.file, options.mirror)
@@ -329,7 +329,7 @@ def main():
             cells.get(cell_name(name, size, method, draw), compute)
     rows = finished(data, cells)
     if not rows:
-        raise SystemExit("No row is finished: give a larger --budget, or other --sizes.")
+        raise SystemExit("No row is finished: use a larger --budget, or other --sizes.")
     print_table(
         [{k: f"{v:.2f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
     )

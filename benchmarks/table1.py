@@ -1,13 +1,14 @@
-"""Kernel columns of the Table 1 of Arora et al. 2019, every depth of a column from one pass.
+"""Kernel columns of Table 1 of Arora et al. 2019, with every depth of a column from one pass.
 
 Kernel regression without augmentation on the first 2000 (or all) training images of CIFAR-10 and
-all test images, standardised per channel, labels one-hot minus 1/10.  The NNGP kernels come in the
-same pass over the layers where there is memory for them.
+all test images, standardised per channel, labels one-hot minus 1/10.  The same pass over the layers
+also gives the NNGP kernels if there is memory for them.
 
     python benchmarks/table1.py --data FOLDER [--columns cntk-v-2k ...] [--device cuda]
         [--checkpoints FOLDER] [--n-train N] [--n-test N] [--output FILE.csv]
 
-With ``--networks``, the finite columns CNN-V and CNN-GAP instead, on as many images (PyTorch).
+With ``--networks``, trains the networks of the columns CNN-V and CNN-GAP instead, on as many images
+(needs PyTorch).
 """
 
 import argparse
@@ -26,14 +27,14 @@ from sklearn_cntk._linalg.ridge import ridge_dual
 from sklearn_cntk.datasets import load_cifar10
 
 DEPTHS = (3, 4, 6, 11, 21)
-# Columns: training images, pooling, what is trained, and the paper's per cent correct by depth.
+# Columns: training images, pooling, trained layers, and the paper's accuracy (%) by depth.
 # Its GAP kernels freeze the first and the last layer (appendix H).
 TABLE = {
     "cntk-v-2k": (2000, False, "all", (40.94, 42.54, 43.43, 43.42, 42.53)),
     "cntk-gap-2k": (2000, True, "hidden", (49.71, 51.06, 51.73, 51.92, 52.22)),
     "cntk-v": (50000, False, "all", (64.47, 65.52, 66.03, 65.90, 64.09)),
 }
-# Beyond it a Gram matrix takes gigabytes: depths one by one, without the NNGP kernels.
+# With more images a Gram matrix takes gigabytes: depths one by one, without the NNGP kernels.
 MANY = 20000
 
 DEFAULT_ALPHA = CNTKClassifier().alpha
@@ -51,7 +52,7 @@ COLUMNS = {
 
 
 def dual_of(K, targets, alpha, device):
-    """Dual coefficients from the GPU that has room for `K`, or the host, which overwrites it."""
+    """Return dual coefficients, from a GPU with room for `K` or the host, which overwrites it."""
     gpu = roomy_device(device, len(K), verbose=1)
     if gpu is not None:
         return solve_on_device(gpu, K, targets, alpha)
@@ -59,11 +60,11 @@ def dual_of(K, targets, alpha, device):
 
 
 def solve(K, targets, device):
-    """Dual coefficients without a ridge, or with the smallest that works; and that ridge."""
+    """Return dual coefficients without a ridge or with the smallest that works; and that ridge."""
     for alpha in (0.0, 1e-8, 1e-7, 1e-6, 1e-5):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", LinAlgWarning)  # nearly singular, as it may be
+                warnings.simplefilter("ignore", LinAlgWarning)  # nearly singular is acceptable
                 if roomy_device(device, len(K)) is None:
                     return dual_of(K.copy(), targets, alpha, "cpu"), alpha
                 return dual_of(K, targets, alpha, device), alpha
@@ -73,10 +74,10 @@ def solve(K, targets, device):
 
 
 def evaluate(column, readout, K, K_tests, y, y_test, device):
-    """A row of the table: per cent of the test images that are classified correctly.
+    """Return a row of the table with test accuracies (%).
 
-    `K_tests` are the test images' kernels in blocks; `K` is overwritten, since it may take a good
-    part of the memory.
+    `K_tests` are the kernels of the test images in blocks.  `K` is overwritten, since it may take a
+    large part of the memory.
     """
     targets = (y[:, None] == np.arange(10)) - 0.1
 
@@ -105,10 +106,10 @@ def evaluate(column, readout, K, K_tests, y, y_test, device):
 
 
 def kernels(data, depths, gap, trained_layers, options, checkpoint):
-    """Yield readout, Gram of the training images and blocks of those with test images, of one pass.
+    """Yield the readouts of one pass with training Gram matrices and blocks of test kernels.
 
-    With a folder `checkpoint` the test images go in blocks; each is kept there, and taken
-    from there by the next run.
+    With a folder `checkpoint`, the test images are processed in blocks; each block is kept there,
+    and the next run reads it.
     """
     path = {
         "depths": depths,
@@ -142,7 +143,7 @@ def kernels(data, depths, gap, trained_layers, options, checkpoint):
 
 
 def rows_of_column(column, options, done=()):
-    """Yield the rows of a column, with the seconds of all that the row's pass has taken so far.
+    """Yield the rows of a column, each with the seconds that its pass has taken so far.
 
     Passes whose depths are all `done` are left out.
     """
@@ -157,7 +158,7 @@ def rows_of_column(column, options, done=()):
 
 
 def _rows_of_pass(column, data, depths, gap, trained_layers, options):
-    # A function of its own: when it ends, so do its matrices.
+    # A separate function, so that its matrices are freed when it ends.
     checkpoint = None
     if options.checkpoints:
         name = f"{column}_{len(data.X_train)}_{len(data.X_test)}_{options.dtype}_{max(depths)}"
@@ -173,7 +174,7 @@ def _rows_of_pass(column, data, depths, gap, trained_layers, options):
 
 
 def write_csv(file, rows, comments):
-    """Rows as CSV below comments that start with #, one a line."""
+    """Write rows as CSV below comment lines (#)."""
     with open(file, "w", newline="") as stream:
         stream.writelines(f"# {name}: {value}\n" for name, value in comments.items())
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
@@ -183,11 +184,11 @@ def write_csv(file, rows, comments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what load_cifar10 takes")
+    parser.add_argument("--data", required=True, help="path to CIFAR-10, as for load_cifar10")
     parser.add_argument("--columns", nargs="+", default=["cntk-v-2k"], choices=TABLE)
-    parser.add_argument("--device", default="auto", help="as of CNTK")
+    parser.add_argument("--device", default="auto", help="device, as for CNTK")
     parser.add_argument("--checkpoints", help="folder to keep kernels in, and to resume from")
-    parser.add_argument("--n-train", type=int, help="less training images than the column's")
+    parser.add_argument("--n-train", type=int, help="fewer training images than in the column")
     parser.add_argument("--n-test", type=int, default=10000)
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     parser.add_argument("--output", help="CSV file to write")

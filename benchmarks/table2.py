@@ -1,10 +1,11 @@
-"""Exact kernels against random features on CIFAR-2, as in Table 2 of Arora et al. 2019.
+"""Exact kernels compared with random features on CIFAR-2, as in Table 2 of Arora et al. 2019.
 
-CIFAR-2 holds the first two classes of CIFAR-10.  For every depth, kernel regression with the exact
-kernel and with the kernel of the gradients of one random network of finite width: by all weights
-against the CNTK ("all"), and by those of the dense layer against the NNGP kernel ("last").  Each
-gets the ridge with the best leave-one-out accuracy on the training images.  The paper's claim,
-that must come out: the exact kernel is ahead of random features.
+CIFAR-2 consists of the first two classes of CIFAR-10.  For every depth, kernel regression uses the
+exact kernel, and the kernel of the gradients of one random network of finite width: with respect to
+all weights, compared with the CNTK ("all"), and with respect to those of the dense layer, compared
+with the NNGP kernel ("last").  Each has the ridge with the best leave-one-out accuracy on the
+training images.  The results should confirm the paper's claim that the exact kernel is more
+accurate than random features.
 
     python benchmarks/table2.py --data FOLDER [--quick] [--checkpoint FILE.json] [--output NAME]
 """
@@ -40,20 +41,20 @@ ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def load(folder, settings):
-    """The first images of the first two classes, labels -0.5 and 0.5."""
+    """Return the first images of the first two classes, with labels -0.5 and 0.5."""
     data = load_cifar10(folder)
     result = []
     for part, n in (("train", settings["n_train"]), ("test", settings["n_test"])):
         images, labels = data[f"X_{part}"], data[f"y_{part}"]
         rows = np.flatnonzero(labels < 2)[:n]
         if len(rows) < n:
-            print(f"{part}: {n} images are wanted, the files hold {len(rows)} of the two classes")
+            print(f"{part}: {n} images requested, but the files have {len(rows)} of both classes")
         result += [images[rows], labels[rows] - 0.5]
     return result
 
 
 def accuracy(kernel, X, y, X_test, y_test):
-    """Per cent of test images on the right side of 0."""
+    """Return the accuracy (%) on test images, classified by the sign of the prediction."""
     K, K_test = kernel(X), kernel(X_test, X)
     held_out = leave_one_out(K.copy(), y, ALPHAS)
     alpha = ALPHAS[int(np.argmax([np.mean((p > 0) == (y > 0)) for p in held_out]))]
@@ -83,7 +84,7 @@ def plot(rows, file):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what load_cifar10 takes")
+    parser.add_argument("--data", required=True, help="path to CIFAR-10, as for load_cifar10")
     add_common_arguments(parser, "table2")
     options = parser.parse_args()
     settings = QUICK if options.quick else FULL

@@ -1,13 +1,13 @@
-"""Kernels of fully-connected networks beside tuned rivals on scikit-learn's own small tables.
+"""Compare kernels of fully connected networks with tuned rivals on scikit-learn's small tables.
 
-Breast cancer and wine (classification) and diabetes (regression), in five-fold cross-validation
-that is repeated five times with other folds, the same ones for all methods.  In every fold each
+Breast cancer and wine (classification) and diabetes (regression), with five-fold cross-validation
+that is repeated five times with different folds, the same for all methods.  In every fold, each
 method standardises the features and chooses its settings on the training rows alone: the kernels
-and ridge regression by leave-one-out, the others by five folds within them.
+and ridge regression by leave-one-out, the others by five folds within these rows.
 
     python benchmarks/tables.py [--repeats 5] [--sets NAME ...] [--methods METHOD ...] [--json FILE]
 
-About three minutes of one core.
+Takes about three minutes on one core.
 """
 
 import argparse
@@ -37,10 +37,10 @@ from sklearn_cntk import CNTKClassifierCV, CNTKRegressorCV
 
 SETS = {"breast cancer": load_breast_cancer, "wine": load_wine, "diabetes": load_diabetes}
 REGRESSION = ("diabetes",)
-#: Large ridges first: of equally good candidates the first is taken.
+#: Large ridges first, because the first of equally good candidates is chosen.
 ALPHAS = [1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
 COSTS = [1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3]
-#: Times one over the number of features, which is the variance of a standardised row.
+#: In units of one over the number of features, as for gamma="scale" with standardised features.
 GAMMAS = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
 KERNELS = {
     "CNTK": {"depths": range(1, 6)},
@@ -55,7 +55,7 @@ METHODS = (*KERNELS, "linear", "RBF SVM", "random forest")
 
 
 def estimator_of(method, name, n_features):
-    """What is fitted to standardised features."""
+    """Return the estimator to fit to standardised features."""
     regression = name in REGRESSION
     if method in KERNELS:
         search = CNTKRegressorCV if regression else CNTKClassifierCV
@@ -74,7 +74,7 @@ def estimator_of(method, name, n_features):
 
 
 def measure(name, method, repeats):
-    """Scores of all folds, in per cent or as R², and the processor seconds of all of them."""
+    """Return the scores of all folds, accuracy (%) or R², and their total processor seconds."""
     X, y = SETS[name](return_X_y=True)
     splitter = RepeatedKFold if name in REGRESSION else RepeatedStratifiedKFold
     folds = splitter(n_splits=5, n_repeats=repeats, random_state=0)
@@ -87,7 +87,7 @@ def measure(name, method, repeats):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, help="of the five folds")
+    parser.add_argument("--repeats", type=int, default=5, help="repeats of five-fold CV")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS, metavar="NAME")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
     parser.add_argument("--json", type=Path, help="where to save the result")

@@ -1,15 +1,15 @@
-"""Element-layers a second of the CPU engine, and its share of the machine's arithmetic bound.
+"""Element-layers per second of the CPU engine, and its share of the machine's arithmetic bound.
 
-An element-layer is one covariance entry through one layer: P²Q² (depth - 1) a pair of images with
-global average pooling, PQ (depth - 1) for the trace.  Kernels go through the public class; the
-bound is measured in turns with them, on the same cores and with the engine's own vector type.
+An element-layer is one covariance entry in one layer: P²Q² (depth - 1) per pair of images with
+global average pooling, PQ (depth - 1) for the trace.  Kernels are called through the public class;
+the bound is measured alternately, on the same cores and with the vector type of the engine.
 
     python benchmarks/throughput.py [--quick] [--memory] [--import-time] [--json FILE]
     python benchmarks/throughput.py --networks [--quick] [--json FILE]
 
-With ``--device cuda`` the same of the CUDA engine: whole calls, transfers included, and kernels by
-events, with their share of what the chip could do by the machine code.  With ``--networks`` other
-networks, in turns with plain ones.
+With ``--device cuda``, the script measures the CUDA engine: whole calls, including transfers, and
+kernels by events, with their share of the bound for the chip from the machine code.  With
+``--networks`` it measures other networks, alternating with plain ones.
 """
 
 import argparse
@@ -69,7 +69,7 @@ class Case:
         return time.perf_counter() - start
 
     def rate(self):
-        """Element-layers a second, and how many cores this process got meanwhile."""
+        """Return element-layers per second, and how many cores this process used."""
         start = time.process_time()
         seconds = self._seconds()
         work = len(self.X) * len(self.Y) * self.pair_work
@@ -77,7 +77,7 @@ class Case:
 
 
 def measure(n_jobs, seconds, repeats):
-    """Bounds by dtype and rows of results; bound and kernel take turns, so drift hits both."""
+    """Return bounds by dtype and rows of results; alternate both, so that drift affects both."""
     cases = [
         Case(shape, gap, dtype, n_jobs, seconds)
         for dtype in DTYPES
@@ -124,7 +124,7 @@ def measure(n_jobs, seconds, repeats):
 
 NETWORK_SHAPE = (32, 32, 3)
 RELU = Activation("relu")
-# Name, network and pooling; the first of each pooling is the one that ratios refer to.
+# Name, network and pooling; ratios refer to the first network of each pooling.
 NETWORKS = [
     ("plain, depth 4", Network.plain(4), True),
     ("plain, biases", Network.plain(4, bias_variance=0.1), True),
@@ -137,8 +137,8 @@ NETWORKS = [
     ("plain, depth 11", Network.plain(11), False),
     ("Myrtle-5", Network.myrtle(5), False),
 ]
-# What a layer costs: the network that has it, and the one of as many element-layers without it.
-# Biases, which cost nothing, take a plain network to the code that networks of any layers run.
+# Cost of a layer: the network with it, and one with as many element-layers without it.
+# Biases, which cost nothing, make a plain network use the code for networks of any layers.
 COSTS = {
     "biases": ("Myrtle-5, biases", "Myrtle-5"),
     "layer normalisation": ("layer normalisation", "plain, biases"),
@@ -146,9 +146,9 @@ COSTS = {
 
 
 def measure_networks(n_jobs, seconds, repeats):
-    """Rows of results, and per cent of time that layers cost.
+    """Return rows of results, and the cost of layers in percent of time.
 
-    What is compared is measured in pairs, one right after the other, so drift hits both.
+    Networks to compare are measured one right after the other, so that drift affects both.
     """
     cases = {
         (name, gap): Case(NETWORK_SHAPE, gap, "float32", n_jobs, seconds, network)
@@ -174,7 +174,7 @@ def measure_networks(n_jobs, seconds, repeats):
 
 
 def network_row(key, pair_work, samples, turns):
-    """A row of results from (rate, cores used) of a network, and from its turns beside plain."""
+    """Return a row from (rate, cores used) of a network, and from its turns with a plain one."""
     name, gap = key
     rates, cores = zip(*samples, strict=True)
     by_time, by_processor = ratios(turns) if turns else (1.0, 1.0)
@@ -191,15 +191,15 @@ def network_row(key, pair_work, samples, turns):
 
 
 def network_cost(turns):
-    """Per cent of time and of processor time that the first of a pair takes more."""
+    """Return by how many percent the first of a pair takes more time and processor time."""
     by_time, by_processor = ratios(turns)
     return {"time": 100 * (1 / by_time - 1), "processor_time": 100 * (1 / by_processor - 1)}
 
 
 def ratios(turns):
-    """Median ratios of two rates: a second, and a second of one processor.
+    """Return median ratios of two rates: per second, and per processor second.
 
-    The latter is the one to read where other processes take a part of the machine.
+    Use the latter if other processes are running on the machine.
     """
     by_time = [rate / other for (rate, _), (other, _) in turns]
     per_core = [(rate / cores) / (other / used) for (rate, cores), (other, used) in turns]
@@ -207,7 +207,7 @@ def ratios(turns):
 
 
 def print_networks(rows, costs):
-    """The tables of `--networks`."""
+    """Print the tables of `--networks`."""
     print(
         f"\n{'network':>20} {'readout':>8} {'a pair':>10} {'1e9/s':>6} {'best':>6} "
         f"{'of plain':>9} {'per core':>9} {'cores used':>11}"
@@ -226,7 +226,7 @@ def print_networks(rows, costs):
 
 
 def run_networks(options):
-    """All of `--networks`."""
+    """Run everything for `--networks`."""
     results = {"machine": describe_machine(), "n_jobs": options.n_jobs}
     shape = "×".join(map(str, NETWORK_SHAPE))
     print(f"{results['machine']['cpu']}, {options.n_jobs} threads, {shape}, float32")
@@ -240,12 +240,12 @@ def run_networks(options):
 
 # --- on a GPU -----------------------------------------------------------------------------------
 
-# What cuda_code.py reads from the machine code.
+# Results of cuda_code.py, derived from the machine code.
 GPU_CODE = Path(__file__).parent / "results" / "cuda_code_sm_90.json"
 
 
 def gpu_facts(device):
-    """What a result needs beside it: the chip, its driver and clock, CuPy."""
+    """Return what every result records: the chip, its clock, the driver and CuPy."""
     import cupy
 
     index = int(device.partition(":")[2] or 0)
@@ -262,10 +262,10 @@ def gpu_facts(device):
 
 
 def gpu_bound(facts, case, variant="usual"):
-    """Element-layers a second if schedulers did nothing but issue, or wait for a full pipe.
+    """Return element-layers per second if schedulers only issue or wait for a full pipe.
 
-    By the machine code for sm_90, of which a layer takes so many cycles for a row of 32 entries.
-    None where it is not known: of a shape, of another chip's clock.
+    Derived from the machine code for sm_90, by the cycles of a layer per row of 32 entries.
+    None if it is not known for a shape, or if the clock of the chip is not known.
     """
     wanted = {name: case[name] for name in ("image_shape", "dtype", "readout")}
     wanted["variant"] = variant
@@ -277,7 +277,7 @@ def gpu_bound(facts, case, variant="usual"):
 
 
 def gpu_cases(shapes=SHAPES, depths=(DEPTH, 21)):
-    """What is measured on a GPU: dictionaries that the rows of results start with."""
+    """Yield the cases to measure on a GPU: dictionaries with which rows of results start."""
     for dtype in DTYPES:
         for readout in ("gap", "trace"):
             for shape in shapes:
@@ -287,9 +287,9 @@ def gpu_cases(shapes=SHAPES, depths=(DEPTH, 21)):
 
 
 def measure_gpu(devices, facts, case, seconds, repeats, n=64, most=4096):
-    """A row of results: `CNTK(...)(X, Y)` of at least n² pairs, for about `seconds` a call.
+    """Return a row of results: `CNTK(...)(X, Y)` of at least n² pairs, about `seconds` per call.
 
-    `devices` are those of timed_device.py; with several, kernels are as fast as the slowest.
+    `devices` are those of timed_device.py; with several, the kernel time is that of the slowest.
     """
     shape, gap = case["image_shape"], case["readout"] == "gap"
     kernel = CNTK(case["depth"], gap, dtype=case["dtype"], device=CudaEngine(devices))
@@ -356,13 +356,13 @@ def run(code, *arguments):
 
 
 def peak_memory(n_jobs):
-    """Peak of a process in MB without images and Gram; and without imports and compiler too."""
+    """Return peak memory in MB without inputs and Gram matrix; also without imports, compiler."""
     net, of_gram = map(float, run(MEMORY_SCRIPT, n_jobs).split())
     return {"without_inputs_and_outputs": net, "without_imports_and_compilation": of_gram}
 
 
 def import_seconds():
-    """Median seconds of five imports in new processes, in turns."""
+    """Return the median seconds of five alternating imports in new processes."""
     modules = ("sklearn_cntk", "sklearn.svm")
     code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
     seconds = {module: [] for module in modules}
@@ -382,9 +382,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a third of the time, more noise")
     parser.add_argument("--n-jobs", type=int, default=cpu_count(), help="default: all cores")
-    parser.add_argument("--memory", action="store_true", help="peak memory of a Gram as well")
-    parser.add_argument("--import-time", action="store_true", help="import time as well")
-    parser.add_argument("--networks", action="store_true", help="other networks, nothing else")
+    parser.add_argument("--memory", action="store_true", help="also peak memory of a Gram matrix")
+    parser.add_argument("--import-time", action="store_true", help="also the import time")
+    parser.add_argument("--networks", action="store_true", help="only other networks")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()
@@ -428,8 +428,8 @@ def main():
         memory = results["memory_mb"] = peak_memory(options.n_jobs)
         print(
             "\npeak memory of 2000 × 2000 traces of 32×32×3 at depth 21, without images and Gram: "
-            f"{memory['without_inputs_and_outputs']:.0f} MB,\nwithout imports and compilation as "
-            f"well: {memory['without_imports_and_compilation']:.0f} MB"
+            f"{memory['without_inputs_and_outputs']:.0f} MB,\nalso without imports and "
+            f"compilation: {memory['without_imports_and_compilation']:.0f} MB"
         )
     if options.import_time:
         results["import_seconds"] = import_seconds()

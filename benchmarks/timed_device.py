@@ -1,17 +1,17 @@
-"""A GPU that keeps the time of its kernels by events, without what the host does beside them."""
+"""A GPU that times its kernels by events, excluding what the host does meanwhile."""
 
 from sklearn_cntk._engines.cuda.devices import CupyDevice
 
 
 class TimedDevice(CupyDevice):
-    """A `CupyDevice` whose `seconds` are those of each kernel since it was last asked."""
+    """A `CupyDevice` whose `seconds` gives the time of each kernel since the last call."""
 
     def __init__(self, index):
         super().__init__(index)
         self._spans = []
 
     def launch(self, source, name, blocks, threads, shared_bytes, arguments):
-        """As of the base class, between two events."""
+        """Launch as the base class does, between two events."""
         import cupy
 
         start, end = cupy.cuda.Event(), cupy.cuda.Event()
@@ -21,7 +21,7 @@ class TimedDevice(CupyDevice):
         self._spans.append((name, start, end))
 
     def seconds(self):
-        """Dictionary of kernel names and the seconds of all their launches; they are forgotten."""
+        """Return the seconds of all launches by kernel name, and reset them."""
         import cupy
 
         found = {}
@@ -34,7 +34,7 @@ class TimedDevice(CupyDevice):
 
 
 def timed_devices(device):
-    """The devices of "cuda" or "cuda:N"."""
+    """Return the devices named by "cuda" or "cuda:N"."""
     import cupy
 
     index = device.partition(":")[2]

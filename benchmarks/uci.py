@@ -1,17 +1,17 @@
-"""Kernels of fully-connected networks beside tuned rivals, on 90 small tables.
+"""Compare kernels of fully connected networks with tuned rivals on 90 small tables.
 
-The tables are of the UCI collection, and the protocol is that of Arora et al. 2020, "Harnessing the
-Power of Infinitely Wide Deep Nets on Small-data Tasks".  Each method chooses its settings on one
-split of a table into halves, and is then trained and tested on four random splits of three parts to
-one; its accuracy is their mean.  The rows that settings are chosen on take part in these splits.
-Features are standardised.  The NTK has 0 to 4 hidden layers, the first 0 to all of them frozen, and
-a support vector machine on top; without a hidden layer it is the linear kernel.
+The tables are from the UCI collection, and the protocol is that of Arora et al. 2020, "Harnessing
+the Power of Infinitely Wide Deep Nets on Small-data Tasks".  Each method chooses its settings on
+one split of a table into halves.  It is then trained and tested on four random splits of three
+parts to one; its accuracy is their mean.  The rows for choosing settings are also part of these
+splits.  Features are standardised.  The NTK has 0 to 4 hidden layers, of which the first 0 to all
+are frozen, and is used in a support vector machine; without a hidden layer it is the linear kernel.
 
     python benchmarks/uci.py --data uci_90.npz [--sets NAME ...] [--checkpoint FILE.json]
         [--json FILE] [--n-jobs 2]
 
-The file holds NAME/X, NAME/y, NAME/select (1: training, 2: validation part of the split that
-settings are chosen on) and NAME/folds (four rows; 1: training, 2: test part) for every set.  Sets
+The file holds NAME/X, NAME/y, NAME/select (1: training part, 2: validation part of the split for
+choosing settings) and NAME/folds (four rows; 1: training part, 2: test part) for every set.  Sets
 are computed one by one, the large ones first; with --checkpoint a killed run resumes.
 """
 
@@ -40,10 +40,10 @@ from sklearn_cntk import CNTKClassifier, CNTKClassifierCV, cntk_path
 HIDDEN_LAYERS = range(5)
 COSTS = [1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4]
 ALPHAS = [1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
-#: Of libsvm, some seconds: with the largest C it may take minutes more for tables that no kernel
-#: separates.
+#: For libsvm, a few seconds: with the largest C, it could take minutes longer on tables that no
+#: kernel separates.
 MAX_ITER = 200_000
-#: Estimator and grid of every rival; gamma and max_features in units that the features give.
+#: Estimator and grid of every rival; gamma and max_features are relative to the features.
 RIVALS = {
     "RBF SVM": (
         SVC(max_iter=MAX_ITER),
@@ -59,7 +59,7 @@ RIVALS = {
     ),
     "logistic regression": (LogisticRegression(max_iter=1000), {"C": COSTS}),
 }
-#: Hidden layers, and how many of them are frozen; all of them: the NNGP kernel.
+#: Hidden layers, and how many of them are frozen; if all are frozen, it is the NNGP kernel.
 NETWORKS = [(hidden, frozen) for hidden in HIDDEN_LAYERS for frozen in range(hidden + 1)]
 KERNELS = {
     "NTK, SVM": NETWORKS,
@@ -81,9 +81,9 @@ class Table:
 
 
 def grams(X):
-    """Gram matrix of all rows for every (hidden, frozen), scaled to a mean diagonal of n_features.
+    """Return Gram matrices for every (hidden, frozen), scaled to a mean diagonal of n_features.
 
-    A pass brings all depths of networks with the same number of frozen layers.
+    One pass gives all depths of networks with the same number of frozen layers.
     """
     held = {}
     for frozen in HIDDEN_LAYERS:
@@ -104,7 +104,7 @@ def grams(X):
 
 
 class Timed:
-    """Accuracies that are computed once, and the processor seconds that each of them took."""
+    """Accuracies that are computed once, and the processor seconds of each."""
 
     def __init__(self, accuracy):
         self.accuracy, self.held = accuracy, {}
@@ -119,9 +119,9 @@ class Timed:
 
 
 def evaluate(table, candidates, accuracy):
-    """Accuracies of the four folds, of the first of the best candidates on the selecting split.
+    """Return accuracies on the four folds, for the (first) best candidate on the selecting split.
 
-    `accuracy(candidate, split)` fits and scores a candidate: per cent correct, processor seconds.
+    `accuracy(candidate, split)` fits and scores a candidate: accuracy (%), processor seconds.
     """
     validation, choosing = zip(*(accuracy(c, table.select) for c in candidates), strict=True)
     best = candidates[int(np.argmax(validation))]
@@ -137,7 +137,7 @@ def evaluate(table, candidates, accuracy):
 
 
 def svm_on(table, held):
-    """Function that fits and scores a support vector machine on the kernel of a network."""
+    """Return a function that fits and scores a support vector machine on a network's kernel."""
 
     def accuracy(candidate, train, test):
         K = held[candidate["hidden"], candidate["frozen"]]
@@ -149,7 +149,7 @@ def svm_on(table, held):
 
 
 def by_ridge(table):
-    """The package's own classifier, after a search for each number of frozen layers."""
+    """Evaluate the package's own classifier, after a search for each number of frozen layers."""
     start = time.process_time()
     select = np.concatenate(table.select)
     split = [tuple(np.split(np.arange(len(select)), [len(table.select[0])]))]
@@ -197,13 +197,13 @@ def by_rival(table, estimator, grid):
 
 
 def measure(path, name):
-    """All methods on one set, in one thread."""
+    """Evaluate all methods on one set, in one thread."""
     start, processor = time.perf_counter(), time.process_time()
     with np.load(path, allow_pickle=False) as file:
         table = Table(file, name)
     result = {}
     with threadpool_limits(1), warnings.catch_warnings():
-        # Of the largest C, see MAX_ITER; logistic regression without a penalty to speak of.
+        # From the largest C (see MAX_ITER), and from logistic regression with a tiny penalty.
         warnings.simplefilter("ignore", ConvergenceWarning)
         held = grams(table.X)
         kernels = time.process_time() - processor
@@ -230,20 +230,20 @@ def measure(path, name):
 
 
 def accuracies(sets):
-    """Array (sets, methods).
+    """Return an array (sets, methods) of accuracies.
 
-    Rounded, so that four folds of the same accuracies in another order are a tie.
+    They are rounded, so that folds with the same accuracies in a different order are a tie.
     """
     found = [[held["methods"][method]["accuracy"] for method in METHODS] for held in sets.values()]
     return np.array(found).round(9)
 
 
 def summary(accuracy):
-    """Rows of the table, from accuracies in per cent of shape (sets, methods).
+    """Return the rows of the table for accuracies (%) of shape (sets, methods).
 
-    P90 and P95 are the shares of sets on which a method reaches 90 and 95 % of the best accuracy,
-    PMA is the mean of its share of the best accuracy, and Friedman's rank the mean rank, 1 being
-    the best; methods of one accuracy share theirs.
+    P90 and P95 are the percentages of sets on which a method reaches 90 % and 95 % of the best
+    accuracy.  PMA is the mean percentage of the best accuracy.  Friedman's rank is the mean rank,
+    where 1 is the best; methods with the same accuracy share a rank.
     """
     share = accuracy / accuracy.max(axis=1, keepdims=True)
     ranks = rankdata(-accuracy, axis=1)
@@ -262,7 +262,7 @@ def summary(accuracy):
 
 
 def comparisons(accuracy):
-    """Wilcoxon's signed-rank test of every pair of methods, over the sets."""
+    """Return Wilcoxon's signed-rank test over the sets, for every pair of methods."""
     rows = []
     for a, b in combinations(range(len(METHODS)), 2):
         difference = accuracy[:, a] - accuracy[:, b]
@@ -282,7 +282,7 @@ def comparisons(accuracy):
 
 
 def holm(p):
-    """P-values corrected for their number by Holm's method."""
+    """Return p-values, corrected by Holm's method for the number of tests."""
     order = np.argsort(p)
     scaled = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
     corrected = np.empty(len(p))
@@ -291,7 +291,7 @@ def holm(p):
 
 
 def run(path, names, cells, n_jobs):
-    """Results by set, the large ones first, so that none is left for the end."""
+    """Return results by set; compute large ones first, so that none is left for the end."""
     with np.load(path, allow_pickle=False) as file:
         known = {key.split("/")[0] for key in file.files}
         unknown = sorted(set(names or ()) - known)
@@ -312,10 +312,10 @@ def run(path, names, cells, n_jobs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="the .npz file of the sets")
-    parser.add_argument("--sets", nargs="+", help="names of sets, instead of all")
+    parser.add_argument("--sets", nargs="+", help="names of sets to use instead of all")
     parser.add_argument("--checkpoint", help="JSON file of finished sets, to resume from")
     parser.add_argument("--json", type=Path, help="where to save the result")
-    parser.add_argument("--n-jobs", type=int, default=-1, help="sets at a time, up to 3 GB each")
+    parser.add_argument("--n-jobs", type=int, default=-1, help="sets in parallel, up to 3 GB each")
     options = parser.parse_args()
 
     grids = {"NTK": NETWORKS, "C": COSTS, "alpha": ALPHAS}
@@ -327,7 +327,7 @@ def main():
     for row in rows:
         results = [held["methods"][row["method"]] for held in sets.values()]
         row["processor seconds"] = sum(r["choosing_seconds"] + r["fold_seconds"] for r in results)
-        if row["method"] in KERNELS:  # of all networks, whichever the method has
+        if row["method"] in KERNELS:  # for all networks, even those that the method does not use
             row["processor seconds"] += sum(held["kernel_seconds"] for held in sets.values())
     print_table(
         [{k: f"{v:.2f}" if isinstance(v, float) else v for k, v in r.items()} for r in rows]

@@ -2,7 +2,7 @@
 
     python docs/check_links.py docs/_build/html
 
-Sphinx checks its own references when it builds; this reads the HTML, as a browser would.
+Sphinx checks its own references during the build; this script reads the HTML, as a browser does.
 """
 
 import sys
@@ -14,7 +14,7 @@ _TARGETS = {"a": "href", "img": "src", "link": "href", "script": "src", "source"
 
 
 class _Page(HTMLParser):
-    """Anchors and targets of a page."""
+    """The anchors and link targets of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -30,9 +30,9 @@ class _Page(HTMLParser):
 
 
 def broken_links(folder):
-    """Sorted list of (page, target) whose file or anchor is missing in the site at `folder`."""
+    """Return a sorted list of (page, target) without a file or anchor in the site at `folder`."""
     folder = Path(folder).resolve()
-    # Below _static lie templates of the theme.
+    # _static contains templates of the theme.
     files = [file for file in folder.rglob("*.html") if folder / "_static" not in file.parents]
     pages = {file: _Page(file.read_text(encoding="utf-8")) for file in files}
     broken = []
@@ -56,13 +56,13 @@ def broken_links(folder):
 def main():
     (folder,) = sys.argv[1:]
     if not list(Path(folder).rglob("*.html")):
-        sys.exit(f"{folder} holds no HTML: build the site first.")
+        sys.exit(f"{folder} contains no HTML: build the site first.")
     broken = broken_links(folder)
     for page, target in broken:
         print(f"{page}: {target} does not exist")
     if broken:
         sys.exit(f"{len(broken)} broken links.")
-    print(f"All links of {folder} lead somewhere.")
+    print(f"All links in {folder} have a target.")
 
 
 if __name__ == "__main__":

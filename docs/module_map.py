@@ -1,11 +1,11 @@
-"""The map of the package in development.md, and the rules of its imports.
+"""The map of the package in development.md, and the rules for its imports.
 
     python docs/module_map.py            # writes the map
-    python docs/module_map.py --check    # fails where the page is out of date
+    python docs/module_map.py --check    # fails if the page is out of date
 
-Everything is read from the source: first sentences of docstrings, and imports, those inside of
-functions and for type checkers too, and of `import_module` those whose name is written out.
-tests/project/test_layers.py holds the package to the rules.
+Everything is read from the source: the first sentences of docstrings, and the imports, including
+those in functions and for type checkers, and calls of `import_module` with a literal name.
+tests/project/test_layers.py checks that the package follows the rules.
 """
 
 import ast
@@ -22,8 +22,8 @@ PAGE = HERE / "development.md"
 BEGIN = "<!-- Module map: written by docs/module_map.py, not by hand. -->"
 END = "<!-- End of the module map. -->"
 
-# From top to bottom: an import goes down, or stays within its layer.  What has no underscore, and
-# the package itself, is public.
+# From top to bottom: an import goes down, or stays within its layer.  Modules without an
+# underscore, and the package itself, are public.
 PUBLIC = "Public modules"
 LAYERS = {
     "Command line": ("__main__", "_selftest"),
@@ -35,7 +35,7 @@ LAYERS = {
     "Foundations": ("_store", "_support", "_version"),
 }
 
-# Of each group none imports another.
+# Within each group, no member imports another.
 APART = (("_engines.cpu", "_engines.cuda", "_engines.reference"), ("_engines", "_store"))
 
 
@@ -43,7 +43,7 @@ APART = (("_engines.cpu", "_engines.cuda", "_engines.reference"), ("_engines", "
 
 
 def modules(package):
-    """Path of every module of a package, a folder, by its full name."""
+    """Return the path of every module of a package, given as a folder, by its full name."""
     found = {}
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package.parent).with_suffix("").parts
@@ -52,14 +52,14 @@ def modules(package):
 
 
 def imports(package):
-    """For each module of a package, the names of the package's modules that it imports."""
+    """Return, for each module of a package, the names of the package's modules that it imports."""
     paths = modules(package)
     return {name: _imports_of(name, path, set(paths)) for name, path in paths.items()}
 
 
 def _imports_of(name, path, known):
     root, *_ = name.split(".")
-    # What a relative import starts from.
+    # The package that relative imports refer to.
     here = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
 
     def absolute(dotted, level):
@@ -91,7 +91,7 @@ def _is_import_module(function):
 
 
 def broken_rules(graph):
-    """Sentences, one for each import of a graph (see `imports`) that breaks a rule."""
+    """Return one sentence for each import of a graph (see `imports`) that breaks a rule."""
     return [*_unknown(graph), *_against_layers(graph), *_not_apart(graph), *_circles(graph)]
 
 
@@ -108,7 +108,7 @@ def _unknown(graph):
             )
     for name, other in _edges(graph):
         if other not in graph:
-            yield f"{name} imports {other}, which does not exist: give the name that it has now."
+            yield f"{name} imports {other}, which does not exist: use its current name."
 
 
 def _against_layers(graph):
@@ -128,21 +128,22 @@ def _not_apart(graph):
             for name, other in _edges(graph):
                 if {one, another} == {_member(name, group), _member(other, group)}:
                     yield (
-                        f"{name} imports {other}: {one} and {another} stand side by side. Move "
-                        f"what both need into a module beside them, in {one.rpartition('.')[0]}."
+                        f"{name} imports {other}: {one} and {another} must not depend on "
+                        "each other. Move what both need into a module next to them, in "
+                        f"{one.rpartition('.')[0]}."
                     )
 
 
 def _member(name, group):
-    """That of a group of modules and folders which a module is, or lies in."""
+    """Return the member of a group of modules and folders that a module is, or is in."""
     inner = name.partition(".")[2]
     return next((part for part in group if f"{inner}.".startswith(f"{part}.")), None)
 
 
 def _circles(graph):
-    """Circles of the modules and folders that lie in one folder, for every folder.
+    """Yield circular imports among the modules and folders in one folder, for every folder.
 
-    Each circle of modules is one of them too: in the folder that holds all of it.
+    Every circle of modules is found: in the folder that contains all of it.
     """
     folders = {name.rpartition(".")[0] for name in graph} - {""}
     for folder in sorted(folders):
@@ -158,23 +159,23 @@ def _circles(graph):
         circles = {circle for node in nodes if (circle := _shortest_circle(nodes, node))}
         for circle in sorted(circles):
             steps = ", ".join(reasons[edge] for edge in pairwise([*circle, circle[0]]))
-            yield f"{steps}: a circle. Move what both ends need into a module below them."
+            yield f"{steps}: circular imports. Move what both ends need into a module below them."
 
 
 def _ancestors(name):
-    """A module and the folders around it."""
+    """Return a module and the folders that contain it."""
     parts = name.split(".")
     return [".".join(parts[:k]) for k in range(1, len(parts) + 1)]
 
 
 def _child(folder, name):
-    """What of a folder a module is, or lies in; the folder's own code is of its name."""
+    """Return the direct child of a folder that a module is, or is in; or the folder itself."""
     depth = folder.count(".") + 2
     return ".".join(name.split(".")[:depth])
 
 
 def _shortest_circle(nodes, start):
-    """The nodes of the shortest way from `start` back to it, from the first in the alphabet on."""
+    """Return the shortest cycle through `start`, beginning with its alphabetically first node."""
     ways = [(start,)]
     seen = set()
     for way in ways:
@@ -189,7 +190,7 @@ def _shortest_circle(nodes, start):
 
 
 def _layer(name):
-    """The layer of a module, or None."""
+    """Return the layer of a module, or None."""
     top = [*name.split("."), ""][1]
     for layer, members in LAYERS.items():
         if top in members:
@@ -198,7 +199,7 @@ def _layer(name):
 
 
 def _part(name):
-    """What a sentence calls the part of the package that a module lies in."""
+    """Return the name, for a sentence, of the part of the package that a module is in."""
     return "the public modules" if _layer(name) == PUBLIC else name.split(".")[1]
 
 
@@ -206,9 +207,9 @@ def _part(name):
 
 
 def module_map(package):
-    """The map as a Markdown table: layers from top to bottom, folders, files."""
+    """Return the map as a Markdown table: layers from top to bottom, folders, files."""
     paths, graph = modules(package), imports(package)
-    lines = ["| module | what it is |", "| --- | --- |"]
+    lines = ["| module | description |", "| --- | --- |"]
     for number, layer in enumerate(LAYERS, 1):
         names = [name for name in paths if _layer(name) == layer]
         if not names:
@@ -226,12 +227,12 @@ def module_map(package):
 
 
 def _folder(name, paths):
-    """The package that a module lies in, or is."""
+    """Return the package that a module is, or is in."""
     return name if paths[name].name == "__init__.py" else name.rpartition(".")[0]
 
 
 def _imported(names, graph, paths):
-    """What modules of one folder import: other folders, but of those around it, single modules."""
+    """Return the imports of a folder's modules: other folders, or modules of its parent folders."""
     found = set()
     for name in names:
         for other in graph[name] - set(names):
@@ -255,7 +256,7 @@ def _cells(*texts):
 
 
 def first_sentence(path):
-    """The first sentence of a file's docstring, or of the comment that a CUDA file begins with."""
+    """Return the first sentence of a file's docstring, or of the first comment of a CUDA file."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         docstring = ast.get_docstring(ast.parse(text))
@@ -263,13 +264,13 @@ def first_sentence(path):
         comment = re.match(r"(//.*\n)+", text)
         docstring = comment and re.sub(r"^// ?", "", comment[0], flags=re.MULTILINE)
     if not docstring:
-        raise ValueError(f"{path} has no docstring: begin it with one sentence on what it is.")
+        raise ValueError(f"{path} has no docstring: begin it with one sentence that describes it.")
     sentence = re.match(r".+?(?:\.(?=\s|$)|(?=\n\n|$))", docstring, re.DOTALL)[0]
     return " ".join(sentence.replace("``", "`").replace("|", "\\|").split())
 
 
 def with_map(text, table, begin=BEGIN, end=END):
-    """The text of a page with a table between its two marks."""
+    """Return the text of a page with a table between its two marks."""
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise ValueError(f"The page needs these two lines, one after the other: {begin} {end}")
     before, after = text.split(begin)[0], text.split(end)[1]
@@ -277,7 +278,7 @@ def with_map(text, table, begin=BEGIN, end=END):
 
 
 def update(arguments, page, new_text, command):
-    """Write the new text of a page, or with ``--check`` exit if it is another one."""
+    """Write the new text of a page, or with ``--check`` exit if it differs from the old one."""
     if arguments not in ([], ["--check"]):
         sys.exit(f"Unknown arguments {arguments}: use --check, or none to write the page.")
     text = page.read_text(encoding="utf-8")

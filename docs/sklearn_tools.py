@@ -1,4 +1,4 @@
-"""Which of scikit-learn's tools take images, and which rows alone: found out by running them all.
+"""Run all of scikit-learn's tools to find out which accept images, and which only rows.
 
 python docs/sklearn_tools.py           # write the table of docs/with_scikit_learn.md
 python docs/sklearn_tools.py --check   # fail if it is out of date
@@ -84,7 +84,7 @@ def kernel():
 
 
 def fitted(model, y=LABELS):
-    """A function of X that fits a model and predicts."""
+    """Return a function of X that fits a model and predicts."""
     return lambda X: model.fit(X, y).predict(X)
 
 
@@ -98,7 +98,7 @@ def _partly_labelled():
     return labels
 
 
-#: Tools by kind: each a function of X.
+#: Tools by kind; each is a function of X.
 TOOLS = {
     "Evaluation": {
         "train_test_split": lambda X: train_test_split(X, LABELS),
@@ -193,7 +193,7 @@ TOOLS = {
 
 
 def takes(tool, X):
-    """Whether a tool runs on X."""
+    """Return whether a tool runs on X."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -204,7 +204,7 @@ def takes(tool, X):
 
 
 def table():
-    """The table as Markdown."""
+    """Return the table as Markdown."""
     head = f"scikit-learn {RELEASE}"
     lines = [f"| {head} | images | rows |", "| --- | --- | --- |"]
     for kind, tools in TOOLS.items():
@@ -218,7 +218,7 @@ def table():
 
 def main(arguments):
     if arguments and f"| scikit-learn {RELEASE} |" not in PAGE.read_text(encoding="utf-8"):
-        print(f"The table is of another release than scikit-learn {RELEASE}: not checked.")
+        print(f"The table is for a release other than scikit-learn {RELEASE}: not checked.")
         return
     update(arguments, PAGE, lambda text: with_map(text, table(), *MARKS), "docs/sklearn_tools.py")
 

@@ -1,4 +1,4 @@
-"""``python -m sklearn_cntk``: what a bug report needs, and a self-test."""
+"""``python -m sklearn_cntk``: information for bug reports, and a self-test."""
 
 import sys
 

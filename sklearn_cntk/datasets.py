@@ -1,4 +1,4 @@
-"""Image data of the paper's experiments, read from files that the user has."""
+"""Image data of the paper's experiments, read from the user's files."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ def load_cifar10(
         One of
 
         * a folder with the official Python batches ``data_batch_1`` … ``data_batch_5`` and
-          ``test_batch`` (pickles, of which only NumPy arrays are let through);
+          ``test_batch`` (pickles, from which only NumPy arrays are loaded);
         * a folder with the official binary batches ``data_batch_1.bin`` … ``test_batch.bin``;
         * an ``.npz`` file with ``X_train``, ``y_train``, ``X_test``, ``y_test``, images uint8
           (n, 32, 32, 3);
         * a folder with such a file for the test images and five files ``*batch1.npz`` …
           ``*batch5.npz`` with ``X`` and ``y`` for the training images.
     n_train, n_test : int or None, default=None
-        Number of images to take from the start, in the files' order.  None takes all.
+        Number of images to load from the start, in the files' order.  None loads all.
     standardize : bool, default=True
-        Subtract the mean of each channel and divide by its standard deviation, both over the
-        50 000 training images whatever `n_train`, as in the experiments of [1]_.
+        Whether to subtract the mean of each channel and divide by its standard deviation, both
+        over all 50 000 training images whatever `n_train`, as in the experiments of [1]_.
 
     Returns
     -------
     Bunch
-        ``X_train``, ``X_test`` : ndarray (n, 32, 32, 3), float32 if standardized, else uint8;
+        ``X_train``, ``X_test`` : ndarray (n, 32, 32, 3), float32 if standardised, else uint8;
         ``y_train``, ``y_test`` : ndarray of int64, labels 0 to 9; ``class_names`` : list of str.
 
     Raises
     ------
     FileNotFoundError
-        If `path` holds none of the forms above.
+        If `path` is none of the above.
     ValueError
-        If a file is damaged or a pickle of anything else, or if `n_train` or `n_test` is no
-        positive integer or more than the files hold.
+        If a file is damaged or is a pickle of anything else, or if `n_train` or `n_test` is not a
+        positive integer or is more than the files hold.
 
     References
     ----------
@@ -86,7 +86,7 @@ def load_cifar10(
 
 
 def _find_batches(path):
-    """Two lists of functions, each of which reads a batch: (images, labels)."""
+    """Return two lists of functions, each of which reads a batch (images, labels)."""
     if path.is_file() and path.suffix == ".npz":
         return [_npz(path, "X_train", "y_train")], [_npz(path, "X_test", "y_test")]
     for suffix, reader in (("", _pickled), (".bin", _binary)):
@@ -100,9 +100,9 @@ def _find_batches(path):
     if len(batches) == 5 and others:
         return [_npz(batch, "X", "y") for batch in batches], [_npz(others[0], "X_test", "y_test")]
     raise FileNotFoundError(
-        f"path='{path}' holds no CIFAR-10: expected a folder with data_batch_1 … data_batch_5 and "
-        "test_batch (or the same with .bin), an .npz file with X_train, y_train, X_test, y_test, "
-        "or a folder with *batch1.npz … *batch5.npz and a file with X_test and y_test."
+        f"path='{path}' does not hold CIFAR-10: expected a folder with data_batch_1 … data_batch_5 "
+        "and test_batch (or the same with .bin), an .npz file with X_train, y_train, X_test, "
+        "y_test, or a folder with *batch1.npz … *batch5.npz and a file with X_test and y_test."
     )
 
 
@@ -112,7 +112,7 @@ def _has(file, name):
 
 
 def _first_images(batches, n, name):
-    """Images and labels of as many batches as hold the first n images."""
+    """Return the first n images and labels, reading no more batches than hold them."""
     if n is not None and not (is_integer(n) and n >= 1):
         raise ValueError(f"{name}={n!r} should be a positive integer, or None for all images.")
     images, labels, count = [], [], 0
@@ -152,7 +152,7 @@ def _binary(file):
     def read():
         data = np.fromfile(file, dtype=np.uint8)
         if data.size == 0 or data.size % 3073:
-            raise ValueError(f"{file} has {data.size} bytes, which is no multiple of 3073.")
+            raise ValueError(f"{file} has {data.size} bytes, which is not a multiple of 3073.")
         records = data.reshape(-1, 3073)
         return _check(file, _from_planes(records[:, 1:]), records[:, 0])
 
@@ -166,14 +166,14 @@ def _pickled(file):
                 batch = _ArrayUnpickler(stream, encoding="bytes").load()
                 images, labels = _from_planes(batch[b"data"]), np.asarray(batch[b"labels"])
             except Exception as error:  # a damaged pickle may raise anything
-                raise ValueError(f"{file} is no Python batch of CIFAR-10: {error!r}") from error
+                raise ValueError(f"{file} is not a Python batch of CIFAR-10: {error!r}") from error
         return _check(file, images, labels)
 
     return read
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Loads NumPy arrays and Python's own types; a pickle may run any code otherwise."""
+    """Load only NumPy arrays and Python's own types, since a pickle may run any code."""
 
     _ALLOWED = frozenset(
         {
@@ -187,14 +187,14 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of images.")
-        if name == "_reconstruct":  # its module has moved; an array's own pickle names today's
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a file of images.")
+        if name == "_reconstruct":  # its module has moved: use the one of this NumPy
             return np.empty(0).__reduce__()[0]
         return super().find_class(module, name)
 
 
 def _from_planes(rows):
-    """Rows of three colour planes to images (n, 32, 32, 3)."""
+    """Convert rows of three colour planes to images (n, 32, 32, 3)."""
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
 

@@ -33,9 +33,9 @@ class CNTKRegressor(
 ):
     """Regression by an infinitely wide, fully trained convolutional network.
 
-    Kernel ridge regression with :class:`CNTK`: the predictions, in the limit of infinite width,
-    of a ReLU network that gradient descent trained to the end on the squared loss ([1]_,
-    Theorem 3.2), without its random initial function.
+    Kernel ridge regression with :class:`CNTK`.  In the limit of infinite width, it predicts what a
+    ReLU network predicts after gradient descent has trained it to the end on the squared loss
+    ([1]_, Theorem 3.2), without the network's random initial function.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class CNTKRegressor(
 
     Examples
     --------
-    How much ink a digit has, from its picture:
+    Predict the amount of ink in a digit from its image:
 
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_cntk import CNTKRegressor
@@ -82,7 +82,7 @@ class CNTKClassifier(Calibrated, StagedClassification, ClassificationTask, _CNTK
     """Classification by an infinitely wide, fully trained convolutional network.
 
     Kernel ridge regression with :class:`CNTK` onto one-hot labels minus 1/k for k classes, as
-    in section 5 of [1]_; the class with the largest prediction wins.
+    in section 5 of [1]_; the class with the largest prediction is the predicted one.
 
     Parameters
     ----------

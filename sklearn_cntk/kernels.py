@@ -40,12 +40,13 @@ if TYPE_CHECKING:
 class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     """Convolutional neural tangent kernel of an infinitely wide network.
 
-    The kernel of kernel regression that equals training the network by gradient descent from
-    random weights, in the limit of infinite width ([1]_, section 4).  It works wherever
-    scikit-learn takes a kernel (:class:`~sklearn.kernel_ridge.KernelRidge`,
+    Kernel regression with this kernel equals training the network by gradient descent from
+    random weights, in the limit of infinite width ([1]_, section 4).  The kernel works wherever
+    scikit-learn accepts one (:class:`~sklearn.kernel_ridge.KernelRidge`,
     :class:`~sklearn.svm.SVC`, Gaussian processes,
     :class:`~sklearn.kernel_approximation.Nystroem`,
-    :class:`~sklearn.decomposition.KernelPCA`), and in sums and products with its kernels.
+    :class:`~sklearn.decomposition.KernelPCA`), and in sums and products with scikit-learn's
+    kernels.
 
     Parameters
     ----------
@@ -57,14 +58,15 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
 
     Notes
     -----
-    Work grows as pairs of images × pixels × `depth`, with GAP as pairs × pixels² × `depth`, with
-    local average pooling as up to ``(4 * lap + 1) ** 2`` times that of flattening.  Of a plain
-    network without biases, multiplying an image by a > 0 multiplies its kernel values by a.
+    Work grows as pairs of images × pixels × `depth` with flattening, and as pairs × pixels² ×
+    `depth` with GAP.  Local average pooling takes up to ``(4 * lap + 1) ** 2`` times as much as
+    flattening.  For a plain network without biases, multiplying an image by a > 0 multiplies its
+    kernel values by a.
 
-    Of feature vectors this is the kernel of the fully-connected network, eq. 9 of [1]_.  Without
-    biases that is a poor prior of functions of one variable, which are then two straight lines
-    that meet at 0: give a `bias_variance`, which Gaussian processes optimise with the
-    `weight_variance` where the bounds are not "fixed".
+    For feature vectors, this is the kernel of the fully connected network, eq. 9 of [1]_.  Without
+    biases, it is a poor prior for functions of one variable, which are then two straight lines
+    that meet at 0.  Set a `bias_variance`, which Gaussian processes optimise along with
+    `weight_variance`, where the bounds are not "fixed".
 
     References
     ----------
@@ -80,7 +82,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     >>> K.shape, bool(np.all(K == K.T))
     ((5, 5), True)
 
-    Flattened rows, as most of scikit-learn takes them:
+    Flattened rows, as most of scikit-learn expects them:
 
     >>> from sklearn.kernel_ridge import KernelRidge
     >>> ridge = KernelRidge(kernel=CNTK(depth=4, image_shape=(8, 8)), alpha=1e-3)
@@ -115,7 +117,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
     def estimate(
         self, n_x: int, n_y: int | None = None, *, image_shape: ImageShape = None
     ) -> Estimate:
-        """What a Gram matrix will cost on the devices that would compute it now.
+        """Estimate the cost of a Gram matrix on the devices that would compute it now.
 
         {measured}
 
@@ -124,7 +126,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
         n_x : int
             Number of images.
         n_y : int or None, default=None
-            Number of other images; None is the symmetric Gram matrix of the `n_x` ones.
+            Number of other images; None means the symmetric Gram matrix of the `n_x` images.
         {image_shape_to_estimate_for}
 
         Returns
@@ -134,7 +136,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
         Raises
         ------
         ValueError, TypeError
-            Numbers below 1, or no `image_shape`.
+            A number below 1, or no `image_shape`.
 
         Examples
         --------
@@ -150,7 +152,7 @@ class CNTK(HyperparameterBounds, SettableNetwork, ImageKernel):
         return estimate(job, n_x, n_y, transposes=True)
 
     def _job(self, images, readouts=None):
-        """The computation that the parameters ask for, all of them checked."""
+        """Return the computation that the parameters ask for, after checking them all."""
         job = Job.of(self, images, readouts)
         return replace(job, dtype="float64") if self.n_dims else job
 
@@ -178,11 +180,11 @@ def cntk_path(
     memory: Memory = None,
     verbose: int | bool | str = "auto",
 ) -> tuple[FloatArray, list[dict[str, Any]]]:
-    """Kernel matrices of many architectures for the price of the most expensive one.
+    """Compute kernel matrices of many architectures for the price of the most expensive one.
 
     The state of the recursion after h convolutions ([1]_, section 4) holds the kernel of depth
-    h + 1, whatever the pooling, so a pass at the largest depth computes every smaller one, GAP,
-    traces, local pooling and the NNGP kernel on its way.
+    h + 1 for every pooling.  A pass at the largest depth thus computes every smaller depth, GAP,
+    flattening, local average pooling and the NNGP kernel on its way.
 
     Parameters
     ----------
@@ -192,7 +194,7 @@ def cntk_path(
     depths : sequence of int
         Depths of the networks.
     gap : sequence of bool, default=(True, False)
-        Poolings: True for global average pooling, False for none.
+        Poolings: True for global average pooling, False for flattening.
     lap : sequence of int, default=()
         Radii of local average pooling, in addition to `gap`.
     trained_layers : sequence of {"all", "hidden", "last"}, default=("all",)
@@ -202,8 +204,8 @@ def cntk_path(
     Returns
     -------
     grams : ndarray of float64, shape (n_readouts, n, m)
-        Equal, bit for bit, to those of single kernels of plain networks without biases; those of
-        other networks are equal up to the rounding of `dtype`.
+        Gram matrices.  For plain networks without biases they equal those of single kernels bit
+        for bit; for other networks, up to the rounding of `dtype`.
     readouts : list of dict
         The parameters ``depth``, ``gap``, ``lap``, ``trained_layers`` and, if it is not 0,
         ``frozen_layers`` of each Gram matrix, as :class:`CNTK` takes them.
@@ -212,7 +214,7 @@ def cntk_path(
     ------
     {unusable_at_once}
     MemoryError
-        If the stack does not fit; nothing is computed then.
+        The Gram matrices do not fit into memory; nothing is computed then.
 
     See Also
     --------

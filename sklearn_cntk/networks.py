@@ -1,7 +1,7 @@
 """Networks beyond the plain stack, for the parameter `network` of kernels, estimators and searches.
 
-A :class:`Network` is a sequence of layers with a dense layer behind it.  All of them are immutable,
-hashable, and validated when they are made.
+A :class:`Network` is a sequence of layers, followed by a dense layer.  Networks and layers are
+immutable, hashable, and validated on construction.
 """
 
 # Architecture and Readout are for engines, their tests and benchmarks.

@@ -33,7 +33,7 @@ class CNTKRegressorCV(
     {best_score_}
     {best_index_}
     best_estimator_ : CNTKRegressor
-        Fitted with all rows.
+        Fitted to all rows.
     {cv_results_}
     {scorer_}
     {multimetric_}
@@ -96,7 +96,7 @@ class CNTKClassifierCV(Probabilities, SearchScore, ClassificationTask, KernelSea
     {best_score_}
     {best_index_}
     best_estimator_ : CNTKClassifier
-        Fitted with all rows.
+        Fitted to all rows.
     {cv_results_}
     {scorer_}
     {multimetric_}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class GramProgress(NamedTuple):
-    """How far `gram_to_zarr` has come: chunks that are there, and chunks in all."""
+    """Progress of `gram_to_zarr`: the number of chunks written, and of all chunks."""
 
     done: int
     total: int
@@ -34,31 +34,31 @@ def gram_to_zarr(
 ) -> zarr.Array:
     """Compute a Gram matrix into a Zarr array, or resume where an earlier call stopped.
 
-    Each chunk is computed and written by one worker, whole, with a checksum; of a symmetric
-    matrix the upper triangle is computed, and both are written.  Workers are threads, or those of
-    the cluster that ``joblib.parallel_config`` names, which must see the same `store`.  A chunk
-    that is there already is checked and left, so several calls may work on one store at once.
-    Calls that begin together on a new folder agree which one creates the array; in other stores,
+    Each chunk is computed and written whole by one worker, with a checksum.  For a symmetric
+    matrix, the upper triangle is computed, and both triangles are written.  Workers are threads, or
+    those of the cluster that ``joblib.parallel_config`` names, which must see the same `store`.
+    Existing chunks are checked and kept, so several calls may work on one store at the same time.
+    Calls that begin together on a new folder agree on which one creates the array; in other stores,
     such as buckets, let one call create it before others begin.
-    Reading needs nothing but zarr: ``zarr.open_array(store)[:1000, :1000]``; what is not computed
-    yet is NaN.
+    Reading needs only zarr: ``zarr.open_array(store)[:1000, :1000]``; entries that are not computed
+    yet are NaN.
 
     Parameters
     ----------
     kernel : CNTK
-        With all of its parameters, `n_jobs`, `device` and `verbose` among them.
+        All of its parameters are used, including `n_jobs`, `device` and `verbose`.
     X : array-like, n images
         As in :meth:`CNTK.__call__`.
     Y : array-like, m images, default=None
         None computes the symmetric Gram matrix of `X`.
     store : str, path-like or zarr store
-        A folder, or a URL that fsspec knows, such as "s3://bucket/gram".
+        A folder, or a URL that fsspec supports, such as "s3://bucket/gram".
     dtype : {"float64", "float32"} or None, default=None
-        Of the array.  None takes that of the array which is there, "float64" for a new one.  The
-        kernel's own `dtype` is that of the computation.
+        Data type of the array.  None uses that of an existing array, and "float64" for a new one.
+        The kernel's own `dtype` is that of the computation.
     chunk_size : int, default=None
-        Side of the chunks.  None takes that of the array which is there, for a new one some
-        seconds' work of one core, at most 1024.
+        Side of the chunks.  None uses that of an existing array; for a new one, it chooses a side
+        that takes one core a few seconds, at most 1024.
 
     Returns
     -------
@@ -68,18 +68,18 @@ def gram_to_zarr(
     Raises
     ------
     ImportError
-        zarr is missing.
+        zarr is not installed.
     TypeError
-        `kernel` is no CNTK, or `chunk_size` no integer.
+        `kernel` is not a CNTK, or `chunk_size` is not an integer.
     ValueError
         The store holds a Gram matrix of another kernel or of other images, or in other chunks;
         the message names what differs.
     RuntimeError
-        Another call, or user, has replaced or removed parts of the store meanwhile.
+        Another call or user has replaced or removed parts of the store in the meantime.
 
     See Also
     --------
-    gram_progress : How far it is, asked from another process.
+    gram_progress : The progress, seen from any process.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def gram_to_zarr(
 
 
 def gram_progress(store: Any) -> GramProgress:
-    """How far `gram_to_zarr` has come, from any process.
+    """Return the progress of `gram_to_zarr`, seen from any process.
 
     Parameters
     ----------
@@ -122,9 +122,9 @@ def gram_progress(store: Any) -> GramProgress:
     Raises
     ------
     FileNotFoundError
-        There is no array.
+        The store holds no array.
     ImportError
-        zarr is missing.
+        zarr is not installed.
     """
     array = import_zarr().open_array(absolute_store(store), mode="r")
     return GramProgress(array.nchunks_initialized, array.nchunks)

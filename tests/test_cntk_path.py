@@ -42,7 +42,7 @@ def test_asking_twice_returns_once():
 
 
 def test_nothing_asked():
-    with pytest.raises(ValueError, match=r"no readout is left of depths=\[\]"):
+    with pytest.raises(ValueError, match=r"no readout results from depths=\[\]"):
         cntk_path(IMAGES, depths=[])
     with pytest.raises(ValueError, match=r"gap=\(\), lap=\(\)"):
         cntk_path(IMAGES, depths=[3], gap=())

@@ -127,13 +127,13 @@ def test_a_pickle_runs_no_code(tmp_path, arrays):
             return trace.touch, ()
 
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps(Attack(), protocol=2))
-    with pytest.raises(ValueError, match="data_batch_1 .* no place in a file of images"):
+    with pytest.raises(ValueError, match="data_batch_1 .* not allowed in a file of images"):
         load_cifar10(tmp_path)
     assert not trace.exists()
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no CIFAR-10: expected a folder with"):
+    with pytest.raises(FileNotFoundError, match="does not hold CIFAR-10: expected a folder with"):
         load_cifar10(tmp_path)
 
 
@@ -153,7 +153,7 @@ def test_reads_no_more_batches_than_needed(tmp_path, arrays):
     write_python(tmp_path, *arrays)
     (tmp_path / "data_batch_2").write_bytes(b"damaged")
     assert len(load_cifar10(tmp_path, n_train=PER_BATCH).X_train) == PER_BATCH
-    with pytest.raises(ValueError, match="data_batch_2 is no Python batch"):
+    with pytest.raises(ValueError, match="data_batch_2 is not a Python batch"):
         load_cifar10(tmp_path, n_train=PER_BATCH + 1)
 
 
@@ -178,7 +178,7 @@ def test_pickles_of_other_things(batch, message, tmp_path, arrays):
 def test_damaged_files(tmp_path, arrays):
     write_binary(tmp_path, *arrays)
     (tmp_path / "data_batch_1.bin").write_bytes(b"\0" * 3072)
-    with pytest.raises(ValueError, match="no multiple of 3073"):
+    with pytest.raises(ValueError, match="not a multiple of 3073"):
         load_cifar10(tmp_path)
     np.savez(tmp_path / "float.npz", X_train=np.zeros((2, 32, 32, 3)), y_train=[0, 1])
     with pytest.raises(ValueError, match="float64 images of shape"):

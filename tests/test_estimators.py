@@ -193,7 +193,7 @@ def test_images_of_another_shape(cls):
     model = small(cls).fit(IMAGES, targets_for(cls))
     for other in (np.ones((2, 4, 16)), np.ones((2, 8, 8, 3)), np.ones((2, 8, 7))):
         with pytest.raises(
-            ValueError, match=r"images of shape .*, but fit has seen images of shape \(8, 8, 1\)"
+            ValueError, match=r"images of shape .*, but fit saw images of shape \(8, 8, 1\)"
         ):
             model.predict(other)
     with pytest.raises(ValueError, match="63 features"):

@@ -196,7 +196,7 @@ def test_flip(gap):
 
 @pytest.mark.parametrize("filter_size", [1, 3])
 def test_feature_vectors(filter_size):
-    """One pixel a sample: the fully-connected kernel, whatever the size of filters."""
+    """One pixel a sample: the fully connected kernel, whatever the size of filters."""
     rows = X[:6] / 16
     architecture, readout = Architecture((1, 1, 64), 1), Readout(4, False)
     expected = reference.gram(

@@ -88,7 +88,7 @@ def test_only_the_prefix_has_to_suit_the_images(images):
     assert CNTK(2, network="myrtle5")(small).shape == (6, 6)
     with pytest.raises(ValueError, match=r"layer 8, AvgPool\(\), has nothing .* smaller depth"):
         CNTK(network="myrtle5")(small)
-    with pytest.raises(ValueError, match="one pixel, unless image_shape says their shape"):
+    with pytest.raises(ValueError, match="one pixel, unless image_shape gives their shape"):
         CNTK(network="myrtle5")(images[:, 1:].reshape(6, -1))
 
 
@@ -237,7 +237,7 @@ def test_what_describes_plain_networks_leaves_others_alone(digits, parameters):
         (
             {"networks": ["plain", "myrtle5"], "depths": (6, 8)},
             ValueError,
-            r"depths=\(6, 8\) has none of network=Network.myrtle\(5\), which has \(1, 2",
+            r"depths=\(6, 8\) has no depth of network=Network.myrtle\(5\), which has \(1, 2",
         ),
     ],
 )
@@ -269,7 +269,7 @@ def test_set_params(images):
         ValueError, match="network__gain is a parameter of a Network, but network='"
     ):
         CNTK().set_params(network__gain=1)
-    with pytest.raises(ValueError, match="'gain' is no parameter of a Network"):
+    with pytest.raises(ValueError, match="'gain' is not a parameter of a Network"):
         kernel.set_params(network__gain=1)
 
 

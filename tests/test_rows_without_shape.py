@@ -46,14 +46,14 @@ def test_what_is_of_no_use(options):
     plain = CNTK(3, gap=False)(FEW)
     np.testing.assert_array_equal(CNTK(3, filter_size=1)(FEW), plain)  # without a warning
     named = next(f"{name}={value}" for name, value in options.items() if name != "gap")
-    with pytest.warns(UserWarning, match=f"{named}: of no use for feature vectors.*_shape"):
+    with pytest.warns(UserWarning, match=f"{named}: no effect on feature vectors.*_shape"):
         K = CNTK(3, **options)(FEW)
     # But for the scale: windows of local pooling are mostly empty.
     np.testing.assert_allclose(K / K[0, 0], plain / plain[0, 0], rtol=1e-12)
 
 
 def test_several_are_named_together():
-    with pytest.warns(UserWarning, match="flip=True and filter_size=5: of no use"):
+    with pytest.warns(UserWarning, match="flip=True and filter_size=5: no effect"):
         CNTK(3, flip=True, filter_size=5)(FEW)
 
 

@@ -149,7 +149,7 @@ def test_normalized_rows():
         ({"alphas": []}, ValueError, r"alphas=\[\] is empty"),
         ({"alphas": [-1]}, ValueError, "alpha=-1 cannot be used: alpha must be finite"),
         ({"alphas": 1.0}, TypeError, "alphas=1.0 must be a sequence"),
-        ({"depths": []}, ValueError, r"no readout is left of depths=\[\], gaps="),
+        ({"depths": []}, ValueError, r"no readout results from depths=\[\], gaps="),
         ({"depths": 3}, TypeError, "depths=3 must be a sequence"),
         ({"gaps": True}, TypeError, "gaps=True must be a sequence"),
         ({"laps": 1}, TypeError, "laps=1 must be a sequence"),
@@ -160,9 +160,9 @@ def test_normalized_rows():
         ({"scoring": []}, ValueError, r"scoring=\[\] must hold at least one metric"),
         ({"scoring": [len]}, TypeError, "scoring=.* must be a metric's name, a callable"),
         ({"scoring": ["r2", "neg_max_error"]}, ValueError, r"refit=True must name the metric of"),
-        ({"refit": False}, ValueError, "refit=False is no choice with scoring=None: use True"),
-        ({"refit": "r2"}, ValueError, "refit='r2' is no choice"),
-        ({"refit": None}, ValueError, "refit=None is no choice"),
+        ({"refit": False}, ValueError, "refit=False cannot be used with scoring=None: use"),
+        ({"refit": "r2"}, ValueError, "refit='r2' cannot be used"),
+        ({"refit": None}, ValueError, "refit=None cannot be used"),
         ({"cv": []}, ValueError, "cv gives no splits"),
         ({"cv": [([], [0])]}, ValueError, "cv gives a split without training rows"),
         ({"cv": [([0], [])]}, ValueError, "cv gives a split without test rows"),
@@ -431,7 +431,7 @@ def test_groups():
     assert_same_results(*both(HALVES, {"groups": groups}, cv=GroupKFold(4)))
     with pytest.raises(ValueError, match="'groups' parameter should not be None"):
         CNTKClassifierCV(device=RefusingEngine(), cv=GroupKFold(4)).fit(IMAGES, LABELS)
-    with pytest.raises(ValueError, match="groups has no use with cv=None"):
+    with pytest.raises(ValueError, match="groups cannot be used with cv=None"):
         CNTKClassifierCV(device=RefusingEngine()).fit(IMAGES, LABELS, groups=groups)
     with pytest.raises(TypeError, match="fit takes X, y, sample_weight and groups, not group"):
         CNTKClassifierCV(device=RefusingEngine()).fit(IMAGES, LABELS, group=groups)

@@ -48,7 +48,7 @@ def test_filters_have_one_pixel_across(along, gap, trained_layers, signals):
 
 
 @pytest.mark.parametrize("bias_variance", [0.0, 0.5])
-@pytest.mark.filterwarnings("ignore:filter_size=5.*of no use:UserWarning")
+@pytest.mark.filterwarnings("ignore:filter_size=5.*no effect:UserWarning")
 def test_samples_of_one_time_are_feature_vectors(bias_variance, rng):
     """So a bias means the same, whatever the size of filters."""
     rows = rng.normal(size=(5, 7))
@@ -108,7 +108,7 @@ def test_estimators_and_pipelines(cls, rng):
         (
             (12,),
             np.ones((3, 11)),
-            r"image_shape=\(1, 12, 1\) needs 12 features a row, but X has 11",
+            r"image_shape=\(1, 12, 1\) needs 12 features per row, but X has 11",
         ),
         ((1, 12, 2), np.ones((3, 12, 3)), r"images of shape \(12, 3, 1\), but image_shape="),
         ((), np.ones((3, 12)), r"image_shape=\(\) is not a shape: use .* or \(length,\)"),

@@ -139,7 +139,7 @@ def test_a_store_that_another_call_creates_anew(tmp_path, change):
         shutil.rmtree(store / "c")
 
     disturbed_kernel = disturbed(store, create_anew)
-    with pytest.raises(RuntimeError, match="created anew while this call computed"):
+    with pytest.raises(RuntimeError, match="replaced while this call was running"):
         gram_to_zarr(disturbed_kernel, IMAGES, store=store, chunk_size=50)
     assert gram_progress(store).done == 0
     array = gram_to_zarr(kernel, IMAGES, store=store)

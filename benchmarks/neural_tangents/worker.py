@@ -1,6 +1,6 @@
-"""Times neural-tangents on the images that its standard input names; JSON lines both ways.
+"""Times neural-tangents on images named on standard input; input and output are JSON lines.
 
-Runs in the environment of requirements.txt, started by ../compare_neural_tangents.py.
+../compare_neural_tangents.py starts it in the environment of requirements.txt.
 """
 
 import json
@@ -17,9 +17,9 @@ jax.config.update("jax_platforms", "cpu")
 
 @lru_cache
 def compile_kernel(depth, gap, x_shape, y_shape):
-    """The NTK of the paper's section 4, up to a constant factor, compiled and run once.
+    """Return the NTK of the paper's section 4, up to a constant factor, compiled and run once.
 
-    Flattening lets neural-tangents choose ``diagonal_spatial``, hence P·Q entries, by itself.
+    With flattening, neural-tangents itself chooses ``diagonal_spatial``, and so P·Q entries.
     """
     layers = []
     for _ in range(depth - 1):

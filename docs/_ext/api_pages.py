@@ -1,4 +1,4 @@
-"""The API reference: a page a public module, made of its ``__all__``, so that it is complete."""
+"""The API reference: one page per public module, generated from ``__all__`` to be complete."""
 
 import importlib
 import inspect
@@ -17,7 +17,7 @@ MODULES = (
     "sklearn_cntk.finite",
 )
 
-# Methods of scikit-learn that are shown with a class beside its own, and methods that only the
+# Methods of scikit-learn that are shown along with a class's own methods, and methods that only the
 # package itself calls.
 _INHERITED = {"score", "fit_transform"}
 _INTERNAL = {
@@ -32,13 +32,13 @@ _INTERNAL = {
     "Residual.steps_divide",
     "Network.check_mirror_symmetry",
     "Network.named",
-    # Properties, which have no other name.
+    # Properties, which have no qualified name.
     *("sides", "steps", "branches", "digest", "plain_filter_size", "channel_degree"),
 }
 
 
 def public_names(module_name):
-    """Names that a module offers: its ``__all__``, else what is defined there in public."""
+    """Return the public names of a module: its ``__all__``, or else its public definitions."""
     module = importlib.import_module(module_name)
     names = getattr(module, "__all__", None)
     if names is None:
@@ -53,12 +53,12 @@ def public_names(module_name):
 
 
 def modules():
-    """Those of `MODULES` that this version of the package has."""
+    """Return those of `MODULES` that this version of the package has."""
     return [name for name in MODULES if name == "sklearn_cntk" or find_spec(name)]
 
 
 def module_page(module_name):
-    """A module's page in reStructuredText: what it is for, and a table of its names."""
+    """Return a module's page in reStructuredText: its docstring and a table of its names."""
     module = importlib.import_module(module_name)
     lines = [module_name, "=" * len(module_name), ""]
     lines += [f".. currentmodule:: {module_name}", "", inspect.getdoc(module), ""]
@@ -68,7 +68,7 @@ def module_page(module_name):
 
 
 def write(folder):
-    """Write the modules' pages into `folder`; those that have not changed are left alone."""
+    """Write the pages of the modules into `folder`; unchanged pages are not rewritten."""
     folder.mkdir(parents=True, exist_ok=True)
     for stale in set(folder.glob("*.rst")) - {folder / f"{name}.rst" for name in modules()}:
         stale.unlink()
@@ -80,7 +80,7 @@ def write(folder):
 
 
 def skip_foreign(app, what, name, obj, skip, options):
-    """Leave out members that are not for users: autodoc's event `autodoc-skip-member`."""
+    """Skip members that are not for users; handles autodoc's event `autodoc-skip-member`."""
     function = getattr(obj, "__func__", obj)
     if what != "class" or name in _INHERITED:
         return None
@@ -91,9 +91,9 @@ def skip_foreign(app, what, name, obj, skip, options):
 
 
 def unlink_labels(app, what, name, obj, options, lines):
-    """Turn links to sections of scikit-learn's guide into text: event `autodoc-process-docstring`.
+    """Turn links to scikit-learn's user guide into text; handles `autodoc-process-docstring`.
 
-    Inherited methods have them, and the sections are not here.
+    Docstrings of inherited methods contain them, and these sections do not exist here.
     """
     module = getattr(obj, "__module__", None) or ""
     if module.startswith("sklearn."):

@@ -1,4 +1,4 @@
-"""The directive ``benchmark-result FILE``: what the page of benchmarks says of one file."""
+"""The directive ``benchmark-result FILE``, which shows one file as on the benchmarks page."""
 
 import benchmarks_page
 from docutils import nodes

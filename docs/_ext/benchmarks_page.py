@@ -1,8 +1,8 @@
-"""The page of benchmarks, made of the files in ``benchmarks/results/`` and of nothing else.
+"""The benchmarks page, generated only from the files in ``benchmarks/results/``.
 
 A result is a JSON object with a ``machine``, or a CSV file that starts with comment lines
-``# key: value``; both name processor and date.  `SECTIONS` says what a file is about and which of
-its numbers to show; files that it does not name are shown whole.
+``# key: value``; both name the processor and the date.  `SECTIONS` describes each file and which
+of its numbers to show; files that it does not list are shown in full.
 """
 
 import ast
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median, stdev
 
-#: Where the results are.
+#: Folder of the results.
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 _SHOWN_VERSIONS = ("sklearn-cntk", "numpy", "scikit-learn", "numba")
@@ -21,7 +21,7 @@ _SHOWN_VERSIONS = ("sklearn-cntk", "numpy", "scikit-learn", "numba")
 
 @dataclass(frozen=True)
 class Result:
-    """A file of results: where it was measured, what with, and what came out."""
+    """A file of results: its machine, settings and data."""
 
     name: str
     machine: dict
@@ -30,7 +30,7 @@ class Result:
 
 
 def read(path):
-    """Read a result; raises ValueError if it does not say on which machine and day it was run."""
+    """Read a result; raise ValueError if it does not say on which machine and day it was run."""
     path = Path(path)
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
@@ -48,12 +48,12 @@ def read(path):
         data = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     missing = [name for name in ("cpu", "date") if name not in machine]
     if missing:
-        raise ValueError(f"{path.name} names no {' and no '.join(missing)}: results need them.")
+        raise ValueError(f"{path.name} has no {' and no '.join(missing)}: every result needs them.")
     return Result(path.name, machine, settings, data)
 
 
 def describe(machine):
-    """One line: date, processor, versions."""
+    """Return one line with date, processor and versions."""
     parts = [str(machine["date"]), str(machine["cpu"])]
     if "cores" in machine:
         parts.append(
@@ -69,7 +69,7 @@ def describe(machine):
 
 
 def table(header, rows):
-    """A Markdown table; numbers stand on the right."""
+    """Return a Markdown table; numbers are right-aligned."""
     cells = [[number(cell) for cell in row] for row in rows]
     right = [all(_is_number(row[k]) for row in rows) for k in range(len(header))]
     marks = ["---:" if is_right else "---" for is_right in right]
@@ -78,7 +78,7 @@ def table(header, rows):
 
 
 def number(value):
-    """A cell's text: three significant digits for measured floats, text as it is."""
+    """Return the text of a cell: three significant digits for floats, text unchanged."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "" if value is None else str(value).replace("|", "\\|")
     if isinstance(value, float):
@@ -100,7 +100,7 @@ def _is_number(value):
 
 
 def shape_text(shape):
-    """An image shape as "8 × 8 × 1"."""
+    """Return an image shape as text, such as "8 × 8 × 1"."""
     return " × ".join(map(str, shape))
 
 
@@ -147,7 +147,7 @@ def throughput(result):
         )
         for kernel in result.data["kernels"]
     ]
-    header = ["images", "readout", "dtype", "median, 10⁹/s", "best, 10⁹/s", "% of bound"]
+    header = ["images", "readout", "dtype", "median, 10⁹/s", "best, 10⁹/s", "share of bound, %"]
     text = (
         f"Element-layers per second, depth {result.data['depth']}, {result.data['n_jobs']} jobs.\n"
     )
@@ -167,14 +167,14 @@ def networks(result):
         )
         for row in result.data["networks"]
     ]
-    header = ["network", "readout", "element-layers a pair", "median, 10⁹/s"]
-    header += ["of plain", "of plain, per core", "cores used"]
+    header = ["network", "readout", "element-layers per pair", "median, 10⁹/s"]
+    header += ["relative to plain", "relative to plain, per core", "cores used"]
     costs = [
         (layer, cost["time"], cost["processor_time"])
         for layer, cost in result.data["cost_in_per_cent"].items()
     ]
     text = f"Images of {shape_text(result.data['image_shape'])}, float32.\n\n"
-    costs_header = ["layer", "time, %", "processor time, %"]
+    costs_header = ["layer", "added time, %", "added processor time, %"]
     return f"{text}{table(header, rows)}\n{table(costs_header, costs)}"
 
 
@@ -201,12 +201,12 @@ def cuda_code(result):
 def search(result):
     seconds, ratios = result.data["seconds"], result.data["ratios"]
     rows = [(name, value, ratios[name]) for name, value in seconds.items()]
-    header = ["what", "seconds", "in units of the first"]
+    header = ["task", "seconds", "relative to the first"]
     return f"{result.data['n']} images of 8 × 8 pixels.\n\n" + table(header, rows)
 
 
 def small_images(result):
-    """A table for each data set, a column for each number of images; then the seconds."""
+    """Return accuracy and time tables for each data set, one column per number of images."""
     cells = {}
     for key, cell in result.data["cells"].items():
         row, method = key.rsplit(", draw ", 1)[0].split(": ", 1)
@@ -215,11 +215,11 @@ def small_images(result):
     draws = result.data["settings"]["draws"]
     text = f"Mean ± standard deviation over {draws} draws of training and test images.\n"
     text += f"Measured on {_measured(result.data['cells'])}.\n"
-    seconds = "Processor seconds of a draw, of fitting with all choices and of predicting: medians."
+    seconds = "Median processor seconds per draw, for fitting (with all choices) and predicting."
     for name, methods in cells.items():
         sizes = sorted({size for found in methods.values() for size in found})
         header = ["method", *(f"{size} images" for size in sizes)]
-        for about, show in (("Per cent correct.", _accuracy), (seconds, _seconds)):
+        for about, show in (("Accuracy (%).", _accuracy), (seconds, _seconds)):
             rows = [
                 (method, *(show(found.get(size, ()), draws) for size in sizes))
                 for method, found in methods.items()
@@ -241,12 +241,12 @@ def _seconds(cells, draws):
     return number(median(cell["result"]["fit"] + cell["result"]["predict"] for cell in cells))
 
 
-#: What the page compares architectures with.
+#: The baseline that other architectures are compared with.
 _COMMON = "depth 4, flattened"
 
 
 def frontier(result):
-    """Architectures by their time; bold where none that takes less is as accurate."""
+    """Return a table of architectures by time; bold if no faster one is as accurate."""
     cells = {name: cell["result"] for name, cell in result.data["cells"].items()}
     base = cells[_COMMON]["accuracies"]
     rows, best = [], 0.0
@@ -254,7 +254,7 @@ def frontier(result):
         accuracies = found["accuracies"]
         is_best, best = mean(accuracies) > best, max(best, mean(accuracies))
         differences = [one - other for one, other in zip(accuracies, base, strict=True)]
-        # As many images to train on as to test on: Nadeau and Bengio 2003.
+        # Correction of Nadeau and Bengio 2003, for as many training as test images.
         error = stdev(differences) * (1 / len(differences) + 1) ** 0.5
         rows.append(
             (
@@ -265,19 +265,19 @@ def frontier(result):
                 "–" if name == _COMMON else f"{mean(differences):+.1f} ± {error:.1f}",
             )
         )
-    header = ["architecture", "element-layers a pair", "processor seconds", "per cent correct"]
-    header.append(f"more than {_COMMON}")
+    header = ["architecture", "element-layers per pair", "processor seconds", "accuracy (%)"]
+    header.append(f"difference from {_COMMON}")
     return table(header, rows) + f"\nMeasured on {_measured(result.data['cells'])}.\n"
 
 
 def _measured(cells):
-    """When and on what cells were measured."""
+    """Return when and on which devices cells were measured."""
     pairs = {(cell["result"]["date"], cell["result"]["device"]) for cell in cells.values()}
     return "; ".join(", ".join(pair) for pair in sorted(pairs))
 
 
 def small_tables(result):
-    """Methods by sets."""
+    """Return tables of scores and seconds, one row per method and one column per set."""
     rows = {}
     for row in result.data["rows"]:
         rows.setdefault(row["method"], {})[f"{row['set']}, {row['metric']}"] = row
@@ -300,7 +300,7 @@ def small_tables(result):
     ]
     return (
         table(["method", *header], scores)
-        + "\nProcessor seconds of a fold, with everything that is chosen within it.\n\n"
+        + "\nProcessor seconds per fold, including the choice of settings.\n\n"
         + table(["method", *(name.rsplit(", ", 1)[0] for name in header)], seconds)
     )
 
@@ -310,21 +310,21 @@ def uci(result):
     header = list(data["summary"][0])
     text = table(header, [[row[name] for name in header] for row in data["summary"]])
     text += (
-        "\nWilcoxon's signed-rank test of the accuracies over the tables, as it is and corrected "
-        "for the number of tests by Holm's method. Differences above 0 are in favour of the method "
-        "in the first column.\n\n"
+        "\nWilcoxon's signed-rank test of the accuracies over the tables, with p-values before and "
+        "after Holm's correction for the number of tests. Differences above 0 favour the method in "
+        "the first column.\n\n"
     )
     header = list(data["comparisons"][0])
     text += table(header, [[row[name] for name in header] for row in data["comparisons"]])
     grids = {name: grid for name, grid in data["grids"].items() if isinstance(grid, dict)}
-    grids["NTK (hidden layers, frozen ones)"] = data["grids"]["NTK"]
+    grids["NTK (hidden layers, frozen layers)"] = data["grids"]["NTK"]
     grids["C of SVMs on kernels"] = data["grids"]["C"]
     grids["alpha of CNTKClassifier"] = data["grids"]["alpha"]
-    return text + "\nWhat was chosen from:\n\n" + table(["method", "grid"], list(grids.items()))
+    return text + "\nSettings to choose from:\n\n" + table(["method", "grid"], list(grids.items()))
 
 
 def whole(result):
-    """All of a result: its tables, one after the other, and its single numbers."""
+    """Return all of a result: its tables one after the other, and its single numbers."""
     if isinstance(result.data, list):
         return _records(result.data)
     return "\n".join(_parts(result.data, "")) or "No numbers.\n"
@@ -340,7 +340,7 @@ def _parts(data, name):
     plain |= {k: v for k, v in data.items() if isinstance(v, list) and not _is_records(v)}
     if plain:
         yield (f"**{name}**\n\n" if name else "") + table(
-            ["what", "value"], [(key, _flat(value)) for key, value in plain.items()]
+            ["quantity", "value"], [(key, _flat(value)) for key, value in plain.items()]
         )
     for key, value in data.items():
         title = f"{name}, {key}" if name else key
@@ -362,7 +362,7 @@ def _flat(value):
 
 @dataclass(frozen=True)
 class Section:
-    """What a file of results is about, the script it is of, and how to show it."""
+    """The title of a file of results, its script, a description, and how to show it."""
 
     title: str
     script: str
@@ -370,170 +370,176 @@ class Section:
     show: Callable = whole
 
 
-#: In the order of the page.
+#: Sections by file name, in the order of the page.
 SECTIONS = {
     "neural_tangents_cpu.json": Section(
-        "Beside neural-tangents",
+        "Comparison with neural-tangents",
         "compare_neural_tangents.py",
-        "Pairs of images per second on all cores, in turns on the same images; neural-tangents "
-        "0.6.5 with its compiled `kernel_fn` and the better of two batch sizes. The values are "
-        "checked to be proportional.",
+        "Pairs of images per second on all cores. The two packages take turns on the same images; "
+        "neural-tangents 0.6.5 runs its compiled `kernel_fn` with the better of two batch sizes. "
+        "The script checks that the values are proportional.",
         neural_tangents,
     ),
     "rbf_cpu.json": Section(
-        "Beside scikit-learn's RBF kernel",
+        "Comparison with scikit-learn's RBF kernel",
         "rbf.py",
-        "For scale: the Gram matrix of n images with themselves by `rbf_kernel` on their pixels, "
-        "and by this package, in one run. The entries of a Gram matrix are counted as n².",
+        "To put the cost into perspective: the Gram matrix of n images by `rbf_kernel` on their "
+        "pixels, and by this package, in one run. A Gram matrix counts as n² entries.",
         rbf,
     ),
     "throughput_cpu.json": Section(
-        "Beside the machine",
+        "Comparison with the arithmetic bound",
         "throughput.py",
-        "The bound is what the processor's multiplications alone allow, measured in turns with "
-        "the kernel.",
+        "The bound is the speed that the multiplications alone would allow on this processor. It "
+        "is measured alternately with the kernel.",
         throughput,
     ),
     "throughput_networks.json": Section(
-        "Other networks beside plain ones",
+        "Other networks compared with plain ones",
         "throughput.py --networks",
-        "Ratios to the plain network of the same readout, one measured right after the other; per "
-        "core, for a machine that other processes use as well. Below, what layers add to the time "
-        "of the same network without them.",
+        "Ratios are relative to the plain network of the same readout, measured immediately before "
+        "or after. Ratios per core allow for other processes on the machine. The second table "
+        "shows how much layers add to the time of the same network without them.",
         networks,
     ),
     "cold_start_cpu.json": Section(
         "The first call",
         "cold_start.py",
-        "Processor seconds of new processes: importing the package, and the kernel of six 8 × 8 "
-        'images, which compiles where the cache is cold. Median of the repetitions; "there" is '
-        "an earlier state, measured in turns.",
+        "Processor seconds of new processes for importing the package, and for the kernel of six "
+        "8 × 8 images, which includes compilation if the cache is cold. Medians over repetitions; "
+        '"there" is an earlier version, measured alternately.',
     ),
     "near_duplicates_cpu.json": Section(
         "Nearly parallel images in float32",
         "near_duplicates.py",
-        "The largest relative difference of float32 from float64 for an image and 2.3 times the "
-        "same with noise of a share of its size.",
+        "The largest relative difference between the kernel values in float32 and float64 of an "
+        "image and a noisy copy, multiplied by 2.3. Noise is relative to the size of the image.",
     ),
     "cuda_code_sm_90.json": Section(
-        "What the CUDA kernels cost by their machine code",
+        "Cost of the CUDA kernels from their machine code",
         "cuda_code.py",
-        "Cycles that one of a multiprocessor's four schedulers needs for a row of 32 entries of a "
-        "layer: the largest of what it issues and what its pipes need. No GPU ran them: this "
-        "bounds the speed. Instructions that few layers take are counted as if all did.",
+        "Cycles that one of the four schedulers of a multiprocessor needs for a row of 32 entries "
+        "of a layer: the maximum of the cycles to issue instructions and those of each pipe. "
+        "Nothing was run on a GPU: the figures bound the speed. Instructions that few layers "
+        "execute are counted as if all did.",
         cuda_code,
     ),
     "search_cpu.json": Section(
         "Architecture search",
         "search.py",
-        "Every depth from 2 to 21, and both poolings, against the Gram matrix of one architecture.",
+        "The time for every depth from 2 to 21 and both poolings, compared with the time for the "
+        "Gram matrix of one architecture.",
         search,
     ),
     "cluster_cpu.json": Section(
         "Workers, stores, conjugate gradients",
         "cluster.py",
-        "Two Dask workers beside one and beside threads; a Zarr array beside memory; conjugate "
-        "gradients beside Cholesky (this part beside other work on the machine).",
+        "Two Dask workers compared with one and with threads, a Zarr array with memory, and "
+        "conjugate gradients with Cholesky (the last while the machine was doing other work).",
     ),
     "cifar10_full.json": Section(
         "All of CIFAR-10 on one machine",
         "cifar10_full.py",
         "50 000 training images, trace kernel: Gram matrix in a Zarr array, conjugate gradients, "
-        "predictions of the 10 000 test images. Usage sums over all runs of a phase.",
+        "predictions for the 10 000 test images. Usage is the sum over all runs of a phase.",
     ),
     "nystroem.csv": Section(
         "Landmarks",
         "nystroem.py",
-        "Per cent correct on CIFAR-10, seconds, processor seconds and peak memory in gigabytes "
-        "against the number m of landmarks.",
+        "Accuracy (%) on CIFAR-10, seconds, processor seconds and peak memory in gigabytes, by the "
+        "number m of landmarks.",
     ),
     "small_images_cpu.json": Section(
         "Small data: images",
         "small_images.py",
-        "Kernels, a tuned SVM, a random forest and a small network with augmentation. All of them "
-        "are given the same images, and choose on the training images alone. The machine had "
-        "other work, so compare seconds roughly. A dash has not been run.",
+        "Kernels, a tuned SVM, a random forest and a small network with augmentation. All methods "
+        "get the same images, and choose their settings on the training images alone. The machine "
+        "was also doing other work, so seconds are only roughly comparable. A dash means that the "
+        "method has not been run.",
         small_images,
     ),
     "frontier_cpu.json": Section(
         "Architectures: accuracy and cost",
         "frontier.py",
-        "Kernel regression on 500 images of CIFAR-10, accuracy on 500 others: five random halvings "
-        "of the same 1000 images, each half once for training and once for testing, the same for "
-        "all. Processor seconds are of the kernel matrix of all 1000, on a machine that had other "
-        "work. An architecture is bold where none that takes less time is as accurate. In the last "
-        "column, the paired difference and its corrected standard error (Nadeau and Bengio 2003): "
-        "read nothing into less than two of these.",
+        "Accuracy on 500 images of CIFAR-10 of kernel regression on 500 others. The same five "
+        "random halvings of 1000 images are used for all architectures, with each half once for "
+        "training and once for testing. Processor seconds are for the kernel matrix of all 1000 "
+        "images, on a machine that was also doing other work. An architecture is bold if no faster "
+        "one is as accurate. The last column shows the paired difference and its corrected "
+        "standard error (Nadeau and Bengio 2003); differences below two standard errors are not "
+        "significant.",
         frontier,
     ),
     "uci_cpu.json": Section(
         "Small data: tables",
         "uci.py",
-        "Tables of the UCI collection, by the protocol of Arora et al. 2020: per cent correct, "
-        "mean of four splits. Friedman's rank is the mean rank among the methods here, 1 being "
-        "the best; P90 and P95 are the shares of tables on which a method reaches 90 and 95 % of "
-        "the best accuracy, PMA is the mean of its share of the best. Processor seconds are those "
-        "of all tables, with all 15 kernels where an SVM is on top of one. Gradient boosting has "
-        "100 iterations, and libsvm stops after 200 000.",
+        "Tables of the UCI collection, with the protocol of Arora et al. 2020: mean accuracy (%) "
+        "over four splits. Friedman's rank is the mean rank among the methods here, where 1 is the "
+        "best. P90 and P95 are the percentages of tables on which a method reaches 90 % and 95 % "
+        "of the best accuracy, and PMA is the mean percentage of the best accuracy. Processor "
+        "seconds are totals over all tables; for SVMs on kernels they include all 15 kernels. "
+        "Gradient boosting has 100 iterations, and libsvm stops after 200 000.",
         uci,
     ),
     "tables_cpu.json": Section(
         "Small data: three scikit-learn tables",
         "tables.py",
-        "Mean ± standard deviation over the folds of five-fold cross-validation that is repeated "
-        "five times, the same folds for all methods. Each chooses its settings on the training "
-        "rows of a fold. The machine had other work, so compare seconds roughly.",
+        "Mean ± standard deviation over the folds of five-fold cross-validation, repeated five "
+        "times with the same folds for all methods. Each method chooses its settings on the "
+        "training rows of a fold. The machine was also doing other work, so seconds are only "
+        "roughly comparable.",
         small_tables,
     ),
     "table1_cntk_v_2k.csv": Section(
         "The paper's Table 1, CNTK-V-2K",
         "table1.py",
-        "Per cent correct on CIFAR-10, without a ridge and with the default one, beside the "
-        "paper's figures.",
+        "Accuracy (%) on CIFAR-10, without a ridge and with the default ridge, compared with the "
+        "figures in the paper.",
     ),
     "pooling_cifar10.csv": Section(
-        "Local pooling and flips", "pooling.py", "Per cent correct on CIFAR-10, normalised kernel."
+        "Local pooling and flips", "pooling.py", "Accuracy (%) on CIFAR-10, normalised kernel."
     ),
     "myrtle_quick.csv": Section(
         "Myrtle networks",
         "myrtle.py --quick",
-        "A check that the script works: too few images to rank networks. Per cent correct, seconds "
-        "of the kernel matrices beside other work on the machine, and cores used.",
+        "A check that the script works, with too few images to rank networks: accuracy (%), "
+        "seconds for the kernel matrices while the machine was doing other work, and cores used.",
     ),
     "table2_quick.csv": Section(
         "Exact kernels and random features",
         "table2.py --quick",
-        "CIFAR-2, test accuracy in per cent and its standard deviation over networks.",
+        "Test accuracy (%) on CIFAR-2, and its standard deviation over networks.",
     ),
     "convergence_quick.csv": Section(
         "Theorems 3.1 and 3.2",
         "convergence.py --quick",
-        "Relative errors against the width of the network, and their slope on log-log axes.",
+        "Relative errors by the width of the network, and their slope on log-log axes.",
     ),
     "architecture_search_quick.csv": Section(
         "Ranking architectures",
         "architecture_search.py --quick",
-        "Leave-one-out accuracy of the kernel beside the test accuracy of trained networks, in "
-        "per cent.",
+        "Leave-one-out accuracy (%) of the kernel, compared with the test accuracy (%) of trained "
+        "networks.",
     ),
     "table1_networks_quick.csv": Section(
         "The finite columns of Table 1",
         "table1.py --networks --quick",
-        "A check that the script works, far from the paper's settings.",
+        "A check that the script works, with settings far from those of the paper.",
     ),
 }
 
 _INTRODUCTION = """# Benchmarks
 
-Every number below comes from a file in the repository's folder `benchmarks/results/`, of which
-this page is made when the site is built. Above each table stand date and hardware; what has not
-been run is not here. Machines differ and drift: compare numbers of one table, not of two.
-`benchmarks/README.md` says how to run the scripts and what their units are.
+Every number below comes from a file in the repository's folder `benchmarks/results/`, from which
+this page is generated when the site is built. The date and hardware are given above each table.
+Benchmarks that have not been run are not listed. Machines differ, and their speed drifts: compare
+numbers within a table, not between tables. See `benchmarks/README.md` for how to run the scripts,
+and for their units.
 """
 
 
 def page(folder):
-    """The page in Markdown, from a folder of results."""
+    """Return the page in Markdown for a folder of results."""
     files = {path.name: path for path in Path(folder).iterdir() if path.suffix in (".json", ".csv")}
     names = [name for name in SECTIONS if name in files]
     names += sorted(name for name in files if name not in SECTIONS)
@@ -551,7 +557,7 @@ def _section_of(result):
 
 
 def body(result):
-    """What the page says of a result, below its title."""
+    """Return the text of the page for a result, below its title."""
     section = _section_of(result)
     source = f"`benchmarks/results/{result.name}`"
     if section.script:
@@ -563,6 +569,6 @@ def body(result):
 
 
 def write(file, text):
-    """Write a page, unless it holds that text already."""
+    """Write a page unless it already holds that text."""
     if not file.exists() or file.read_text(encoding="utf-8") != text:
         file.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Formulas as MathML, by docutils: browsers show it without scripts, and without a network."""
+"""Formulas as MathML, with docutils: browsers display it without scripts or network access."""
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml

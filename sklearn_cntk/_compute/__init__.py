@@ -1,1 +1,1 @@
-"""From images to Gram matrices: jobs, tiles, parallel calls, what a store holds already."""
+"""From images to Gram matrices: jobs, tiles, parallel calls, and values already in a store."""

@@ -1,4 +1,4 @@
-"""Kernel entries of which a store holds a part: look up, compute what is missing, keep it."""
+"""Kernel entries that are partly in a store: look up, compute what is missing, and keep it."""
 
 from dataclasses import replace
 
@@ -12,21 +12,21 @@ _AS_THEY_ARE = (False,)
 
 
 def stored_gram(job, x, y, advance, flip):
-    """Gram matrices (readout, n, m) of images x and y, every pair computed once and kept.
+    """Return Gram matrices (readout, n, m) of images x and y; compute every pair once and keep it.
 
-    With the readouts, those of all smaller depths are kept, which the same pass computes.
+    The readouts at all smaller depths, which the same pass computes, are kept too.
 
     Parameters
     ----------
     job : Job
-        With a store.
+        A job with a store.
     x, y : Distinct
-        One and the same ask for symmetric matrices.
+        The same object means that the matrices are symmetric.
     advance : callable
-        Told the number of pairs that have been found, or computed.
+        Called with the number of pairs that have been found or computed.
     flip : bool
-        Whether the images of x are mirrored.  They go by the names that they have unmirrored:
-        K(Fx, z) = K(Fz, x), so the names need no order.
+        Whether the images of x are mirrored.  They keep the ids of the unmirrored images: since
+        K(Fx, z) = K(Fz, x), the order of the ids does not matter.
     """
     symmetric = x is y
     images = flipped(x.images) if flip else x.images
@@ -62,7 +62,7 @@ def stored_gram(job, x, y, advance, flip):
 
 
 def stored_diagonals(job, x, advance, flip):
-    """Kernel values (readout, n) of images, mirrored if `flip`, with themselves, likewise."""
+    """Return kernel values (readout, n) of images, or mirrored ones, with themselves, likewise."""
     partition = _partition(job, flip)
     target = _Diagonal([readout.name for readout in job.readouts], x)
     partition.read(target)
@@ -87,11 +87,11 @@ def _partition(job, flip):
 
 
 class Distinct:
-    """Different images in their order, and the place of each image of an array among them.
+    """Distinct images in their order, and the place of each image of an array among them.
 
-    Made once, it serves any number of calls, which otherwise hash the images and look through the
-    store's identifiers in each.  The array must not change as long as it is in use: whoever makes
-    one vouches for that.
+    Created once, it serves any number of calls, each of which would otherwise hash the images and
+    search the store's identifiers.  The caller must make sure that the array does not change while
+    it is in use.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Distinct:
     Attributes
     ----------
     images : ndarray (k, P, Q, C)
-        `images` itself where no image occurs twice.
+        `images` itself if no image occurs twice.
     ids : list of bytes
         Their digests.
     places : ndarray (n,)
@@ -128,7 +128,7 @@ class Distinct:
 
 
 def _smaller_depths(job):
-    """The readouts, and the same ones of all smaller depths."""
+    """Return the readouts, and the same ones at all smaller depths."""
     smaller = (
         replace(readout, depth=depth)
         for readout in job.readouts
@@ -138,34 +138,34 @@ def _smaller_depths(job):
 
 
 class _Places:
-    """Where images of known digests stand, looked up by lists of digests."""
+    """Places of images with known digests, looked up by lists of digests."""
 
     def __init__(self, ids):
         self._place = {digest: k for k, digest in enumerate(ids)}
         self._looked_up = {}
 
     def of(self, ids):
-        """Places of those of the list `ids` that have one, and their indices in the list.
+        """Return the places of the known ones of the list `ids`, and their indices in the list.
 
-        Two slices or arrays, or None if no image has a place.  Records share lists of identifiers,
-        so each list is looked up once.
+        These are two slices or arrays, or None if no image is known.  Records share lists of
+        identifiers, so each list is looked up once.
         """
         if id(ids) not in self._looked_up:
             at, source = self.arrays(ids)
             places = (as_slice(at), as_slice(source)) if len(at) else None
-            # The list is kept, so that no other one can take its id.
+            # The list is kept, so that no other one can get its id.
             self._looked_up[id(ids)] = ids, places
         return self._looked_up[id(ids)][1]
 
     def arrays(self, ids):
-        """The same as two arrays, which may be empty."""
+        """Return the same as two arrays, which may be empty."""
         at = np.array([self._place.get(digest, -1) for digest in ids])
         (source,) = np.nonzero(at >= 0)
         return at[source], source
 
 
 class _Target:
-    """Gram matrices (readout, x, y) of images of known digests, filled from records."""
+    """Gram matrices (readout, x, y) of images with known digests, filled from records."""
 
     def __init__(self, names, x, y):
         self.names = names
@@ -174,17 +174,17 @@ class _Target:
         self.x, self.y = x.lookup, y.lookup
 
     def lacks(self, rows, columns):
-        """Whether an entry of these rows and columns was not found."""
+        """Return whether an entry of these rows and columns was not found."""
         return not self.found[np.ix_(rows, columns)].all()
 
     def wants(self, record):
-        """Whether a record holds entries of these matrices."""
+        """Return whether a record holds entries of these matrices."""
         if record.paired or not all(name in record.names for name in self.names):
             return False
         return any(self.x.of(x) and self.y.of(y) for x, y in _orders(record))
 
     def copy(self, record, planes):
-        """Copy what a record holds, in either order of the images; `planes` are its values."""
+        """Copy a record's entries, in either order of the images; `planes` are its values."""
         for transposed, at, source in self._places_in(record):
             held = True
             for target, plane in zip(self.values, planes, strict=True):
@@ -196,7 +196,7 @@ class _Target:
             self.found[at] |= held
 
     def _places_in(self, record):
-        """(transposed, index into the matrices, index into the record) of each order it has."""
+        """Return (transposed, index into the matrices, index into the record) for each order."""
         found = []
         for transposed, ids in enumerate(_orders(record)):
             x, y = self.x.of(ids[0]), self.y.of(ids[1])
@@ -206,7 +206,7 @@ class _Target:
 
 
 def _orders(record):
-    """Digests (rows, columns) of a record, and of its mirror image."""
+    """Return the digests (rows, columns) of a record, and of its transpose."""
     return (record.rows, record.columns), (record.columns, record.rows)
 
 
@@ -220,12 +220,12 @@ class _Diagonal:
         self.places = x.lookup
 
     def wants(self, record):
-        """Whether a record may hold entries of these diagonals."""
+        """Return whether a record may hold entries of these diagonals."""
         names = all(name in record.names for name in self.names)
         return names and self.places.of(record.rows) is not None
 
     def copy(self, record, planes):
-        """Copy what a record holds of its images with themselves; `planes` are its values."""
+        """Copy a record's entries of images with themselves; `planes` are its values."""
         at, rows = self.places.arrays(record.rows)
         source = rows
         if not record.paired:
@@ -240,9 +240,9 @@ class _Diagonal:
 
 
 def _missing_blocks(target, y_ids, symmetric):
-    """Blocks that hold every pair of images that was not found, once.
+    """Return blocks that contain every pair of images that was not found exactly once.
 
-    Rows that miss the same columns form one block: what is missing comes from whole Gram matrices
+    Rows that lack the same columns form one block.  The entries found come from whole Gram matrices
     of earlier calls, or from an interrupted one, so there are few patterns.
     """
     need = ~target.found
@@ -259,12 +259,12 @@ def _missing_blocks(target, y_ids, symmetric):
 
 
 def _symmetric_blocks(need, rows, columns):
-    """Blocks of a symmetric pattern `need`; in rows and columns stand the same images."""
+    """Return blocks of a symmetric pattern `need`; rows and columns are the same images."""
     blocks = []
     for i, j in _groups(need.copy()):
-        j = j[need[i[0], j]]  # without what is a mirror image of earlier blocks
-        # If one row of the group misses another one, it is in the pattern that all of them share:
-        # then, by symmetry, all miss all.
+        j = j[need[i[0], j]]  # without the transposes of earlier blocks
+        # If one row of the group lacks another one, that one is in the pattern that all of them
+        # share: then, by symmetry, all of them lack each other.
         inside = np.isin(j, i)
         if inside.any():
             blocks.append(Block(rows[i], columns[i], True, (rows[i], columns[i])))

@@ -1,4 +1,4 @@
-"""What a Gram matrix will cost, from a moment's measurement."""
+"""Estimates of the cost of a Gram matrix, from a short measurement."""
 
 import time
 from dataclasses import replace
@@ -12,18 +12,18 @@ from .._support.images import check_image_shape
 from .parallel import runs_here
 from .tiles import VECTOR
 
-# Seconds that a measurement should last, to be more than noise.
+# Seconds that a measurement should last, to exceed the noise.
 _SECONDS = 0.3
 
-# Rows of matrices that are measured in place of larger ones.
+# Rows of matrices that are measured instead of larger ones.
 _ROWS = 600
 
-# Pixels of the images that are measured in place of larger ones, whose pairs may take minutes.
+# Pixels of images that are measured instead of larger ones, whose pairs may take minutes.
 _PIXELS = 32 * 32
 
 
 class Estimate(NamedTuple):
-    """Cost of a Gram matrix, or of what needs some.
+    """Cost of a Gram matrix, or of a task that needs several.
 
     Attributes
     ----------
@@ -34,9 +34,9 @@ class Estimate(NamedTuple):
     bytes : int
         Size of the matrices in float64.
     seconds : float
-        Time on the devices, or the cluster, that would do it now.
+        Time on the devices, or the cluster, that would compute it now.
     workers : str
-        What these are, such as "2 cores".
+        Description of these, such as "2 cores".
     """
 
     pairs: int
@@ -53,7 +53,7 @@ class Estimate(NamedTuple):
 
 
 def image_to_estimate_for(own_shape, given_shape):
-    """An array of one image of the shape that is given, or else the object's own."""
+    """Return an array of one image of the given shape, or else of the object's own."""
     shape = check_image_shape(own_shape if given_shape is None else given_shape)
     if shape is None:
         raise ValueError("image_shape=None: give the shape of the images to estimate for.")
@@ -61,13 +61,16 @@ def image_to_estimate_for(own_shape, given_shape):
 
 
 def together(estimates, seconds=0.0):
-    """The Estimate of Gram matrices that are computed one after the other, and of other work."""
+    """Return the Estimate of Gram matrices that are computed in sequence, and of other work."""
     pairs, layers, n_bytes, times, workers = zip(*estimates, strict=True)
     return Estimate(sum(pairs), sum(layers), sum(n_bytes), sum(times) + seconds, workers[0])
 
 
 def algebra_seconds(function, n):
-    """Seconds of linear algebra of n rows, about: measured for fewer, as the cube of the rows."""
+    """Return the approximate seconds of linear algebra with n rows.
+
+    Measured for fewer rows, and extrapolated as the cube of their number.
+    """
     size = min(n, _ROWS)
     matrix = np.eye(size) + 1 / size
     function(matrix[:9, :9])
@@ -77,10 +80,10 @@ def algebra_seconds(function, n):
 
 
 def estimate(job, n_x, n_y=None, *, transposes=False):
-    """The Estimate for n_x images with n_y others, or with themselves; see `Job.gram`.
+    """Return the Estimate for n_x images with n_y others, or with themselves; see `Job.gram`.
 
-    Random images are computed for a moment (and once before, for the compiler's sake), in the
-    way that the job would be.
+    The kernel of random images is computed for a moment (and once before, so that everything is
+    compiled), in the way that the job would be.
     """
     job = replace(job, store=None, normalize=False)
     kernels = len(job.flips)
@@ -91,23 +94,26 @@ def estimate(job, n_x, n_y=None, *, transposes=False):
     if transposes and n_y is not None and n_y < min(n_x, job.lanes):
         n_x, n_y = n_y, n_x
     vectors = vectors_of(n_x, n_y, job.lanes) * kernels
-    vectors = -(-vectors // n_jobs) * n_jobs  # no worker shares one
+    vectors = -(-vectors // n_jobs) * n_jobs  # workers do not share a vector
     rate, least = measure(job)
     seconds = max(vectors * job.lanes * one / rate, least)
     return Estimate(pairs, float(pairs * one), size, seconds, _workers(job, n_jobs))
 
 
 def vectors_of(n_x, n_y, lanes):
-    """Vectors of `lanes` images of Y that n_x images meet, of themselves in the upper triangle."""
+    """Count pairs of an image of X and a vector of `lanes` images of Y.
+
+    If `n_y` is None, those of X with itself in the upper triangle.
+    """
     if n_y is not None:
         return n_x * -(-n_y // lanes)
     return sum(min(n_x, start + lanes) for start in range(0, n_x, lanes))
 
 
 def measure(job):
-    """Element-layers a second of a job, and the seconds of a single pair of small images.
+    """Return a job's element-layers per second, and the seconds of a single pair of small images.
 
-    Measured for a moment, after compiling.
+    Measured for a moment, after compilation.
     """
     job = _of_small_images(job)
     rng = np.random.default_rng(0)
@@ -120,7 +126,7 @@ def measure(job):
         job.gram(X, Y, advance=_ignore)
         return time.perf_counter() - start
 
-    timed(X, Y)  # which compiles what arrays of several images need
+    timed(X, Y)  # compiles what arrays of several images need
     timed(X[:1], Y[:1])
     least = timed(X[:1], Y[:1])
     while True:
@@ -137,7 +143,7 @@ def measure(job):
 
 
 def _of_small_images(job):
-    """The same job for images of which a pair takes a moment at most, where the network allows."""
+    """Return the job for images whose pairs take a moment at most, if the network allows it."""
     rows, columns, channels = job.architecture.image_shape
     while rows * columns > _PIXELS:
         rows, columns = (rows, -(-columns // 2)) if columns >= rows else (-(-rows // 2), columns)
@@ -146,7 +152,7 @@ def _of_small_images(job):
         depth = max(readout.depth for readout in job.readouts)
         try:
             architecture.layers(depth).shapes((rows, columns))
-        except ValueError:  # a layer has nothing left of images as small as these
+        except ValueError:  # a layer would leave nothing of images this small
             return job
     return replace(job, architecture=architecture)
 
@@ -160,7 +166,7 @@ def _workers(job, n_jobs):
 
 
 def _ignore(pairs):
-    """No progress bar."""
+    """Show no progress bar."""
 
 
 def _duration(seconds):

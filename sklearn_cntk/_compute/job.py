@@ -30,14 +30,14 @@ _ALL = slice(None)
 
 
 class HeldValues(NamedTuple):
-    """Float64 kernel values that are held at a time, where matrices come in blocks.
+    """Numbers of float64 kernel values held at a time, if matrices are computed in blocks.
 
     Attributes
     ----------
     block : int
-        Of a block: 256 MB.
+        In a block: 256 MB.
     stored : int
-        Of the blocks that are looked up in a store at once, where there is room: 1 GB.
+        In the blocks that are looked up in a store together, if there is room: 1 GB.
     """
 
     block: int = 2**25
@@ -64,9 +64,9 @@ class Job:
 
     @classmethod
     def of(cls, kernel, images, readouts=None):
-        """The job of a `kernel`, an object with CNTK's parameters, for images like (n, P, Q, C).
+        """Return the job of a `kernel`, an object with CNTK's parameters, for images (n, P, Q, C).
 
-        Its own readout is computed, or the `readouts`, where several are wanted.
+        It computes the kernel's own readout, or the given `readouts`.
         """
         for name in ("flip", "normalize"):
             check_flag(name, getattr(kernel, name))
@@ -75,7 +75,7 @@ class Job:
             device=kernel.device,
             architecture=Architecture.of(kernel, images.shape[1:]),
             readouts=[Readout.of(kernel)] if readouts is None else readouts,
-            # Uncentred feature vectors are nearly parallel, where float32 loses half its digits.
+            # Uncentred feature vectors are nearly parallel; float32 would lose half its digits.
             dtype="float64" if images.shape[1:3] == (1, 1) else kernel.dtype,
             flip=kernel.flip,
             normalize=kernel.normalize,
@@ -88,20 +88,20 @@ class Job:
             _warn_of_what_needs_pixels(kernel, job)
         if not architecture.is_plain:
             network = architecture.layers(max(readout.depth for readout in job.readouts))
-            network.shapes(architecture.image_shape)  # or says which layer has nothing left
+            network.shapes(architecture.image_shape)  # an error names the layer that has no output
             if job.flip:
                 network.check_mirror_symmetry(architecture.image_shape)
-        job.engine  # noqa: B018 - raises if there is none
+        job.engine  # noqa: B018 - raises an error if there is none
         return job
 
     def __getstate__(self):
-        """What travels: not the engine, since a worker may have another."""
+        """Return the state to pickle: without the engine, since a worker may have another."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def of_known_store(self):
-        """The same job, without a store whose folder does not exist.
+        """Return the job, without its store if the store's folder does not exist.
 
-        For predictions: whoever loads a model may not want the folder that it was fitted with.
+        For predictions: someone who loads a model may not want the folder that it was fitted with.
         """
         if self.store is None or os.path.isdir(self.store.folder):
             return self
@@ -109,12 +109,12 @@ class Job:
 
     @cached_property
     def engine(self) -> Engine:
-        """What computes; found where the job is, so a job may travel."""
+        """The engine, selected on the machine where the job is, so that jobs can be sent around."""
         return select_engine(self.device)
 
     @property
     def label(self) -> str:
-        """What a progress bar says of this job: what the engine runs on."""
+        """The label of progress bars: the kind of kernel, and what the engine runs on."""
         kind = "fully connected NTK" if self._has_no_pixels else "CNTK"
         return f"{kind} on {self.engine.label}"
 
@@ -125,26 +125,26 @@ class Job:
 
     @property
     def lanes(self):
-        """Images of Y that the engine of this process computes together."""
+        """Number of images of Y that the engine of this process computes together."""
         limits = self.engine.limits(travelling=not runs_here())
         return max(1, limits.vector_bytes // np.dtype(self.dtype).itemsize)
 
     @property
     def flips(self):
-        """The kernels whose mean is computed: of images as they are, and mirrored."""
+        """The `flip` of each kernel in the mean: images as they are, and mirrored."""
         return (False, True) if self.flip else (False,)
 
     def gram(
         self, X, Y=None, *, x_diagonals=None, y_diagonals=None, advance=None, transposes=False
     ):
-        """Kernel values (readouts, n, m) of images X and Y, or of X with itself.
+        """Return kernel values (readouts, n, m) of images X and Y, or of X with itself.
 
-        What `normalize` divides X and Y by, `raw_diagonals`, is computed where the caller has none;
-        `advance` takes the place of a progress bar of this call's own.
+        The `raw_diagonals`, by which `normalize` divides, are computed unless they are given.
+        `advance` replaces the progress bar of this call.
 
-        With fewer images in Y than an engine's vector has lanes, some lanes are idle.  With
-        `transposes`, X and Y change sides then.  That rounds differently, so it is not for parts of
-        a larger matrix.
+        If Y has fewer images than an engine's vector has lanes, some lanes are idle.  With
+        `transposes`, X and Y are then swapped.  This changes rounding, so do not use it for parts
+        of a larger matrix.
         """
         symmetric = Y is None
         Y = X if symmetric else Y
@@ -171,8 +171,8 @@ class Job:
         """Yield (rows, kernel values (readout, rows, m)) of images X and Y, by blocks of X's rows.
 
         So memory does not grow with the number of images in X, while Y is prepared by the engine,
-        sent to a cluster, or looked up in a store, once.  Blocks come when they are finished, in
-        any order.
+        sent to a cluster, or looked up in a store only once.  Blocks are yielded when they are
+        finished, in any order.
         """
         check_same_shape(X, Y)
         height = max(1, self.held.block // (len(self.readouts) * len(Y)))
@@ -198,7 +198,7 @@ class Job:
     def triangle(self, X):
         """Yield tiles whose values add up to the upper triangle of the Gram matrices of images X.
 
-        What lies below the diagonal is 0.  The store takes no part.
+        Entries below the diagonal are 0.  The store is not used.
         """
         normalizer = None
         if self.normalize:
@@ -217,22 +217,22 @@ class Job:
         self._check_rows(largest, X)
 
     def diagonals(self, X):
-        """Kernel values (readouts, n) of images with themselves."""
+        """Return kernel values (readouts, n) of images with themselves."""
         return self.of_raw(self.raw_diagonals(X))
 
     def raw_diagonals(self, X):
-        """The same before they are normalized: what `normalize` divides by."""
+        """Return the same before normalization: the values that `normalize` divides by."""
         with self._progress(len(X)) as advance:
             values = self._diagonals(X, advance)
         check_range(values, X, self.readouts)
         return values
 
     def of_raw(self, diagonals):
-        """The diagonals of kernel matrices, from raw ones."""
+        """Return the diagonals of kernel matrices, given the raw ones."""
         return (diagonals > 0).astype(np.float64) if self.normalize else diagonals
 
     def _filled(self, X, Y, blocks, advance):
-        """Yield (block, kernel values (readout, row, column)), not normalized, when it is whole."""
+        """Yield (block, kernel values (readout, row, column)) once complete, not normalized."""
         if self.store is not None:
             y = None if blocks[0].symmetric else Distinct(Y)
             for block in blocks:
@@ -240,7 +240,7 @@ class Job:
                 values_of = partial(stored_gram, self, x, x if y is None else y, advance)
                 yield block, mean(values_of, self.flips)
             return
-        begun = {}  # of blocks, the values and the number of pairs that are missing
+        begun = {}  # the values of each block, and the number of pairs that are missing
         for tile in tiles(self, X, Y, blocks, flips=self.flips):
             block, key = tile.block, id(tile.block)
             if key not in begun:
@@ -255,9 +255,9 @@ class Job:
                 yield block, values
 
     def _blocks_at_once(self, block_values):
-        """Blocks that are looked up in a store at once.
+        """Return the number of blocks that are looked up in a store together.
 
-        Every look-up takes the index of the store, and the digests of the block's images.
+        Every look-up needs the index of the store, and the digests of the block's images.
         """
         if self.store is None:
             return 1
@@ -286,7 +286,7 @@ class Job:
 
 
 def _warn_of_what_needs_pixels(kernel, job):
-    """Warn of parameters that are of no use for feature vectors."""
+    """Warn about parameters that have no effect on feature vectors."""
     lap = max(readout.lap for readout in job.readouts)
     without_effect = {
         "flip=True": job.flip,
@@ -296,7 +296,7 @@ def _warn_of_what_needs_pixels(kernel, job):
     named = [text for text, is_given in without_effect.items() if is_given]
     if named:
         warnings.warn(
-            f"{' and '.join(named)}: of no use for feature vectors, which have one pixel. If rows "
+            f"{' and '.join(named)}: no effect on feature vectors, which have one pixel. If rows "
             "are images, set image_shape=(height, width) or (height, width, channels).",
             UserWarning,
             stacklevel=4,

@@ -1,4 +1,4 @@
-"""Kernels divided by the roots of their diagonals."""
+"""Kernels divided by the square roots of their diagonals."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ class Normalizer:
     Parameters
     ----------
     x_diagonals, y_diagonals : ndarray (readouts, n) and (readouts, m)
-        Kernel values of the images with themselves.  Those of an all-zero image are 0, as its other
-        ones, and stay 0.
+        Kernel values of the images with themselves.  All kernel values of an all-zero image are 0,
+        and stay 0.
     symmetric : bool
         Whether X and Y are the same images.
     """
@@ -22,12 +22,12 @@ class Normalizer:
     def divide(self, values, rows, columns):
         """Divide the values (readouts, n, m) of slices of X and Y, in place."""
         x, y = self._x[:, rows], self._y[:, columns]
-        # By the products, which are symmetric to the last bit, of some rows at a time.
+        # Divide by the products, which are symmetric to the last bit, a few rows at a time.
         block = max(1, 2**20 // max(1, values.shape[2]))
         for start in range(0, values.shape[1], block):
             part = slice(start, start + block)
             values[:, part] /= x[:, part, None] * y[:, None]
-        if self._visible is not None:  # 1, not 1 and a rounding error
+        if self._visible is not None:  # set the diagonal to exactly 1, without rounding errors
             n, m = self._x.shape[1], self._y.shape[1]
             shared = np.intersect1d(np.arange(n)[rows], np.arange(m)[columns])
             first_row, first_column = rows.start or 0, columns.start or 0
@@ -35,5 +35,5 @@ class Normalizer:
 
 
 def _root(diagonals):
-    """Square roots, and 1 for all-zero images."""
+    """Return square roots, and 1 for all-zero images."""
     return np.sqrt(np.where(diagonals > 0, diagonals, 1.0))

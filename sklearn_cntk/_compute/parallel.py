@@ -1,8 +1,8 @@
 """Many calls of one function through joblib, wherever its configuration sends them.
 
-Threads of this process by default, since the engines hold no interpreter lock.  Under
-``joblib.parallel_config(backend="dask")`` or "ray" the calls run on that cluster, and what all of
-them share is sent there once.
+By default, calls run in threads of this process, since the engines release the interpreter lock.
+Under ``joblib.parallel_config(backend="dask")`` or "ray" they run on that cluster, and the
+arguments that they share are sent there once.
 """
 
 import sys
@@ -14,9 +14,10 @@ from typing import Any
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import get_active_backend
 
-# Results a worker that may wait to be taken, or be under way: what fits into some memory, within
-# bounds.  joblib begins two calls a worker before it returns the first, and looks for results a
-# hundred times a second.  Where a backend returns whole lists, workers idle at the end of each.
+# Results per worker that may wait to be consumed, or be in progress: as many as fit into this much
+# memory, within bounds.  joblib starts two calls per worker before it returns the first result, and
+# polls for results a hundred times a second.  If a backend returns whole lists, workers are idle at
+# the end of each.
 _ROOM = 2**28
 _LEAST_IN_FLIGHT, _LEAST_IN_A_LIST, _MOST_IN_FLIGHT = 4, 16, 64
 
@@ -24,12 +25,12 @@ _LEAST_IN_FLIGHT, _LEAST_IN_A_LIST, _MOST_IN_FLIGHT = 4, 16, 64
 def run(function, shared, arguments, n_jobs, result_bytes=0):
     """Yield ``function(*shared, *args)`` for each of `arguments`, in the order of completion.
 
-    However slowly they are taken, only `_ROOM` bytes of results are kept, or a few a worker.
+    However slowly they are consumed, only `_ROOM` bytes of results are kept, or a few per worker.
 
     Parameters
     ----------
     function : callable
-        Of module level, so that other processes can import it, or a `partial` of one.
+        At module level, so that other processes can import it, or a `partial` of one.
     shared : tuple
         Large arguments that are the same in all calls.
     arguments : iterable of tuple
@@ -37,27 +38,28 @@ def run(function, shared, arguments, n_jobs, result_bytes=0):
     n_jobs : int or None
         As in joblib.
     result_bytes : int, default=0
-        Of a result, about.
+        Approximate size of a result.
 
     Raises
     ------
     RuntimeError
-        The backend could not send what is shared, or lost results without saying so.
+        The backend could not send the shared arguments, or lost results without an error.
     """
     backend, _ = get_active_backend()
     name = type(backend).__name__
     context = nullcontext()
-    objects = {id(item): item for item in shared}  # Y may be X, and is sent once then
+    objects = {id(item): item for item in shared}  # if Y is X, it is sent once
     if name == "DaskDistributedBackend":
         # Every worker gets a copy beforehand, so that any of them may be lost.
         objects = {key: _DaskObject(item) for key, item in objects.items()}
         try:
             context = parallel_config(_on_workers(backend, objects.values()))
-        except OSError as error:  # Dask's own are
+        except OSError as error:  # Dask's own errors are subclasses of it
             size = sum(getattr(item.get(), "nbytes", 0) for item in objects.values()) / 1e6
             raise RuntimeError(
-                f"{size:.0f} MB of images, which every Dask worker gets, could not be sent: is the "
-                "cluster still there, and is that well below each worker's memory_limit?"
+                f"{size:.0f} MB of images, which every Dask worker gets, could not be sent: check "
+                "that the cluster is still running, and that each worker's memory_limit is well "
+                "above this size."
             ) from error
     elif name == "RayBackend":
         import ray
@@ -66,16 +68,16 @@ def run(function, shared, arguments, n_jobs, result_bytes=0):
     sent = tuple(objects[id(item)] for item in shared)
     streams = backend.supports_return_generator or name == "SequentialBackend"
     return_as = "generator_unordered" if streams else "list"
-    # Two counts, since joblib asks for calls in a thread of its own while results are taken here.
+    # Two counts, since joblib requests calls in its own thread while results are consumed here.
     begun = ended = 0
     remaining = iter(arguments)
     exhausted = False
 
     def calls():
-        """Calls until there are no more, or results pile up.
+        """Yield calls until there are no more, or results pile up.
 
-        joblib cannot wait here, as it holds the lock by which results are taken: its input ends, it
-        returns the calls under way, and then it is called again.
+        joblib cannot wait here, since it holds the lock that consuming results needs.  Instead its
+        input ends, it returns the results of calls in progress, and is then started again.
         """
         nonlocal begun, exhausted
         while begun - ended < most:
@@ -87,7 +89,7 @@ def run(function, shared, arguments, n_jobs, result_bytes=0):
             begun += 1
             yield delayed(_call)(function, *sent, args=args)
 
-    # Outside of the context: what takes the results may use joblib, and not our backend.
+    # The consumer of results runs outside the context: it may use joblib, but not our backend.
     with context:
         parallel = Parallel(n_jobs, prefer="threads", return_as=return_as)
         backend, usual = get_active_backend(prefer="threads")
@@ -100,22 +102,22 @@ def run(function, shared, arguments, n_jobs, result_bytes=0):
             for result in parallel(calls()):
                 yield result
                 ended += 1
-            if begun != ended:  # a cluster whose scheduler is gone may end its results silently
+            if begun != ended:  # a cluster that lost its scheduler may end its results silently
                 raise RuntimeError(
                     f"joblib's backend {name} returned without the results of {begun - ended} "
-                    "calls: is its cluster still there?"
+                    "calls: check that its cluster is still running."
                 )
 
 
 def _on_workers(backend, shared):
-    """Dask's backend with `shared` on all workers, which one worker alone does not change.
+    """Return Dask's backend with `shared` on all workers, used even if there is only one worker.
 
-    The user's options are kept, such as the resources that a call needs.
+    The user's options, such as the resources that a call needs, are kept.
     """
 
     class DaskDistributedBackend(type(backend)):  # type: ignore[misc]
         def effective_n_jobs(self, n_jobs):
-            # joblib computes in this process what has one job only, be the worker a GPU's.
+            # With a single job, joblib would compute in this process, even if the worker has a GPU.
             return max(2, super().effective_n_jobs(n_jobs))
 
     return DaskDistributedBackend(
@@ -127,15 +129,15 @@ def _on_workers(backend, shared):
 
 
 def runs_here():
-    """Whether calls run in threads of this process."""
+    """Return whether calls run in threads of this process."""
     backend, _ = get_active_backend(prefer="threads")
     return getattr(backend, "supports_sharedmem", False)
 
 
 def in_own_thread(function, *args):
-    """``function(*args)`` in a thread of its own, for which the main thread waits, but not Ctrl-C.
+    """Run ``function(*args)`` in its own thread, so that Ctrl-C can interrupt the main thread.
 
-    Compiled code does not look for it.  After an interrupt it ends its work unseen.
+    Compiled code does not check for Ctrl-C.  After an interrupt, it finishes in the background.
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*args)
@@ -166,10 +168,10 @@ def _call(function, *shared, args):
 
 
 class _DaskObject:
-    """An object that no other one is equal to, for Dask.
+    """An object that Dask treats as different from all others.
 
-    Dask names data by their content, and forgets those of an earlier call some time after it has
-    ended: equal data of a later call might be forgotten with them.
+    Dask identifies data by their content, and forgets those of an earlier call some time after it
+    has ended: equal data of a later call might be forgotten with them.
     """
 
     def __init__(self, value):
@@ -180,7 +182,7 @@ class _DaskObject:
         return self.token
 
     def __sizeof__(self):
-        # By which Dask's workers know when their memory is full.
+        # Dask's workers use this to detect when their memory is full.
         n_bytes = getattr(self.value, "nbytes", None)
         return super().__sizeof__() + (sys.getsizeof(self.value) if n_bytes is None else n_bytes)
 
@@ -189,7 +191,7 @@ class _DaskObject:
 
 
 class _RayObject:
-    """A reference to an object in Ray's store, which Ray itself resolves in other places only."""
+    """A reference to an object in Ray's store, which Ray does not resolve by itself here."""
 
     def __init__(self, reference):
         self.reference = reference

@@ -1,6 +1,6 @@
 """Gram matrices in tiles: sizes, symmetry and parallel work.
 
-Tiles run wherever ``joblib.parallel_config`` says, see `parallel`.
+Tiles run where ``joblib.parallel_config`` says, see `parallel`.
 """
 
 import math
@@ -17,22 +17,22 @@ from .._engines.plan import pair_work
 from .._support.images import flipped
 from .parallel import in_own_thread, run, runs_here
 
-#: Images in a multiple of every engine's vector, as rows and columns of a tile are.
+#: A number of images that is a multiple of every engine's vector, used for the sides of tiles.
 VECTOR = 16
 
-# Element-layers that take about as long as a call costs: smaller tiles are not worth sharing.
+# Element-layers that take about as long as the overhead of a call: smaller tiles do not pay off.
 _LEAST_WORK = 1e6
 
-# Element-layers of which a core has some seconds' work.
+# Element-layers that keep a core busy for a few seconds.
 _LONG_WORK = 1e9
 
 
 class Block(NamedTuple):
-    """A block of a Gram matrix that is to be computed.
+    """A block of a Gram matrix to compute.
 
-    `rows` and `columns` are indices into X and Y.  Where the pairs occur in the other order as
-    well, `mirror` holds the places in X of the images of `columns`, and in Y those of `rows`.
-    In a `symmetric` block the two are the same images, and its upper triangle is computed.
+    `rows` and `columns` are indices into X and Y.  If the pairs also occur in the other order,
+    `mirror` holds the places of the images of `columns` in X, and of those of `rows` in Y.  In a
+    `symmetric` block, rows and columns are the same images, and the upper triangle is computed.
     """
 
     rows: np.ndarray
@@ -42,13 +42,13 @@ class Block(NamedTuple):
 
     @classmethod
     def whole(cls, n, m, symmetric=False):
-        """All of a matrix (n, m)."""
+        """Return the block of a whole matrix (n, m)."""
         rows, columns = np.arange(n), np.arange(m)
         return cls(rows, columns, symmetric, (rows, columns) if symmetric else None)
 
     @property
     def n_pairs(self):
-        """Number of pairs that have to be computed."""
+        """Number of pairs to compute."""
         n, m = len(self.rows), len(self.columns)
         return n * (n + 1) // 2 if self.symmetric else n * m
 
@@ -56,8 +56,8 @@ class Block(NamedTuple):
 class Tile(NamedTuple):
     """Computed entries (readout, row, column) of the rows `i` and columns `j` of a block.
 
-    In a symmetric block `computed` tells which of them lie in the upper triangle; elsewhere it is
-    None and all were computed.
+    In a symmetric block `computed` says which of them are in the upper triangle; otherwise it is
+    None, and all were computed.
     """
 
     block: Block
@@ -82,9 +82,9 @@ class Tile(NamedTuple):
         return self.values[0].size if self.computed is None else int(self.computed.sum())
 
     def place(self, target, first_row=0):
-        """Write the values into `target` (readout, X, Y), in the other order too if asked for.
+        """Write the values into `target` (readout, X, Y), transposed too if there is a `mirror`.
 
-        `target` may begin with the `first_row` of X.
+        The first row of `target` is row `first_row` of X.
         """
         at = block_index(self.rows - first_row, self.columns)
         _write(target, at, self.values, self.computed)
@@ -104,27 +104,27 @@ def _write(target, at, values, computed):
 
 
 def block_index(rows, columns):
-    """What indexes the block of these rows and columns, by slices where they are consecutive."""
+    """Return an index for the block of these rows and columns; slices if they are consecutive."""
     return slices_index(as_slice(rows), as_slice(columns))
 
 
 def slices_index(rows, columns):
-    """The same, of rows and columns that went through `as_slice`."""
+    """Return the same for rows and columns that went through `as_slice`."""
     sliced = isinstance(rows, slice) or isinstance(columns, slice)
     return (rows, columns) if sliced else np.ix_(rows, columns)
 
 
 def as_slice(index):
-    """An array of consecutive integers as a slice, another one, or a slice, as it is."""
+    """Return an array of consecutive integers as a slice; other arrays, and slices, unchanged."""
     if isinstance(index, slice) or not len(index) or not (np.diff(index) == 1).all():
         return index
     return slice(int(index[0]), int(index[-1]) + 1)
 
 
 def mean(values_of, flips):
-    """The mean of new arrays ``values_of(flip)``: here, and nowhere else, `flip` is averaged."""
+    """Return the mean of new arrays ``values_of(flip)``: only here is `flip` averaged over."""
     values = values_of(flips[0])
-    with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
+    with np.errstate(over="ignore", invalid="ignore"):  # callers check the values
         for flip in flips[1:]:
             values += values_of(flip)
         if len(flips) > 1:
@@ -141,10 +141,11 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
     X, Y : ndarray (n, P, Q, C) and (m, P, Q, C)
     blocks : list of Block
     flips : tuple of bool
-        Values are the mean of kernels of X as it is (False) and mirrored (True).
+        Values are the mean of the kernels of X as it is (False) and mirrored (True).
     wanted : callable or None, default=None
-        ``wanted(rows, columns)`` is asked just before a tile is begun, which is skipped if it is
-        not.  The order is random then, so that processes that share their results seldom meet.
+        ``wanted(rows, columns)`` is called just before a tile is started; if it returns False, the
+        tile is skipped.  The order is then random, so that processes that share their results
+        rarely compute the same tile.
     """
 
     def pieces():
@@ -176,7 +177,7 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
     if runs_here():
         shared = (job.engine.prepare(X, Y, *settings),)
         function = _interruptible(function, job, max(map(math.prod, shapes.values())))
-    else:  # there may be other devices than here: workers choose
+    else:  # workers choose their own devices, which may differ from those here
         function = partial(_compute_sent, job.device, settings)
         shared = (X, Y)
     begun = {}
@@ -206,9 +207,9 @@ def _compute_sent(device, settings, X, Y, number, rows, columns, triu, flips):
 
 
 def _interruptible(function, job, n_pairs):
-    """The function of a tile, in a thread of its own if it would keep Ctrl-C waiting for long.
+    """Return the function of a tile, in its own thread if it would delay Ctrl-C for long.
 
-    With several workers, joblib has threads of its own.
+    With several workers, joblib uses its own threads.
     """
     is_long = max(n_pairs, VECTOR) * pair_work(job.architecture, job.readouts) > _LONG_WORK
     return (
@@ -219,7 +220,7 @@ def _interruptible(function, job, n_pairs):
 
 
 def pairs(job, X, Y, *, flips, advance):
-    """Kernel values (readout, n) in float64 of the n pairs (X[i], Y[i])."""
+    """Return float64 kernel values (readout, n) of the n pairs (X[i], Y[i])."""
     length, _ = _tile_shape(len(X), 1, job)
     length = -(-length // VECTOR) * VECTOR
     settings = job.engine if runs_here() else job.device, job.architecture, job.readouts, job.dtype
@@ -244,19 +245,19 @@ def _compute_pairs(X, Y, rows, flips, settings):
 
 
 def _n_calls(job):
-    """Calls at once: not more than serve an engine of this process."""
+    """Return the number of simultaneous calls, as many as this process's engine can use."""
     most = job.engine.most_calls if runs_here() else None
     return job.n_jobs if most is None else min(most, effective_n_jobs(job.n_jobs))
 
 
 def _index(index):
-    """Indices as a slice or a list: what is small enough to travel with every call."""
+    """Return indices as a slice or a list, small enough to be sent with every call."""
     index = as_slice(index)
     return index if isinstance(index, slice) else index.tolist()
 
 
 def _tile_shape(n, m, job):
-    """Rows and columns of the tiles of an n × m Gram."""
+    """Return the numbers of rows and columns of the tiles of an n × m Gram matrix."""
     rows, columns, _ = job.architecture.image_shape
     limits = job.engine.limits(travelling=not runs_here())
     layers = max(1, *(readout.convolutions for readout in job.readouts))

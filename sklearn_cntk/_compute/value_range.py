@@ -1,4 +1,4 @@
-"""Checks that kernel values stayed in the range of float64."""
+"""Checks that kernel values stay within the range of float64."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def check_range(diagonals, images, readouts):
-    """Look at kernel values (readouts, n) of images with themselves.
+    """Check kernel values (readouts, n) of images with themselves.
 
     Raises
     ------
@@ -16,20 +16,20 @@ def check_range(diagonals, images, readouts):
     Warns
     -----
     RuntimeWarning
-        Some are 0, or have lost digits on their way there, though the image is not.
+        Some have underflowed to 0, or lost digits close to it, though the image is not 0.
     """
     bad = ~np.isfinite(diagonals)
     if bad.any():
         if np.isnan(images).any():
             raise ValueError(
                 "The images contain NaN, which scikit-learn's assume_finite=True let through: "
-                "replace it."
+                "replace the NaN."
             )
         raise ValueError(
             "Kernel values are beyond the range of float64, 1.8e+308, "
             f"{_where(bad, images, readouts)}: divide the pixels by a constant. Without "
-            "biases, pixels divided by a give kernel values divided by a², which relative ridges "
-            "do not see."
+            "biases, dividing the pixels by a divides the kernel values by a², which does not "
+            "affect relative ridges."
         )
     low = diagonals < np.finfo(np.float64).tiny
     if low.any():
@@ -38,9 +38,9 @@ def check_range(diagonals, images, readouts):
         warnings.warn(
             "Kernel values of images that are not 0 are below the range of float64, 2.2e-308, "
             f"{_where(low, images, readouts)}: they are 0, or inaccurate, and so are predictions. "
-            "Every convolution divides by the pixels of a filter, of which images of few pixels "
-            "get little back from zero padding: use a smaller depth or filter_size, or multiply "
-            "the pixels by a constant.",
+            "Every convolution divides by the number of pixels of a filter; for images of few "
+            "pixels, most of these are zero padding: use a smaller depth or filter_size, or "
+            "multiply the pixels by a constant.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -55,10 +55,10 @@ def _where(bad, images, readouts):
 
 
 def check_rows(largest, images, readouts, diagonals_of):
-    """Look at kernel values of which `largest` (readouts, n) holds each row's, likewise.
+    """Check kernel values likewise, given the `largest` (readouts, n) of each row.
 
-    Rows of zeros may be right, where images meet none of their kind: their diagonal tells, which
-    ``diagonals_of(images)`` computes.
+    Rows of zeros may be correct if an image has nothing in common with the others: its diagonal
+    entry, which ``diagonals_of(images)`` computes, decides.
     """
     check_range(np.where(np.isfinite(largest), 1.0, largest), images, readouts)
     (vanishing,) = np.nonzero((largest < np.finfo(np.float64).tiny).any(axis=0))

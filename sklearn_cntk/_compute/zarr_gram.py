@@ -1,4 +1,4 @@
-"""The Gram matrix of a job in a Zarr array, chunk by chunk."""
+"""The Gram matrix of a job, computed into a Zarr array chunk by chunk."""
 
 import hashlib
 from dataclasses import fields, replace
@@ -25,25 +25,25 @@ from .._support.images import check_same_shape
 from .._support.progress import progress_bar
 from .parallel import run
 
-# Element-layers of a chunk: some seconds of one core, the most that a killed worker loses.
+# Element-layers of a chunk: a few seconds of one core, the most that a killed worker loses.
 _CHUNK_WORK = 1e10
 _LARGEST_CHUNK = 1024
 
-# Chunks a job, if they are not too small, half as many of a symmetric matrix: they end at different
-# times.
+# Chunks per job, or half as many for a symmetric matrix, unless they are too small: chunks finish
+# at different times.
 _CHUNKS_A_JOB = 16
 
 
 def fill_array(job, X, Y, store, dtype=None, chunk_size=None):
-    """The Zarr array of a Gram matrix in an absolute `store`, once it is complete.
+    """Return the Zarr array of a Gram matrix in an absolute `store`, once it is complete.
 
     Parameters
     ----------
     job : Job
-        Of one readout.
+        A job with one readout.
     X, Y : ndarray (n, P, Q, C) and (m, P, Q, C), or None for a symmetric matrix
     store, dtype, chunk_size
-        As `gram_to_zarr` takes them, checked.
+        As in `gram_to_zarr`, validated.
     """
     symmetric = Y is None
     Y = X if symmetric else Y
@@ -59,18 +59,18 @@ def fill_array(job, X, Y, store, dtype=None, chunk_size=None):
     if found is not None:
         if dtype is None:
             manifest["dtype"] = found["dtype"]
-        if X.shape[1:3] == (1, 1):  # of feature vectors, whatever was asked for
+        if X.shape[1:3] == (1, 1):  # feature vectors ignore the requested dtype
             manifest["kernel"]["dtype"] = found["kernel"]["dtype"]
     defaults = {f.name: f.default for cls in (Architecture, Readout) for f in fields(cls)}
     check_manifest(found, manifest, store, defaults)
     if chunk_size is not None and array.chunks != chunks():
         raise ValueError(
             f"chunk_size={chunk_size} makes chunks of {chunks()}, but those in "
-            f"store={str(store)!r} are of {array.chunks}: use chunk_size=None or another store."
+            f"store={str(store)!r} have shape {array.chunks}: use chunk_size=None or another store."
         )
 
     n_pairs = len(X) * (len(X) + 1) // 2 if symmetric else len(X) * len(Y)
-    # Without the engine of this machine: workers choose.  A chunk is one thread's work.
+    # Without this machine's engine: workers choose their own.  A chunk is computed by one thread.
     task = _Task(replace(job, n_jobs=1), store, array.chunks, found, symmetric)
     with progress_bar(n_pairs, job.verbose, job.label) as advance:
         for pairs in run(_fill_chunk, (task, X, Y), _chunks(array, symmetric), job.n_jobs):
@@ -81,12 +81,12 @@ def fill_array(job, X, Y, store, dtype=None, chunk_size=None):
 
 
 def fingerprint(images):
-    """One SHA-256 of all images in their order."""
+    """Return one SHA-256 of all images in their order."""
     return hashlib.sha256(b"".join(digests(images))).hexdigest()
 
 
 def _manifest(job, X, Y, dtype):
-    """What a store says of its Gram matrix: all that changes values, as JSON has it."""
+    """Return a store's description of its Gram matrix: all that affects values, for JSON."""
     (readout,) = job.readouts
     computation = {
         "flip": bool(job.flip),
@@ -104,7 +104,7 @@ def _manifest(job, X, Y, dtype):
 
 
 class _Task(NamedTuple):
-    """What all chunks have in common; small, and known to other processes."""
+    """What all chunks have in common; small, and can be sent to other processes."""
 
     job: object
     store: object
@@ -117,9 +117,9 @@ class _Task(NamedTuple):
 
 
 def _chunks(array, symmetric):
-    """(rows, columns) of the chunks to compute, in random order, for the sake of other calls.
+    """Return (rows, columns) of the chunks to compute, in random order because of parallel calls.
 
-    Those on the diagonal, with half of the work, come last, so that workers end together.
+    Those on the diagonal, with half of the work, come last, so that workers finish together.
     """
     rows, columns = chunk_slices(array)
     chunks = [
@@ -130,16 +130,16 @@ def _chunks(array, symmetric):
 
 
 def _fill_chunk(task, X, Y, rows, columns):
-    """Compute a chunk and its mirror image unless they are there; return the number of pairs."""
+    """Compute a chunk and its transpose unless they exist; return the number of pairs."""
     array = task.open()
     diagonal = task.symmetric and rows == columns
     places = [(rows, columns)]
     if task.symmetric and not diagonal:
         places.append((columns, rows))
     if any(read_chunk(array, *place) is None for place in places):
-        with parallel_config("threading"):  # a worker of a cluster has no tasks for the cluster
+        with parallel_config("threading"):  # a cluster's worker must not send tasks to the cluster
             (values,) = task.job.gram(X[rows], None if diagonal else Y[columns], advance=_ignore)
-        array = task.open()  # once more: the computation has taken its time
+        array = task.open()  # again, since the computation took a while
         for place, block in zip(places, (values, values.T), strict=False):
             array[place] = block
     n, m = rows.stop - rows.start, columns.stop - columns.start
@@ -147,11 +147,11 @@ def _fill_chunk(task, X, Y, rows, columns):
 
 
 def _ignore(pairs):
-    """No progress bar of the chunk's own."""
+    """Show no progress bar for a single chunk."""
 
 
 def _chunk_size(n, m, job):
-    """Side of the chunks: small enough to lose, and to have several a worker."""
+    """Return the side of the chunks: small enough to lose one, and to have several per worker."""
     work = max(_CHUNK_WORK, job.engine.limits(travelling=True).work)
     pairs = min(
         work / pair_work(job.architecture, job.readouts),

@@ -1,6 +1,6 @@
 """Engines, which turn tiles of images into tiles of kernel values: see ``protocol``.
 
-They are imported when they are first asked for: their compilers are slow to import.
+Each engine is imported on first use, because its compiler is slow to import.
 """
 
 import os
@@ -11,16 +11,16 @@ from .protocol import Engine
 
 
 def select_engine(device):
-    """The engine for a `device` parameter: "auto" takes all GPUs if there are any, else the CPU.
+    """Return the engine for a `device`: "auto" uses all GPUs if there are any, else the CPU.
 
-    An engine itself is taken as it is.
+    If `device` is already an engine, it is returned unchanged.
 
     Raises
     ------
     ValueError
         Unknown `device`.
     RuntimeError
-        A GPU is asked for and none can be used; or Numba is told to compile nothing.
+        A GPU is requested and none can be used; or Numba's compilation is disabled.
     """
     if isinstance(device, Engine) and not isinstance(device, type):
         return device
@@ -33,7 +33,7 @@ def select_engine(device):
             return import_module(".cuda.engine", __name__).CudaEngine(found)
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         raise RuntimeError(
-            "NUMBA_DISABLE_JIT is set, but the CPU engine's vectors exist in compiled code alone: "
-            "unset it, in the environment in which Python starts."
+            "NUMBA_DISABLE_JIT is set, but the CPU engine runs only as compiled code: unset it in "
+            "the environment in which Python starts."
         )
     return import_module(".cpu.engine", __name__).CpuEngine()

@@ -1,4 +1,4 @@
-"""Compilation by Numba: on first use, kept on disk where possible."""
+"""Compilation by Numba: on first use, cached on disk where possible."""
 
 import hashlib
 import inspect
@@ -13,12 +13,12 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 
 def compile_lazily(function):
-    """``numba.njit`` without the interpreter lock, cached on disk if there is a folder for it.
+    """Apply ``numba.njit``, releasing the interpreter lock and caching on disk if possible.
 
-    Division follows IEEE 754 instead of raising.  There is no `fastmath`: its flags assume away
-    NaN and infinity; the inner loops ask for fused multiply-add by name.
+    Division follows IEEE 754 instead of raising.  `fastmath` is not used, since its flags assume
+    that NaN and infinity do not occur; the inner loops request fused multiply-add explicitly.
 
-    Variables of an outer function are constants to the compiler.  They have to be numbers.
+    Variables of an outer function are constants to the compiler.  They must be numbers.
     """
     _name_by_constants(function)
     compiled = numba.njit(nogil=True, error_model="numpy")(function)
@@ -28,26 +28,26 @@ def compile_lazily(function):
 
 
 def _name_by_constants(function):
-    """Give each variant of an inner function a name of its own.
+    """Give each variant of an inner function its own name.
 
-    Compiled functions are linked by name and by a number that Numba counts in each process.  A
-    variant from the cache, which another process has numbered, would be taken for one of its name
-    that is compiled here and got the same number: another function, without an error.
+    Compiled functions are linked by name and by a number that Numba counts per process.  A variant
+    from the cache, numbered by another process, could be confused with a variant of the same name
+    and number that is compiled here: the wrong function would run, without an error.
     """
     constants = inspect.getclosurevars(function).nonlocals
     for name, value in constants.items():
         if not isinstance(value, numbers.Integral):
-            raise TypeError(f"{function.__qualname__} has {name}={value!r}: a number is needed.")
+            raise TypeError(f"{function.__qualname__} has {name}={value!r}: it must be a number.")
     parts = [f"{name}{int(value)}" for name, value in sorted(constants.items())]
     function.__qualname__ = "_".join([function.__qualname__, *parts])
 
 
 @lru_cache
 def _sources(folder=Path(__file__).parent):
-    """Hash of the sources of all compiled functions, and of the constants in them.
+    """Return a hash of the sources of all compiled functions, and of the constants in them.
 
-    A function's machine code holds that of the functions it calls, and the layout of their
-    arguments: it is stale as soon as any of them changes, while Numba looks at its own file alone.
+    A function's machine code includes that of the functions it calls, and the layout of their
+    arguments.  It is stale as soon as any of them changes, but Numba checks only its own file.
     """
     digest = hashlib.sha256()
     for file in sorted([*folder.glob("*.py"), *folder.glob("cpu/*.py")]):
@@ -56,11 +56,11 @@ def _sources(folder=Path(__file__).parent):
 
 
 class _KeyedFiles(IndexDataCacheFile):
-    """Numba's files of a function, of which each says what it holds.
+    """Numba's cache files of a function, each labelled with what it holds.
 
-    Processes that save other constants or types of one function at the same moment take the same
-    number for their files, and the index names one for the other: by Numba's own reading that is
-    the wrong function, without an error.  Here it counts as missing.
+    Processes that simultaneously save different constants or types of one function use the same
+    number for their files, and the index may confuse them.  Numba would then load the wrong
+    function, without an error; here it counts as missing.
     """
 
     def save(self, key, data):
@@ -74,10 +74,10 @@ class _KeyedFiles(IndexDataCacheFile):
 
 
 class _BestEffortCache(FunctionCache):
-    """Numba's cache of a function, which never ends a computation.
+    """Numba's cache of a function, whose failures never stop a computation.
 
-    What is damaged, or cannot be read or written, counts as missing: the function is compiled
-    anew, and a warning, one a process, says where and why.
+    Files that are damaged, or cannot be read or written, count as missing: the function is
+    recompiled, and a warning, issued once per process, says where and why.
     """
 
     _has_warned = False
@@ -92,7 +92,7 @@ class _BestEffortCache(FunctionCache):
         )
 
     def load_overload(self, signature, target_context):
-        """The compiled function, or None."""
+        """Return the compiled function, or None."""
         try:  # damaged pickles raise errors of any kind
             return super().load_overload(signature, target_context)
         except Exception as error:
@@ -100,9 +100,9 @@ class _BestEffortCache(FunctionCache):
         return None
 
     def save_overload(self, signature, data):
-        """Keep a compiled function, if there is room, in place of what is damaged.
+        """Save a compiled function, if there is room, replacing damaged files.
 
-        The warning comes last: where warnings are errors, the cache has been repaired by then.
+        The warning comes last: if warnings are errors, the cache has been repaired by then.
         """
         what, wrong = "read", self._damage
         self._damage = None
@@ -111,7 +111,7 @@ class _BestEffortCache(FunctionCache):
                 super().save_overload(signature, data)
             except OSError:
                 raise
-            except Exception:  # the index is damaged, and in the way of every new file
+            except Exception:  # the index is damaged, and blocks every new file
                 self.flush()
                 super().save_overload(signature, data)
         except Exception as error:
@@ -120,9 +120,9 @@ class _BestEffortCache(FunctionCache):
             _BestEffortCache._has_warned = True
             warnings.warn(
                 f"Numba's cache in {self.cache_path} cannot be {what} ({type(wrong).__name__}: "
-                f"{wrong}): functions are compiled anew, which takes up to a minute. If this comes "
-                "again, remove that folder's files, make room, or set NUMBA_CACHE_DIR to another "
-                "one.",
+                f"{wrong}): functions are recompiled, which takes up to a minute. If this happens "
+                "again, delete the files in that folder, free disk space, or set NUMBA_CACHE_DIR "
+                "to another folder.",
                 RuntimeWarning,
                 stacklevel=2,
             )

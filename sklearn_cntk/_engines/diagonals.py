@@ -1,9 +1,9 @@
-"""The diagonals D of Σ(x, x), compiled: scales and their tables, and what equal images add.
+"""The diagonals D of Σ(x, x), compiled: scales and their tables, and sums for equal images.
 
 Planes are flat (P, Q + radius, lanes), so that a shift of the whole plane is one contiguous loop:
-what leaves a row at one end meets the zero columns of another.
+entries that leave a row at one end fall into the zero columns of another.
 
-Elements are copied in loops: Numba takes seconds to compile an assignment to a slice, for the sake
+Elements are copied in loops, since Numba takes seconds to compile an assignment to a slice, because
 of its error message.
 """
 
@@ -29,7 +29,7 @@ def box_sum(plane, shape, radius, lanes, scratch):
     """Replace `plane` by its sums over (2·radius + 1)² neighbours.
 
     `plane` and `scratch` are flat (P, Q + radius, lanes), so that a shift of the whole plane is
-    one contiguous loop: what leaves a row at one end meets the zero columns of another.
+    one contiguous loop: entries that leave a row at one end fall into the zero columns of another.
     """
     rows, columns = shape
     width = (columns + radius) * lanes
@@ -63,7 +63,7 @@ def pixel_energy(pixels, radius, lanes, energy):
 
 @compile_lazily
 def _fill_layer(diagonal, factor, smallest, inverse, scale):
-    """1/s and s·sqrt(factor) of a plane of D, which becomes that of the layer's K."""
+    """Compute 1/s and s·sqrt(factor) from a plane of D, and turn D into that of the layer's K."""
     root = np.sqrt(factor)
     for k in range(diagonal.size):
         s = np.sqrt(diagonal[k])
@@ -79,7 +79,7 @@ def fill_tables(pixels, vector, lanes, shape, radius, factors, smallest, diagona
 
     The images are those of one `vector` of `pixels`, flat (vectors, P, Q, C, lanes) and scaled;
     `factors` holds the gauged 1/q² of each layer, and `diagonals` has room for two planes.
-    `tables` may be longer.
+    `tables` may be longer than needed.
     """
     rows, columns, channels = shape
     size = rows * (columns + radius) * lanes
@@ -98,13 +98,13 @@ def fill_tables(pixels, vector, lanes, shape, radius, factors, smallest, diagona
 def self_sums(pixels, radius, factors, weights, starts, sums):
     """Fill `sums` (images, poolings, layers, states) for planes (0, 0) of images with themselves.
 
-    There λ = 1 and no arc-cosine is needed (nor its loss of half the digits near 1).  States are D,
-    then a Θ for each other one of `starts`, which tells whether it starts as D rather than 0;
-    `weights` is (poolings, P·(Q + radius)), 0 beyond the image; `pixels` is (images, P, Q, C),
+    There λ = 1, so no arc-cosine is needed, which would lose half of the digits near 1.  The states
+    are D, then a Θ for each other entry of `starts`, which says whether it starts as D rather than
+    0.  `weights` is (poolings, P·(Q + radius)), 0 beyond the image; `pixels` is (images, P, Q, C),
     scaled.
     """
     images, rows, columns, _ = pixels.shape
-    lanes = np.int64(1)  # no constant, for which the functions below would be compiled anew
+    lanes = np.int64(1)  # a constant would make Numba compile the functions below again
     scratch = np.empty(weights.shape[1])
     states = np.empty((starts.size, weights.shape[1]))
     for image in range(images):

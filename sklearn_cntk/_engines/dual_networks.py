@@ -1,14 +1,14 @@
 """Coefficients of the dual activations of networks of any layers, see `network_plan`.
 
-With u = 1 - |λ| and v = sqrt(u), what engines compute of an operation is
+With u = 1 - |λ| and v = sqrt(u), engines compute for each operation
 
     RELU    K / (s s') = c λ + v u r(u), K̇ = c ± v p(u) (c and + for λ < 0, else c' and -)
     EXP     K / (s s') = E, K̇ = γ E, E = e(λ)^(2^k)
     ERF     K = 2/π asin(λ)
     GELU    from asin(λ)
 
-where p and r are those of `dual_activations`, and asin(s) = s q(s²) up to s² = 1/2; beyond, it is
-π/2 - asin(t) with t² = 1 - s² = u (2 - u), so that one polynomial does for both.
+where p and r are those of `dual_activations`, and asin(s) = s q(s²) up to s² = 1/2; beyond that, it
+is π/2 - asin(t) with t² = 1 - s² = u (2 - u), so that one polynomial serves both.
 """
 
 from functools import lru_cache
@@ -20,18 +20,18 @@ from numpy.polynomial import Chebyshev, Polynomial
 from .dual_activations import arccos_coefficients
 from .network_plan import ERF, EXP, GELU, RELU
 
-#: Numbers of an operation, and where its parts start.
+#: Number of coefficients of an operation, and where its parts start.
 SLOTS = 40
 START_R = 16
 START_NUMBERS = 32
 
-#: Terms of q and e in single and in double precision.
+#: Terms of q and e in single and double precision.
 Q_TERMS, E_TERMS = (8, 18), (9, 16)
 
 
 @lru_cache
 def arcsin_coefficients(dtype):
-    """Coefficients of q, the constant term first: asin(x)/x in z = x² on [0, 1/2]."""
+    """Return the coefficients of q, constant term first: asin(x)/x in z = x² on [0, 1/2]."""
     series = [comb(2 * i, i) / (4.0**i * (2 * i + 1)) for i in range(64)]
     degree = Q_TERMS[dtype == "float64"] - 1
     q = Chebyshev.interpolate(Polynomial(series), degree, domain=[0, 0.5])
@@ -39,7 +39,7 @@ def arcsin_coefficients(dtype):
 
 
 def exponential_coefficients(gamma, dtype):
-    """Coefficients of e, and k: e(λ)^(2^k) = exp(γ(λ - 1)) on [-1, 1]."""
+    """Return the coefficients of e, and k: e(λ)^(2^k) = exp(γ(λ - 1)) on [-1, 1]."""
     doublings = max(0, int(np.ceil(np.log2(gamma))))
     slope = gamma / 2**doublings
     degree = E_TERMS[dtype == "float64"] - 1
@@ -48,7 +48,7 @@ def exponential_coefficients(gamma, dtype):
 
 
 def operation_coefficients(operation, dtype):
-    """The SLOTS numbers of an operation, in float64."""
+    """Return the SLOTS numbers of an operation, in float64."""
     numbers = np.zeros(SLOTS)
     if operation.kind not in (RELU, EXP, ERF, GELU):
         return numbers

@@ -1,7 +1,7 @@
-"""Pairs of equal images, and of multiples of each other, for which λ = 1 on the plane (0, 0).
+"""Pairs of images that are equal or multiples of each other, with λ = 1 on the plane (0, 0).
 
-There κ₀ would lose half of the digits.  Engines leave that plane out of the pairs whose ids are
-equal, see ``image_ids``, and add its closed form.
+There κ₀ would lose half of the digits.  For pairs with equal ids (see ``image_ids``), engines leave
+that plane out and add its closed form.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from .scales import scale_images
 
 
 def values_of_equal(architecture, own_values, X, Y, i, j):
-    """Kernel values of pairs (X[i], Y[j]) whose ids are equal.
+    """Return the kernel values of pairs (X[i], Y[j]) whose ids are equal.
 
-    Of multiples x and y it is sqrt(K(x, x) K(y, y)), of which each is computed once.
+    For multiples x and y the value is sqrt(K(x, x) K(y, y)); each factor is computed once.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def values_of_equal(architecture, own_values, X, Y, i, j):
     own_values : callable
         Maps images (n, P, Q, C) to kernel values (readouts, n) of each with itself.
     X, Y : ndarray (n, P, Q, C), (m, P, Q, C)
-    i, j : ndarray of int, of one length above 0
+    i, j : ndarray of int, of the same length, which is above 0
 
     Returns
     -------
@@ -31,7 +31,7 @@ def values_of_equal(architecture, own_values, X, Y, i, j):
     """
     distinct, x, y = _distinct(X, Y, i, j)
     exponents = np.zeros(len(distinct), dtype=int)
-    if architecture.is_homogeneous:  # powers of 2, which keep all digits, and their squares a range
+    if architecture.is_homogeneous:  # powers of 2 keep all digits, and squares stay in range
         distinct = distinct.astype(np.float64)
         _, exponents = np.frexp(np.abs(distinct).max(axis=(1, 2, 3)))
         distinct = np.ldexp(distinct, -exponents[:, None, None, None])
@@ -39,13 +39,13 @@ def values_of_equal(architecture, own_values, X, Y, i, j):
     values = own[:, x]
     others = x != y
     values[:, others] = np.sqrt(own[:, x[others]]) * np.sqrt(own[:, y[others]])
-    with np.errstate(over="ignore"):  # callers look at the values
+    with np.errstate(over="ignore"):  # callers check the values
         return np.ldexp(values, exponents[x] + exponents[y])
 
 
 def _distinct(X, Y, i, j):
-    """The images that differ among X[i] and Y[j], and where those of each pair are among them."""
-    if X is Y and np.array_equal(i, j):  # mostly
+    """Return the distinct images among X[i] and Y[j], and the places of each pair's images."""
+    if X is Y and np.array_equal(i, j):  # the usual case
         rows, x = np.unique(i, return_inverse=True)
         return X[rows], x, x
     (rows, x), (columns, y) = (np.unique(index, return_inverse=True) for index in (i, j))
@@ -57,7 +57,7 @@ def _distinct(X, Y, i, j):
 
 
 def self_values(plan, images):
-    """What the plane (0, 0) adds to the kernel values of images with themselves.
+    """Return what the plane (0, 0) adds to the kernel values of images with themselves.
 
     Returns
     -------
@@ -81,5 +81,5 @@ def self_values(plan, images):
     def sum_of(pooling, layer, state):
         return sums[:, plan.poolings.index(pooling), layer, plan.states.index(state)]
 
-    with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
+    with np.errstate(over="ignore", invalid="ignore"):  # callers check the values
         return plan.read(sum_of) * scales**2

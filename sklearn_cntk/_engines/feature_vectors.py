@@ -1,17 +1,18 @@
-"""Kernels of feature vectors with their derivatives by the variances, in float64 NumPy.
+"""Kernels of feature vectors and their derivatives with respect to the variances, in float64 NumPy.
 
-Gaussian processes optimise variances, often of one variable that nobody standardised: years, say.
-Such vectors are nearly parallel: what 1 - λ loses to rounding is more than the noise that they
-allow for, and differences of kernels would amplify it.  So this recursion of the plain network
-carries the angle t = arccos λ by way of the determinant
+Gaussian processes optimise variances, often for a single variable that is not standardised, such as
+years.  Such vectors are nearly parallel: the rounding error of 1 - λ exceeds the noise level of the
+process, and differences of kernels would amplify it.  So this recursion for the plain network
+carries the angle t = arccos λ, computed from the determinant
 
     D = Σ(x, x) Σ(x', x') - Σ(x, x')²,      t = atan2(sqrt(D), Σ(x, x')),
 
-which every layer makes without cancellation from its features φ, with weights w and biases b:
+which every layer computes without cancellation from its features φ, with weight variance w and
+bias variance b:
 
     D = w² [|φ|² |φ'|² - (φ·φ')²] + w b |φ - φ'|²,
 
-where behind an activation, with s² = Σ(x, x) before it and ρ = 1 - κ₁,
+where after an activation, with s² = Σ(x, x) before it and ρ = 1 - κ₁,
 
     |φ|² |φ'|² - (φ·φ')² = (s s')² ρ (1 + κ₁) / 4,      |φ - φ'|² = (s - s')² / 2 + s s' ρ.
 
@@ -23,12 +24,12 @@ import math
 
 import numpy as np
 
-#: Below this angle a series is exact to rounding, where a difference is not.
+#: Below this angle a series is accurate to rounding, whereas a difference is not.
 _SMALL = 0.05
 
 
 class Rates:
-    """Numbers, and their derivatives by the logarithms of some variances: sums and products."""
+    """Numbers and their derivatives by the logarithms of some variances: sums and products."""
 
     def __init__(self, value, rates):
         self.value, self.rates = value, rates
@@ -46,22 +47,22 @@ class Rates:
         return Rates(self.value * other.value, rates)
 
     def through(self, value, derivative):
-        """A function of these numbers, from its values and its derivatives."""
+        """Return a function of these numbers, given its values and its derivatives."""
         return Rates(value, [derivative * rate for rate in self.rates])
 
 
 def gram_and_rates(X, Y, readout, weight_variance, bias_variance, free):
-    """Kernel values of vectors, and their derivatives by the logarithms of variances.
+    """Return kernel values of vectors, and their derivatives by the logarithms of variances.
 
     Parameters
     ----------
     X, Y : ndarray of float64, shapes (n, d) and (m, d)
     readout : Readout
     weight_variance : float or None
-        None is the paper's, and not free.
+        None is that of the paper, and is not free.
     bias_variance : float
     free : sequence of {"bias_variance", "weight_variance"}
-        By which derivatives are taken.
+        The variances with respect to which derivatives are taken.
 
     Returns
     -------
@@ -80,14 +81,14 @@ def gram_and_rates(X, Y, readout, weight_variance, bias_variance, free):
     if weight_variance is not None:
         weights = [weight_variance] * len(weights)
     *weights, dense = (variance("weight_variance", value) for value in weights)
-    # K(cX, b) = c² K(X, b/c²): numbers near 1, whose fourth powers do not overflow.
+    # K(cX, b) = c² K(X, b/c²): scale to numbers near 1, whose fourth powers do not overflow.
     unit = max(abs(X).max(), abs(Y).max(), math.sqrt(bias_variance))
     unit = 2.0 ** (math.frexp(unit)[1] - 1) if unit else 1.0
     X, Y = X / unit, Y / unit
     b = variance("bias_variance", bias_variance / unit / unit)
 
     n_features = X.shape[1]
-    # Of the features: K and Θ, the squares of both sides and their difference.
+    # K and Θ of the features, their squared norms on both sides, and the difference of these.
     k, theta = constant(X @ Y.T / n_features), constant(np.zeros((len(X), len(Y))))
     k_x, k_y = (constant(np.sum(Z**2, axis=1) / n_features) for Z in (X, Y))
     distance, gap, area = (constant(values) for values in _differences(X, Y))
@@ -113,10 +114,10 @@ def gram_and_rates(X, Y, readout, weight_variance, bias_variance, free):
 
 
 def _differences(X, Y):
-    """|x - x'|², |x|² - |x'|² and |x|²|x'|² - (x·x')² over features, without cancellation."""
+    """Return |x - x'|², |x|² - |x'|² and |x|²|x'|² - (x·x')², free of cancellation, per feature."""
     n_features = X.shape[1]
     distances, gaps, areas = (np.empty((len(X), len(Y))) for _ in range(3))
-    for i, x in enumerate(X):  # row by row, as there are n m d numbers in all
+    for i, x in enumerate(X):  # row by row, since there are n m d numbers in total
         apart = Y - x
         distances[i] = np.sum(apart**2, axis=1) / n_features
         gaps[i] = -np.sum(apart * (Y + x), axis=1) / n_features
@@ -128,7 +129,7 @@ def _differences(X, Y):
 
 
 def _over(numerator, denominator):
-    """A quotient that is 0 where the denominator is."""
+    """Divide, giving 0 where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)
 
 
@@ -146,14 +147,14 @@ def _outer(a, b):
 
 
 def _inverse_sum(a, b):
-    """1 / (s + s') of all pairs."""
+    """Return 1 / (s + s') for all pairs."""
     inverse = _over(1.0, np.add.outer(a.value, b.value))
     rates = [-np.add.outer(*pair) * inverse**2 for pair in zip(a.rates, b.rates, strict=True)]
     return Rates(inverse, rates)
 
 
 def _angle(determinant, sigma, scale):
-    """t = atan2(sqrt(D), Σ)."""
+    """Return t = atan2(sqrt(D), Σ)."""
     root = np.sqrt(determinant.value)
     share, norm = _over(0.5, root) * sigma.value, _over(1.0, scale.value**2)
     rates = [
@@ -164,7 +165,7 @@ def _angle(determinant, sigma, scale):
 
 
 def _kappa1(angle):
-    """κ₁ and 1 - κ₁."""
+    """Return κ₁ and 1 - κ₁."""
     t = angle.value
     series = t**3 * (1 / 3 - t**2 * (1 / 30 - t**2 * (1 / 840 - t**2 / 45360)))
     area = np.where(t < _SMALL, series, np.sin(t) - t * np.cos(t))

@@ -1,30 +1,30 @@
-"""What engines on the host share: tiles for a core of a CPU, and calls that share nothing."""
+"""Common parts of the engines on the host: tile sizes for a CPU core, and independent calls."""
 
 from .._support.images import flipped
 from .protocol import TileLimits
 
-# A few tenths of a second on one core; of a tile that travels, seconds.
+# A few tenths of a second on one core; a few seconds for a tile that travels to a worker.
 _HERE = TileLimits(work=5e8, side=256, table_bytes=2**25, calls_a_job=4)
 _TRAVELLING = TileLimits(work=4e9, side=1024, table_bytes=2**25, calls_a_job=32)
 
 
 class HostEngine:
-    """An engine whose `gram` and `pairs` need nothing but their arguments."""
+    """An engine whose `gram` and `pairs` depend on their arguments only."""
 
     label = "CPU"
     devices = ()
     most_calls = None
 
     def __deepcopy__(self, memo):
-        """Clones of kernels and estimators copy their parameters, but share an engine."""
+        """Return itself: clones of kernels and estimators share their engine."""
         return self
 
     def prepare(self, X, Y, architecture, readouts, dtype):
-        """A call whose tiles are independent."""
+        """Return a call whose tiles are independent."""
         return _Call(self, X, Y, architecture, readouts, dtype)
 
     def limits(self, travelling):
-        """What tiles suit a core."""
+        """Return the tile sizes that suit a core."""
         return _TRAVELLING if travelling else _HERE
 
 
@@ -38,6 +38,6 @@ class _Call:
         X = self._X[rows]
         same = self._Y is self._X and rows == columns and not flip
         X = flipped(X) if flip else X
-        # One object, which engines prepare once.
+        # Pass one object where possible: engines prepare it only once.
         Y = X if same else self._Y[columns]
         return self._engine.gram(X, Y, triu=triu, **self._options)

@@ -1,21 +1,21 @@
-"""Which images are equal, or multiples of each other, as an engine sees them."""
+"""Ids that show which images are equal, or multiples of each other, as an engine sees them."""
 
 import numpy as np
 
-# Steps to which projections of directions are rounded: directions that differ by less have
-# correlations which a precision cannot tell from 1.
+# Reciprocal of the step to which projections of directions are rounded: directions that differ by
+# less have correlations that the precision cannot distinguish from 1.
 _STEPS = {"float32": 2.0**13, "float64": 2.0**27}
 
-# Projections, each of all pixels: as many as tell apart what differs by some steps, however few
-# pixels that is.
+# Number of projections, each of all pixels: enough to distinguish images that differ by a few
+# steps, in however few pixels.
 _AXES = 5
 
-# Images that are projected together: some megabytes.
+# Images that are projected together: a few megabytes.
 _BATCH = 64
 
 
 def ids_for(architecture, dtype, *dtypes):
-    """What tells images whose correlation is 1, for kernels of a network in a precision `dtype`.
+    """Return the ids that identify images of correlation 1 for a network in precision `dtype`.
 
     The images come from arrays of `dtypes`.
     """
@@ -23,14 +23,14 @@ def ids_for(architecture, dtype, *dtypes):
 
 
 class ImageIds:
-    """Integers that are equal where images have equal pixels, as an engine sees them.
+    """Integers that are equal if images have equal pixels, as an engine sees them.
 
     Parameters
     ----------
     *dtypes : dtype
         Of the arrays that the images come from.
     hash_of : callable, default=hash
-        Maps bytes to an integer; pixels are compared where it maps several to one.
+        Maps bytes to an integer; if hashes collide, pixels are compared.
     """
 
     def __init__(self, *dtypes, hash_of=hash):
@@ -40,7 +40,7 @@ class ImageIds:
         self._hash_of, self._of_hash = hash_of, {}
 
     def of(self, images):
-        """Ids of images (n, P, Q, C), which are kept, and must not change."""
+        """Return the ids of images (n, P, Q, C), which are kept and must not change."""
         return np.array([self._id(image) for image in images], dtype=np.int32)
 
     def _id(self, image):
@@ -59,16 +59,16 @@ class ImageIds:
 
 
 class DirectionIds:
-    """Integers that are equal where images are positive multiples of each other.
+    """Integers that are equal if images are positive multiples of each other.
 
-    They follow from each image alone, so that no pair depends on others: from projections of its
-    direction, rounded.  Where rounding of the pixels makes another step of one, which is rare,
-    multiples go unseen, and are images like others.
+    They are computed from each image alone, by rounding projections of its direction, so that no
+    pair depends on others.  In rare cases, rounding of the pixels moves a projection to another
+    step; then multiples are not recognised and are treated like other images.
 
     Parameters
     ----------
     dtype : {"float32", "float64"}
-        The precision that cannot tell directions apart which differ by less than a step.
+        The precision, which cannot distinguish directions that differ by less than a step.
     """
 
     def __init__(self, dtype):
@@ -76,19 +76,19 @@ class DirectionIds:
         self._axes, self._known = None, {}  # ids of rounded projections
 
     def of(self, images):
-        """Ids of images (n, P, Q, C)."""
+        """Return the ids of images (n, P, Q, C)."""
         ids = []
         for start in range(0, len(images), _BATCH):
             rows = np.array(images[start : start + _BATCH], dtype=np.float64)
             rows = rows.reshape(len(rows), -1)
             if self._axes is None:
                 self._axes = np.random.default_rng(0).normal(size=(_AXES, rows.shape[1]))
-            with np.errstate(invalid="ignore"):  # of NaN, which callers find in the values
+            with np.errstate(invalid="ignore"):  # from NaN, which callers find in the values
                 sizes = np.sqrt(np.einsum("ij,ij->i", rows, rows))
                 if sizes.min() < 1e-100 or not sizes.max() < 1e100:  # squares leave the range
                     rows = _over(rows, np.abs(rows).max(axis=1))
                     sizes = np.linalg.norm(rows, axis=1)
-                # Not by linear algebra, whose threads would spin beside the callers'.
+                # Not by BLAS, whose threads would spin alongside those of the callers.
                 projections = np.einsum("ij,kj->ik", rows, self._axes)
                 places = np.floor(_over(projections, sizes) * self._steps).astype(np.int64)
             ids += [self._known.setdefault(place.tobytes(), len(self._known)) for place in places]
@@ -96,5 +96,5 @@ class DirectionIds:
 
 
 def _over(rows, sizes):
-    """Rows over their sizes; those of size 0 stay."""
+    """Divide rows by their sizes; rows of size 0 stay unchanged."""
     return rows / np.where(sizes > 0, sizes, 1.0)[:, None]

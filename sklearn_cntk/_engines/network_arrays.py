@@ -1,12 +1,12 @@
-"""A network's plan as arrays of integers, which compiled engines go by."""
+"""A network's plan as arrays of integers, which the compiled engines follow."""
 
 import numpy as np
 
 from .dual_networks import SLOTS, operation_coefficients
 from .network_plan import ADD, CONV, ERF, EXP, READ, RELU, TABLES
 
-#: Columns of the array of operations.  `ROWS` and `COLUMNS` are those of the map that is read,
-#: `LINEAR` numbers all that make something, `NUMBER` the convolutions.
+#: Columns of the array of operations.  `ROWS` and `COLUMNS` are those of the map that is read;
+#: `LINEAR` numbers all operations that produce output, `NUMBER` the convolutions.
 (
     KIND, SOURCE, TARGET, OTHER, ROWS, COLUMNS, ROW_STRIDE, COLUMN_STRIDE, LINEAR, FILTER_ROWS,
     FILTER_COLUMNS, ROW_STEP, COLUMN_STEP, ROWS_BEFORE, COLUMNS_BEFORE, ROWS_AFTER, COLUMNS_AFTER,
@@ -14,9 +14,9 @@ from .network_plan import ADD, CONV, ERF, EXP, READ, RELU, TABLES
 ) = range(27)  # fmt: skip
 N_OPERATION_COLUMNS = 27
 
-#: Columns of the array of stages.  `END_…` is what planes are at the end of a stage, `NEXT_…` the
-#: map behind the pool there.  `WAITING` entries of each state wait for a stage, behind the
-#: `WAITING_AT` of all states of the stages before.
+#: Columns of the array of stages.  `END_…` describes the planes at the end of a stage, `NEXT_…` the
+#: map after the pool there.  `WAITING` entries of each state wait for a stage; they start at
+#: `WAITING_AT`, after those of all states of the previous stages.
 (
     FIRST_OPERATION, LAST_OPERATION, STAGE_ROWS, STAGE_COLUMNS, END_ROWS, END_COLUMNS,
     END_ROW_STRIDE, END_COLUMN_STRIDE, END_REGISTER, WINDOW_ROWS, WINDOW_COLUMNS, NEXT_ROWS,
@@ -24,8 +24,8 @@ N_OPERATION_COLUMNS = 27
 ) = range(16)  # fmt: skip
 N_STAGE_COLUMNS = 16
 
-#: Columns of the array of reads: where the weights of rows and of columns begin, and the first
-#: state that is read.
+#: Columns of the array of reads: where the weights of rows and columns begin, and the first state
+#: that is read.
 POOLING, ROW_WEIGHTS, COLUMN_WEIGHTS, FIRST_STATE = range(4)
 N_READ_COLUMNS = 4
 
@@ -38,34 +38,34 @@ class PlanArrays:
     plan : NetworkPlan
     dtype : {"float32", "float64"}
     zero_first : bool, default=False
-        Whether the plane (0, 0) of each stage comes before the others.
+        Whether the plane (0, 0) of each stage is visited before the others.
 
     Attributes
     ----------
     operations, stages, reads : ndarray of int64
         Columns as above.
     visits : ndarray (n, 5)
-        Stage, first of its `visit_planes`, groups of rows and of columns, operations.
+        Stage, first of its `visit_planes`, numbers of row and column groups, and of operations.
     visit_planes : ndarray (n, 7)
-        Δi, Δj, where it waits, and four places where it is pooled into; negative for none.
+        Δi, Δj, where it waits, and four places that it is pooled into; negative for none.
     n_waiting : int
-        Entries that wait, of all states and stages.
+        Number of entries that wait, for all states and stages.
     trained : ndarray of bool, shape (convolutions, thetas)
     weights : ndarray of float64
-        Those of reads of local average pooling, flat.
+        Those for local average pooling, flat.
     shares : ndarray of float64, shape (stages,)
-        1 over the entries of a window of both images, of each stage's entry.
+        For each stage, 1 / number of pixel pairs in a window of the pool before it.
     coefs : ndarray of float64, shape (operations, SLOTS)
         See ``dual_networks``.
     n_linear : int
-        Operations that make something.
+        Number of operations that produce output.
     linear : dict
-        Of the unit that an operation makes, its number among these.
+        Maps the unit of an operation's output to the operation's number among these.
     pixels_of : dict
-        Of that unit, the pixels of the operation's variances among those of all: behind sums, and
-        before what has tables.
+        Maps that unit to the pixels of the operation's variances among those of all operations:
+        after sums, and before operations with tables.
     variance_pixels : int
-        How many those are.
+        Total number of these pixels.
     """
 
     def __init__(self, plan, dtype, zero_first=False):
@@ -122,7 +122,7 @@ class PlanArrays:
         return table
 
     def _stages(self, n_waiting):
-        """The array, and how many entries wait."""
+        """Return the array of stages, and the number of entries that wait."""
         stages, n_operations, waiting = self.plan.stages, 0, 0
         table = np.zeros((len(stages), N_STAGE_COLUMNS), np.int64)
         for number, (row, stage) in enumerate(zip(table, stages, strict=True)):
@@ -159,10 +159,10 @@ class PlanArrays:
 
 
 def _fused(convolution, behind):
-    """How many of two operations behind a convolution can be done in one go with it.
+    """Return how many of the two operations after a convolution can be fused with it.
 
-    They are a sum, if any, and an activation, which may leave what it reads to others, but must not
-    write what the convolution is still to read.
+    These are a sum, if any, and an activation, which may keep its input for later operations, but
+    must not overwrite what the convolution has yet to read.
     """
     sums, n_fused = convolution.target, 1
     if behind and behind[0].kind == ADD and sums in (behind[0].source, behind[0].other):
@@ -177,7 +177,7 @@ def _fused(convolution, behind):
 
 
 def _read_again(stage):
-    """Whether what a stage begins with is read by anything but its first operation."""
+    """Return whether anything but its first operation reads the input of a stage."""
     if not stage.operations:
         return True  # a pool
     source = stage.operations[0].source
@@ -190,7 +190,7 @@ def _read_again(stage):
 
 
 def _visits(schedule):
-    """Visits and their planes as arrays."""
+    """Return the visits and their planes as arrays."""
     visits = schedule.visits
     table = np.zeros((len(visits), 5), np.int64)
     planes: list[tuple] = []

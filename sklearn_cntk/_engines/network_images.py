@@ -1,4 +1,4 @@
-"""What engines know of images before those meet in a network: scales, units and variances."""
+"""Images prepared for a network: their scales, units and variances, before pairs are formed."""
 
 from functools import lru_cache
 
@@ -18,18 +18,18 @@ class NetworkImages:
     plan : NetworkPlan
     record : callable
         ``record(plan.diagonals, pixels, units)`` returns the variances (n, pixels) of images with
-        themselves, as `PlanArrays.pixels_of` counts them; by the engine, in float64.
+        themselves, in the order of `PlanArrays.pixels_of`; the engine computes them in float64.
 
     Attributes
     ----------
     pixels : ndarray (n, P, Q, C)
         Scaled.
     scales : ndarray (n,)
-        What features are multiplied by, where they are homogeneous; else 1.
+        Factors of the features if the network is homogeneous; else 1.
     units : ndarray (n, units)
-        Units of what the operations make: what planes hold is over them.
+        Units of the operations' outputs: planes hold values divided by them.
     variances : ndarray (n, pixels)
-        Σ(x, x) before every activation and normalisation, and behind every sum.
+        Σ(x, x) before every activation and normalisation, and after every sum.
     """
 
     def __init__(self, images, plan, record):
@@ -41,7 +41,7 @@ class NetworkImages:
         if plan.network.channel_degree is not None:
             self.scales = scales
         else:
-            # Far below the biases nothing is left of an image, nor of the digits of its unit.
+            # An image far below the biases has no effect, and its unit would lose its digits.
             biases = [o.layer.bias_variance for o in plan.operations if o.kind == CONV]
             least = 1e-12 * np.sqrt(max(biases, default=0.0))
             first = np.maximum(scales, least)
@@ -52,7 +52,7 @@ class NetworkImages:
         pixels_of = arrays_of_diagonals(diagonals).pixels_of
 
         def made(operation):
-            """The largest scale, which is not 0."""
+            """Return the largest scale, made nonzero."""
             if operation.kind in (ERF, GELU, NORM) or operation.normalised:
                 return np.ones(n)
             unit = np.sqrt(self.variances[:, pixels_of[operation.units[-1]]].max(axis=1))
@@ -66,15 +66,15 @@ class NetworkImages:
 
 @lru_cache(maxsize=32)
 def arrays_of_diagonals(diagonals):
-    """The PlanArrays of `NetworkPlan.diagonals`."""
+    """Return the PlanArrays of `NetworkPlan.diagonals`."""
     return PlanArrays(diagonals, "float64", zero_first=True)
 
 
 def _units(plan, first, made):
-    """Units (images, units), the first one given; ``made(operation)`` are those of others.
+    """Return units (images, units): the first is given, ``made(operation)`` returns the others.
 
-    A convolution multiplies a unit by the root of what it multiplies box sums by, so that planes
-    hold the sums themselves.
+    A convolution multiplies its unit by the root of the factor of its box sums, so that planes hold
+    the sums themselves.
     """
     units = np.ones((len(first), plan.units))
     units[:, 0] = first
@@ -89,10 +89,11 @@ def _units(plan, first, made):
 
 
 def linear_numbers(arrays, units):
-    """Two numbers (n, 2 · operations) of every operation that makes something, by `units`.
+    """Return two numbers (n, 2 · operations) for every operation with an output, from `units`.
 
-    `CONV`: any, and the bias; `ADD`: factors of both terms; others: the unit of what they read, and
-    what K̇ ⊙ Θ is multiplied by for the unit that they make.  Engines multiply those of x and x'.
+    `CONV`: unused, and the bias; `ADD`: the factors of both terms; others: the unit of the input,
+    and the factor that brings K̇ ⊙ Θ to the unit of the output.  Engines multiply the numbers of x
+    by those of x'.
     """
     numbers = np.zeros((len(units), 2 * arrays.n_linear))
     for operation in arrays.plan.operations:
@@ -112,10 +113,10 @@ def linear_numbers(arrays, units):
 
 
 def network_values(plan, sum_of, product):
-    """Kernel values (readout, …) from sums over planes of pairs of NetworkImages.
+    """Return kernel values (readout, …) from sums over planes of pairs of NetworkImages.
 
-    ``sum_of(number, state)`` returns those (…) of a read and state, in the units of the images, and
-    ``product(numbers_of)`` multiplies what ``numbers_of(images)`` returns of both.
+    ``sum_of(number, state)`` returns the sums (…) for a read and a state, in the units of the
+    images.  ``product(numbers_of)`` multiplies the values of ``numbers_of(images)`` of both sides.
     """
 
     def in_true_units(number, state):
@@ -123,5 +124,5 @@ def network_values(plan, sum_of, product):
         values = sum_of(number, state) * product(lambda images: images.units[:, read.unit])
         return values * product(lambda images: images.scales) if read.homogeneous else values
 
-    with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
+    with np.errstate(over="ignore", invalid="ignore"):  # callers check the values
         return plan.read(in_true_units)

@@ -1,10 +1,10 @@
-"""What engines compute of a network of any layers: operations, and displacements.
+"""What engines compute for a network of any layers: operations and displacements.
 
-Convolutions of stride 1, activations, normalisation and sums keep every displacement plane apart, a
-stride of t leaves the plane D of what was the plane tD.  Pools alone mix planes: D is made of p·D +
-{-(p - 1), …, p - 1}.  So a network is a list of *stages*, between which planes are pooled, and the
-displacements that readouts need are mapped backward: planes that nothing needs are not computed.
-``network_schedule`` has the order in which they are.
+Convolutions of stride 1, activations, normalisation and sums keep displacement planes separate; a
+stride of t turns the plane tD into the plane D.  Only pools mix planes: D is computed from p·D +
+{-(p - 1), …, p - 1}.  So a network is a list of *stages*, between which planes are pooled.  The
+displacements that readouts need are traced backwards, and planes that nothing needs are not
+computed.  ``network_schedule`` determines the order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .._support.architecture import lap_weights
 from .._support.layers import Activation, AvgPool, Conv, Residual
 from .network_schedule import Schedule
 
-#: Kinds of operations.  `RELU` is the leaky one as well.
+#: Kinds of operations.  `RELU` includes leaky ReLU.
 CONV, RELU, EXP, ERF, GELU, NORM, ADD, READ = range(8)
 
 _KIND_OF_ACTIVATION = {
@@ -31,13 +31,13 @@ _KIND_OF_ACTIVATION = {
     "gelu": GELU,
 }
 
-#: Numbers that an engine keeps of every pixel for an operation of a kind, see `network_tables`.
+#: How many numbers an engine keeps per pixel for each kind of operation, see `network_tables`.
 TABLES = {RELU: 2, EXP: 2, ERF: 1, GELU: 3, NORM: 1}
 
 
 @dataclass
 class Operation:
-    """One step of a visit: it reads registers, which hold a plane of every state, and writes one.
+    """One step of a visit: it reads registers, which hold a plane per state, and writes one.
 
     Attributes
     ----------
@@ -45,22 +45,22 @@ class Operation:
     source, target : int
         Registers.
     shape : tuple (rows, columns)
-        Of the whole map it reads.
+        Of the whole map that it reads.
     strides_before : tuple
         Strides since the beginning of the stage.
     layer : Conv, Activation, LayerNorm or None
     other : int
         The second register of an `ADD`.
     units : tuple of int
-        Numbers of the units of what it reads and, last, of what it writes.
+        Numbers of the units of its inputs and, last, of its output.
     number : int
-        Of a convolution, its number among all convolutions.
+        For a convolution, its number among all convolutions.
     table : int
         Where its tables begin, in pixels.
     normalised : bool
-        Of an activation, whether a layer normalisation comes first.
+        For an activation, whether a layer normalisation comes first.
     reads : list of int
-        Of a `READ`, the numbers of `NetworkPlan.reads`.
+        For a `READ`, indices into `NetworkPlan.reads`.
     """
 
     kind: int
@@ -78,26 +78,26 @@ class Operation:
 
 
 class Read(NamedTuple):
-    """Sums of all states that readouts are made of."""
+    """Sums of all states from which readouts are computed."""
 
     depth: int
     pooling: int  # -1: every plane; 0: plane (0, 0); c > 0: local average pooling of radius c
     shape: tuple[int, int]
     unit: int
-    homogeneous: bool  # whether the features there are as large as the images
+    homogeneous: bool  # whether the features there scale linearly with the images
 
 
 class _Boundary(NamedTuple):
-    """A place between layers."""
+    """A point between layers."""
 
     n_operations: int  # of the stage, before it
     strides: tuple[int, int]  # since the beginning of the stage
     shape: tuple[int, int]
-    needed: tuple  # sets of row and of column displacements
+    needed: tuple  # sets of row and column displacements
 
 
 class _Stage:
-    """Operations between two pools, and the displacements that are needed within."""
+    """Operations between two pools, and the displacements that are needed in between."""
 
     def __init__(self, shape):
         self.shape = shape
@@ -124,12 +124,13 @@ class NetworkPlan:
     network : Network
         The prefix that the deepest readout needs.
     thetas : list of int
-        The states beside K: each Θ by its number of frozen convolutions.
+        The states other than K: each Θ, given by its number of frozen convolutions.
     reads : list of Read
     stages : list
-        Of `operations`, the `shape` at the beginning, and `windows` of the pool at the end.
+        Each has `operations`, the `shape` at its beginning, and the `windows` of the pool at its
+        end.
     units : int
-        How many units there are, the first one that of the pixels.
+        Number of units; the first one is that of the pixels.
     table_pixels : int
         Length of an image's tables.
     """
@@ -137,7 +138,7 @@ class NetworkPlan:
     def __init__(self, architecture, readouts):
         self.architecture = architecture
         self.readouts = readouts
-        #: Of each depth that is read, the network.
+        #: The network of each depth that is read.
         self._networks = {
             depth: architecture.layers(depth) for depth in {r.depth for r in readouts}
         }
@@ -147,7 +148,7 @@ class NetworkPlan:
         self.units = 1
         self.reads: list[Read] = []
         self._convolutions = 0
-        self._kept: tuple[int, ...] = ()  # registers that something later reads
+        self._kept: tuple[int, ...] = ()  # registers that are read later
         self.table_pixels = 0
         self.stages: list[_Stage] = []
         self._build()
@@ -155,7 +156,7 @@ class NetworkPlan:
     # --- What is needed -------------------------------------------------------------------------
 
     def _readouts_of(self, n_layers):
-        """Readouts of the prefix of so many layers."""
+        """Return the readouts of the prefix with `n_layers` layers."""
         return [
             readout
             for readout in self.readouts
@@ -164,7 +165,7 @@ class NetworkPlan:
 
     @cached_property
     def _needed(self):
-        """Displacements by axis that are needed before each layer, and after the last."""
+        """Displacements, per axis, that are needed before each layer and after the last one."""
         layers, shapes = self.network.layers, self.network.shapes(self.architecture.image_shape)
         any_circular = any(map(is_circular, layers))
         needed: list[tuple[set[int], ...]] = [()] * len(shapes)
@@ -204,7 +205,7 @@ class NetworkPlan:
                 stage.grouped |= is_circular(layer)
                 before = strides
                 register, strides, unit = self._add(stage, layer, register, strides, shape, unit)
-                # Where the halves of a torus would not stay halves of one, they part.
+                # Start a new stage where the halves of a torus would not remain halves of one.
                 aligned = all(
                     n in (1, m * (s // t))
                     for n, m, s, t in zip(shape, after, strides, before, strict=True)
@@ -217,7 +218,7 @@ class NetworkPlan:
         self.stages.append(stage)
 
     def _end(self, stage, n_layers, register, strides, shape, unit, place=None):
-        """A place between layers: what is read there, and which planes are needed."""
+        """Add a boundary between layers: what is read there, and which planes are needed."""
         if n_layers is not None:
             place = n_layers
             poolings: dict[int, int] = {}
@@ -243,7 +244,7 @@ class NetworkPlan:
         return self.units - 1
 
     def _add(self, stage, layer, register, strides, shape, unit):
-        """Append the operations of a layer: (register, strides, unit) of what it makes."""
+        """Append the operations of a layer; return (register, strides, unit) of its output."""
         if isinstance(layer, Residual):
             return self._add_residual(stage, layer, register, strides, shape, unit)
         if isinstance(layer, Conv):
@@ -257,12 +258,12 @@ class NetworkPlan:
         kind = activation_kind(layer)
         if kind in (RELU, EXP) and self._is_behind_norm(stage, register):
             last = stage.operations[-1]
-            # λ is that of before the normalisation, so one pass does both.
+            # Normalisation does not change λ, so one pass does both.
             last.kind, last.layer, last.normalised = kind, layer, True
             self.table_pixels += (TABLES[kind] - TABLES[NORM]) * shape[0] * shape[1]
             return last.target, strides, last.units[-1]
-        # In place, where nothing else reads what was there; else not into what a convolution right
-        # before reads either, so that both can be done in one go.
+        # Work in place if nothing else reads the input.  Otherwise, do not overwrite the input of a
+        # directly preceding convolution either, so that the two can be fused.
         target = register
         if register in self._kept:
             target = self._another_than(register, *(o.source for o in stage.operations[-2:]))
@@ -274,7 +275,7 @@ class NetworkPlan:
         return target, strides, made
 
     def _is_behind_norm(self, stage, register):
-        """Whether the last operation normalises a register, and nothing else reads it."""
+        """Return whether the last operation normalises a register that nothing else reads."""
         if not stage.operations or register in self._kept:
             return False
         last = stage.operations[-1]
@@ -303,12 +304,12 @@ class NetworkPlan:
 
     @property
     def operations(self):
-        """All of them, stage by stage."""
+        """All operations, stage by stage."""
         return [operation for stage in self.stages for operation in stage.operations]
 
     @property
     def registers(self):
-        """How many there are."""
+        """Number of registers."""
         used = {o.target for o in self.operations} | {o.source for o in self.operations}
         return max({0, *used, *(o.other for o in self.operations)}) + 1
 
@@ -319,14 +320,14 @@ class NetworkPlan:
 
     @cached_property
     def schedule_zero_first(self):
-        """The same stage by stage, the plane (0, 0) of each before the others."""
+        """The schedule stage by stage, with the plane (0, 0) of each stage first."""
         return Schedule(self.stages, zero_first=True)
 
     # --- Work -----------------------------------------------------------------------------------
 
     @cached_property
     def work(self):
-        """Element-layers of a pair: entries of the covariances that convolutions compute."""
+        """Element-layers of a pair: covariance entries that convolutions compute."""
         total = 0
         for visit in self.schedule.visits:
             for operation in self.stages[visit.stage].operations[: visit.n_operations]:
@@ -344,7 +345,7 @@ class NetworkPlan:
         return max(total, 1)
 
     def _read_of(self, readout):
-        """The number of the read that a readout is made of."""
+        """Return the number of the read that a readout is computed from."""
         pooling = -1 if readout.gap else readout.lap
         return next(
             number
@@ -353,7 +354,7 @@ class NetworkPlan:
         )
 
     def reads_covariance(self, read):
-        """Whether a readout is made of K at a read, and not of a Θ alone."""
+        """Return whether some readout uses K at a read, rather than only a Θ."""
         return any(
             readout.trained_layers in ("last", "hidden")
             for readout in self.readouts
@@ -361,16 +362,16 @@ class NetworkPlan:
         )
 
     def weights(self, read):
-        """Weights of rows and of columns of a read of local average pooling."""
+        """Return the row and column weights of a read with local average pooling."""
         return [lap_weights(side, read.pooling) for side in read.shape]
 
     # --- Values ---------------------------------------------------------------------------------
 
     def read(self, sum_of):
-        """Kernel values (readout, …) from sums of states.
+        """Return kernel values (readout, …) from sums of states.
 
-        ``sum_of(number, state)`` returns the sums (…) of the read of a number, in true units; state
-        0 is K, state k is Θ + K for the Θ of `thetas[k - 1]`.
+        ``sum_of(number, state)`` returns the sums (…) of read `number` in true units; state 0 is K,
+        state k is Θ + K for the Θ of `thetas[k - 1]`.
         """
         channels = self.architecture.image_shape[2]
         values = []
@@ -394,7 +395,7 @@ class NetworkPlan:
 
     @cached_property
     def diagonals(self):
-        """The plan of what an image needs before it meets others: the plane (0, 0) of Σ(x, x)."""
+        """The plan of what is precomputed for each image: the plane (0, 0) of Σ(x, x)."""
         one = replace(
             self.readouts[0], depth=max(r.depth for r in self.readouts), gap=False, lap=0,
             trained_layers="last", frozen_layers=0,
@@ -404,12 +405,12 @@ class NetworkPlan:
 
 @lru_cache(maxsize=32)
 def plan_of(architecture, readouts):
-    """The NetworkPlan of a tuple of readouts: one for all tiles of a Gram matrix."""
+    """Return the NetworkPlan of a tuple of readouts, shared by all tiles of a Gram matrix."""
     return NetworkPlan(architecture, list(readouts))
 
 
 def is_circular(layer):
-    """Whether a layer is, or has, a circular convolution."""
+    """Return whether a layer is, or contains, a circular convolution."""
     if isinstance(layer, Residual):
         return any(is_circular(one) for _, branch in layer.branches for one in branch)
     return isinstance(layer, Conv) and layer.padding == "circular"
@@ -423,7 +424,7 @@ def _strides(layer, axis):
 
 
 def _before(layer, axis, displacements, shape):
-    """Displacements along an axis that a layer needs of its input."""
+    """Return the displacements along an axis that a layer needs from its input."""
     if isinstance(layer, AvgPool):
         window, side = layer.windows(shape)[axis], shape[axis]
         found = {window * d + e for d in displacements for e in range(-(window - 1), window)}
@@ -433,11 +434,11 @@ def _before(layer, axis, displacements, shape):
 
 
 def _closed(displacements, side):
-    """With each displacement the one that is the same modulo the side."""
+    """Add to each displacement the one that is equal modulo the side."""
     residues = {d % side for d in displacements}
     return {d for r in residues for d in ((r, r - side) if r else (0,))}
 
 
 def activation_kind(layer):
-    """The kind of an activation's operation."""
+    """Return the kind of an activation's or normalisation's operation."""
     return _KIND_OF_ACTIVATION[layer.kind] if isinstance(layer, Activation) else NORM

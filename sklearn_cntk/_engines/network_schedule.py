@@ -1,11 +1,11 @@
 """The order in which the planes of a network are visited, and where they wait between stages.
 
-Within a stage an engine visits one plane after the other.  It goes through row displacements in
-ascending order: the planes of a coarse row displacement D are complete after the fine row p·D + p -
-1, run through the next stage, and give their place to D + 2.
+Within a stage an engine visits one plane after the other, in ascending order of the row
+displacement.  The planes of a coarse row displacement D are complete after the fine row p·D + p -
+1; they then run through the next stage and leave their place to D + 2.
 
-Where a convolution is circular, displacements count modulo the sides: d and d - side are halves of
-one torus, and are visited together.  There the order does not hold, and all coarse planes wait.
+For circular convolutions, displacements count modulo the sides: d and d - side are halves of one
+torus, and are visited together.  This order does not apply to them: all coarse planes wait.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Visit(NamedTuple):
     ----------
     stage : int
     displacements : list of tuple (Δi, Δj)
-        At the beginning of the stage; several only where a convolution is circular, and then all
+        At the beginning of the stage; several only if a convolution is circular, and then all
         pairs of one or two Δi with one or two Δj.
     n_operations : int
-        How many operations of the stage somebody needs.
+        How many operations of the stage are needed.
     sources : list of int
-        Where the planes wait, or -1 of pixels.
+        Where the planes wait, or -1 for pixels.
     targets : list of tuple (4 ints)
         Where the planes are pooled into, -1 for nowhere: the places of the coarse displacements
         (D, E), (D, E + 1), (D + 1, E), (D + 1, E + 1), where D and E are rounded down.
@@ -48,20 +48,20 @@ class Schedule:
     stages : list
         Those of a `NetworkPlan`.
     zero_first : bool
-        Stage by stage, the plane (0, 0) of each before the others, and all coarse planes wait;
-        else row by row.
+        Visit stage by stage, the plane (0, 0) of each first, while all coarse planes wait;
+        otherwise row by row.
 
     Attributes
     ----------
     visits : list of Visit
     n_waiting : list of int
-        Entries of a state that wait for each stage at a time, at most: places are counted in them.
+        Largest number of entries of a state that wait for each stage at a time, the unit of places.
     """
 
     def __init__(self, stages, zero_first=False):
         self._stages = stages
         self.visits: list[Visit] = []
-        #: Of each stage but the last, whether its coarse planes are taken on as soon as possible.
+        #: For each stage but the last, whether its coarse planes proceed as soon as possible.
         self._streams = [
             not (zero_first or before.grouped or after.grouped)
             for before, after in zip(stages, stages[1:], strict=False)
@@ -82,7 +82,7 @@ class Schedule:
             self.visits.sort(key=lambda v: (v.stage, v.displacements != [(0, 0)]))
 
     def _visit_row(self, number, row_group):
-        """Visit the planes of a row displacement, and of coarse ones that it makes complete."""
+        """Visit the planes of a row displacement, and of coarse ones that it completes."""
         rows, columns = self._axes[number]
         for column_group in columns.groups:
             self._visit(number, row_group, column_group)
@@ -108,16 +108,16 @@ class Schedule:
                 for di, dj in planes
             ]
         if number == 0 and n_operations == 0 and all(four == _NOWHERE for four in targets):
-            return  # of later stages, a plane leaves its place even if nothing is made of it
+            return  # in later stages, a plane leaves its place even if it is not used
         sources = [self._places[number].get(plane, -1) for plane in planes]
         self.visits.append(Visit(number, planes, n_operations, sources, targets))
 
 
 def _places(shape, rows, columns, streams):
-    """Where the plane of each displacement waits, flat, and how many entries that takes.
+    """Return where the plane of each displacement waits, flat, and how many entries that takes.
 
-    Planes of one row displacement lie behind each other.  If they stream, so that two rows wait at
-    a time, every second one begins at 0 and the others in the middle.
+    Planes of one row displacement are contiguous.  If they stream, so that two rows wait at a time,
+    every second row begins at 0 and the others in the middle.
     """
     widths = [shape[1] - abs(dj) for dj in columns]
     middle = max((shape[0] - abs(di) for di in rows), default=0) * sum(widths)
@@ -139,9 +139,9 @@ class _Axis:
     needed : list of int
         Those at the beginning of the stage.
     groups : list of tuple
-        The same, together with those that are visited with them.
+        The same, grouped with those that are visited together with them.
     reach : dict
-        Of each one, how many boundaries of the stage in a row need it.
+        For each displacement, how many consecutive boundaries of the stage need it.
     """
 
     def __init__(self, stage, axis):
@@ -163,7 +163,10 @@ class _Axis:
         self._step, self._window = stage.output_strides[axis], stage.windows[axis]
 
     def coarse(self, d):
-        """Coarse displacements that d adds to: rounded down, and the next one; None for none."""
+        """Return the coarse displacements that d contributes to: rounded down, and the next.
+
+        Either may be None.
+        """
         if d % self._step:
             return None, None
         fine = d // self._step
@@ -171,7 +174,7 @@ class _Axis:
         return below, None if fine % self._window == 0 else below + 1
 
     def completed_by(self, d):
-        """Coarse displacements of which d is the last part."""
+        """Return the coarse displacements that d is the last to contribute to."""
         if d % self._step:
             return []
         fine = d // self._step

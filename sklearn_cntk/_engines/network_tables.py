@@ -1,4 +1,4 @@
-"""What images bring to the operations of a network: tables of their variances, compiled."""
+"""Tables of each image's variances for the operations of a network, compiled."""
 
 import numpy as np
 
@@ -8,17 +8,17 @@ from .network_plan import ERF, GELU, NORM
 
 @compile_lazily
 def fill_entry(kind, normalised, variance, unit, made, smallest, tables, at, step):
-    """Tables of a pixel, `step` elements apart, from its variance v = s².
+    """Fill the tables of a pixel, `step` elements apart, from its variance v = s².
 
-    An engine keeps Σ over the units m and m' of both images, and what an operation makes of it over
-    other ones, the units n and n' that are `made`: λ is Σ times both first tables.
+    An engine keeps Σ divided by the units m and m' of the two images, and the output of an
+    operation divided by other units n and n' (`made`).  λ is Σ times both images' first tables.
 
     * `RELU` and `EXP`: m/s and s/n; K is κ times both second tables;
     * `ERF`: m·sqrt(2/(1 + 2v));
     * `GELU`: m·t, v t² and 1/t with t = 1/sqrt(1 + v);
     * `NORM`: m/s.
 
-    With `normalised`, a layer normalisation comes first: m/s, and 1/n where s is not 0.
+    If `normalised`, a layer normalisation comes first: m/s, and 1/n where s is not 0.
     """
     if kind == ERF:
         tables[at] = unit * np.sqrt(2.0 / (1.0 + 2.0 * variance))

@@ -1,7 +1,8 @@
 """What every engine computes in a pass: states, poolings, displacements, reads and gauge.
 
-A pass carries *states* through all layers, planes of one shape: K first, then U of each Θ that is
-wanted.  Of some states it sums every plane, by *poolings*; a readout is made of such sums.
+A pass carries *states* through all layers, as planes of one shape: K first, then U for each Θ that
+is needed.  It sums the planes of some states according to *poolings*; readouts are computed from
+these sums.
 """
 
 from functools import cached_property
@@ -10,35 +11,35 @@ import numpy as np
 
 from .network_plan import plan_of
 
-#: What a state is called after, the `trained_layers` that it is read for: K, U, and U of a network
-#: whose first and last layer are frozen; in the order in which engines keep them.
+#: Names of the states, after the `trained_layers` that they are read for: K, U, and U of a network
+#: whose first and last layers are frozen; in the order in which engines keep them.
 STATES = ("last", "all", "hidden")
 
-#: Poolings as numbers; local average pooling is its radius.
+#: Poolings as numbers; local average pooling is represented by its radius.
 TRACE, GAP = 0, -1
 
 
 def is_plain(architecture, readout):
-    """Whether a readout is one of the recursion of this module: see `network_plan` for others."""
+    """Return whether this module's recursion covers a readout; see `network_plan` for others."""
     usual = readout.frozen_layers <= (readout.trained_layers == "hidden")
     return architecture.is_plain and readout.depth >= 2 and usual
 
 
 def pooling_of(readout, architecture):
-    """Pooling of a readout as a number.  Of one pixel, the mean of all pairs is the trace."""
+    """Return the pooling of a readout as a number; for one pixel, GAP is the trace."""
     if not readout.gap:
         return readout.lap
     return TRACE if architecture.image_shape[:2] == (1, 1) else GAP
 
 
 def reach(architecture, readouts):
-    """Largest |row| and |column| displacement whose plane one of the readouts needs."""
+    """Return the largest |row| and |column| displacements whose planes the readouts need."""
     shape = architecture.image_shape
     return np.max([readout.max_displacement(shape) for readout in readouts], axis=0)
 
 
 def pair_work(architecture, readouts):
-    """Element-layers of one pair: covariance entries times layers (an upper bound)."""
+    """Return the element-layers of one pair: covariance entries times layers (an upper bound)."""
     plain = [readout for readout in readouts if is_plain(architecture, readout)]
     others = tuple(readout for readout in readouts if readout not in plain)
     work = plan_of(architecture, others).work if others else 0
@@ -62,16 +63,16 @@ class Plan:
     readouts : list of Readout
     dtype : {"float32", "float64"}
     gauge_of : callable or None, default=None
-        ``gauge_of(architecture, n_layers)`` is the Gauge of the layers; None is `Gauge.of`.
+        ``gauge_of(architecture, n_layers)`` returns the Gauge of the layers; None is `Gauge.of`.
 
     Attributes
     ----------
     states : list of str
-        What is carried, of `STATES`: K, "last", whether it is wanted or not, and each U.
+        The `STATES` that are carried: K ("last"), whether or not it is read, and each U.
     sums : list of str
-        The states whose sums are wanted: the last ones of `states`.
+        The states whose sums are needed: the last ones of `states`.
     starts : list of bool
-        Of each state, whether it starts as Σ⁰; where the first layer is frozen, Θ⁰ is 0.
+        For each state, whether it starts as Σ⁰; if the first layer is frozen, Θ⁰ is 0.
     poolings : list of int
         In ascending order.
     n_layers : int
@@ -101,19 +102,19 @@ class Plan:
         return make(self.architecture, self.n_layers)
 
     def of(self, readouts):
-        """The same for some of the readouts."""
+        """Return the plan for some of the readouts."""
         return Plan(self.architecture, readouts, self.dtype, self._gauge_of)
 
     @cached_property
     def displacements(self):
-        """Displacements (Δi, Δj) of the planes that are needed (n, 2), (0, 0) first."""
+        """Displacements (Δi, Δj) of the planes that are needed, (n, 2), (0, 0) first."""
         rows, columns = reach(self.architecture, self.readouts)
         grid = np.mgrid[-rows : rows + 1, -columns : columns + 1].reshape(2, -1).T
         return grid[np.argsort(np.abs(grid).sum(axis=1), kind="stable")].copy()
 
     @cached_property
     def circular_displacements(self):
-        """The same modulo the image's sides: Δ and Δ - side are one plane, (0, 0) the first."""
+        """The same modulo the image's sides: Δ and Δ - side are one plane; (0, 0) is first."""
         axes = []
         far = reach(self.architecture, self.readouts)
         for size, most in zip(self.architecture.image_shape, far, strict=False):
@@ -123,7 +124,7 @@ class Plan:
         return np.stack(grid, axis=-1).reshape(-1, 2)
 
     def read(self, sum_of):
-        """Kernel values (readout, …) of images, but for the scales that were taken out of them.
+        """Return kernel values (readout, …), up to the scales that the images were divided by.
 
         ``sum_of(pooling, layer, state)`` returns an array (…): a state's sum after a layer.
         """

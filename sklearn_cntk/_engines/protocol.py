@@ -1,4 +1,4 @@
-"""What an engine is: it turns tiles of images into tiles of kernel values."""
+"""The interface of an engine, which turns tiles of images into tiles of kernel values."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ if TYPE_CHECKING:
     from .._support.architecture import Architecture, Readout
     from .._support.typing import Array, FloatArray
 
-    #: What takes some images out of an array of images.
+    #: An index that selects images from an array of images.
     Index = slice | list[int] | Array
 
 
 class TileLimits(NamedTuple):
-    """What tiles suit an engine.
+    """The tile sizes that suit an engine.
 
     Attributes
     ----------
     work : float
-        Element-layers of a tile: long enough to hide the cost of a call, short enough that Ctrl-C
-        acts soon and workers end together.
+        Element-layers per tile: enough to hide the cost of a call, few enough that Ctrl-C takes
+        effect soon and workers finish at about the same time.
     side : int
-        Images of a side, at most.
+        Largest number of images on a side.
     table_bytes : int
-        What the engine may keep of a tile's images of one side, two numbers a pixel and layer.
+        Memory for the tables of a tile's images on one side: two numbers per pixel and layer.
     calls_a_job : int
-        Tiles a parallel job, at least: large ones end at different times.
+        Least number of tiles per parallel job: large tiles finish at different times.
     vector_bytes : int
-        Size of what is computed at once of as many images of Y, one number each; 1 where every
-        pair is computed alone.
+        Size of a vector, which holds one number for each of several images of Y that are computed
+        together; 1 if every pair is computed on its own.
     """
 
     work: float
@@ -40,35 +40,35 @@ class TileLimits(NamedTuple):
 
 
 class Call(Protocol):
-    """A computation whose tiles share what has to be known of their images."""
+    """A computation whose tiles share what is precomputed for their images."""
 
     def gram(
         self, rows: Index, columns: Index, triu: int | None = None, flip: bool = False
     ) -> FloatArray:
-        """Kernel values (readout, row, column) of some images of X with some of Y.
+        """Return kernel values (readout, row, column) of some images of X with some of Y.
 
-        With `flip`, those of X are mirrored left to right.  `triu` is that of `Engine.gram`.
-        Threads may call it at the same time.
+        If `flip`, the images of X are mirrored left to right.  `triu` is as in `Engine.gram`.
+        Several threads may call this at the same time.
         """
         ...
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Every engine offers the same, and passes the same tests.
+    """The interface of all engines, which pass the same tests.
 
-    Images X (n, P, Q, C) and Y (m, P, Q, C) are real arrays of any numeric dtype, finite.  `dtype`
+    Images X (n, P, Q, C) and Y (m, P, Q, C) are finite real arrays of any numeric dtype.  `dtype`
     is the precision of the recursion, "float32" or "float64"; results are new float64 arrays.  All
     readouts come from one pass over the layers.
 
     Attributes
     ----------
     label : str
-        What it runs on, for progress bars.
+        What the engine runs on, for progress bars.
     devices : sequence
-        GPUs that may solve linear systems as well.
+        GPUs, which may also solve linear systems.
     most_calls : int or None
-        Calls at the same time that serve it; None is as many as there are cores.
+        Largest useful number of simultaneous calls; None is the number of cores.
     """
 
     label: str
@@ -85,10 +85,10 @@ class Engine(Protocol):
         dtype: str = "float32",
         triu: int | None = None,
     ) -> FloatArray:
-        """Kernel values (len(readouts), n, m) of all pairs.
+        """Return the kernel values (len(readouts), n, m) of all pairs.
 
         With an integer `triu`, only the entries that ``numpy.triu(K, triu)`` keeps are computed;
-        what the others hold is unspecified.
+        the values of the others are unspecified.
         """
         ...
 
@@ -101,15 +101,15 @@ class Engine(Protocol):
         *,
         dtype: str = "float32",
     ) -> FloatArray:
-        """Kernel values (len(readouts), n) of the pairs (X[i], Y[i])."""
+        """Return the kernel values (len(readouts), n) of the pairs (X[i], Y[i])."""
         ...
 
     def prepare(
         self, X: Array, Y: Array, architecture: Architecture, readouts: list[Readout], dtype: str
     ) -> Call:
-        """A `Call` for many tiles of the Gram matrices of X and Y."""
+        """Return a `Call` for many tiles of the Gram matrices of X and Y."""
         ...
 
     def limits(self, travelling: bool) -> TileLimits:
-        """What tiles suit it: in this process, or `travelling` to a worker of a cluster."""
+        """Return the tile sizes that suit it: here, or `travelling` to a worker of a cluster."""
         ...

@@ -1,8 +1,8 @@
 """The reference engine: the paper's formulas, one after the other, in float64 NumPy.
 
 For reading and testing.  A covariance is kept as the full tensor T[i, j, i', j'] of a pair of
-images, or, where only traces are asked for, as its plane T[i, j, i, j], to which all of the
-formulas restrict.  Equation numbers are those of Arora et al., "On Exact Computation with an
+images or, if only traces are requested, as its plane T[i, j, i, j], to which all formulas can be
+restricted.  Equation numbers are those of Arora et al., "On Exact Computation with an
 Infinitely Wide Neural Net", NeurIPS 2019.
 """
 
@@ -18,7 +18,7 @@ from .reference_network import network_values
 
 
 def kernel_values(x, y, architecture, readouts):
-    """Kernel values (len(readouts),) of two images (P, Q, C)."""
+    """Return the kernel values (len(readouts),) of two images (P, Q, C)."""
     if not all(is_plain(architecture, readout) for readout in readouts):
         return network_values(x, y, architecture, readouts)
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
@@ -37,7 +37,7 @@ def kernel_values(x, y, architecture, readouts):
         lam = np.divide(sigma, scale, out=np.zeros_like(sigma), where=scale > 0)
         lam = np.clip(lam, -1, 1)
         if parallel:
-            _set_diagonal(lam, scale > 0)  # images have correlation 1 with their multiples
+            _set_diagonal(lam, scale > 0)  # an image has correlation 1 with its multiples
         k = scale * kappa1(lam) / size  # eq. 11
         k_dot = kappa0(lam) / size  # eq. 12
         u = {name: k_dot * theta[name] + k for name in theta}
@@ -65,7 +65,7 @@ def kappa1(lam):
 
 
 def box(tensor, radius):
-    """Σ over |a|, |b| <= radius of T[i+a, j+b, i'+a, j'+b], zeros outside of the images."""
+    """Sum T[i+a, j+b, i'+a, j'+b] over |a|, |b| <= radius, with zeros outside the images."""
     padded = np.pad(tensor, radius)
     rows, columns = tensor.shape[:2]
     result = np.zeros_like(tensor)
@@ -77,7 +77,7 @@ def box(tensor, radius):
 
 
 def read(tensor, readout):
-    """The kernel value that a readout takes from U (or K) after the last convolution."""
+    """Return the kernel value that a readout computes from U (or K) after the last convolution."""
     rows, columns = tensor.shape[:2]
     if tensor.ndim == 2:
         return tensor.sum()  # the trace of section 4, "CNTK-V"
@@ -89,7 +89,7 @@ def read(tensor, readout):
 
 
 def _scales(image, size, radius):
-    """Yield s = sqrt(Σ^h(x, x)[i, j, i, j]) for h = 0, 1, …: there λ = 1 and κ₁ = 1."""
+    """Yield s = sqrt(Σ^h(x, x)[i, j, i, j]) for h = 0, 1, …, where λ = 1 and κ₁ = 1."""
     diagonal = box(np.sum(image**2, axis=-1), radius)
     while True:
         yield np.sqrt(diagonal)
@@ -105,10 +105,10 @@ def _set_diagonal(tensor, values):
 
 
 class ReferenceEngine(HostEngine):
-    """See ``protocol.Engine``.  In float64 whatever `dtype` says."""
+    """See ``protocol.Engine``.  Always computes in float64, whatever the `dtype`."""
 
     def gram(self, X, Y, architecture, readouts, *, dtype="float64", triu=None):
-        """Kernel values of all pairs, one after the other."""
+        """Return the kernel values of all pairs, computed one after the other."""
         values = np.zeros((len(readouts), len(X), len(Y)))
         for a, x in enumerate(X):
             for b, y in enumerate(Y):
@@ -117,6 +117,6 @@ class ReferenceEngine(HostEngine):
         return values
 
     def pairs(self, X, Y, architecture, readouts, *, dtype="float64"):
-        """Kernel values of the pairs (X[i], Y[i])."""
+        """Return the kernel values of the pairs (X[i], Y[i])."""
         columns = [kernel_values(x, y, architecture, readouts) for x, y in zip(X, Y, strict=True)]
         return np.reshape(columns, (len(X), len(readouts))).T

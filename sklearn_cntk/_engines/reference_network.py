@@ -1,8 +1,8 @@
-"""The reference engine's networks of any layers: their formulas, one after the other.
+"""Networks of any layers in the reference engine: their formulas, one after the other.
 
 For reading and testing, in float64.  Σ and Θ of a pair of images are full tensors T[i, j, i', j'].
-What an activation makes of Σ depends on the variances Σ(x, x)[i, j, i, j] and Σ(x', x')[i', j', i',
-j'] as well, so the pairs (x, x) and (x', x') run through the layers beside (x, x').
+The effect of an activation on Σ also depends on the variances Σ(x, x)[i, j, i, j] and
+Σ(x', x')[i', j', i', j'], so the pairs (x, x) and (x', x') pass through the layers with (x, x').
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from .image_ids import ids_for
 
 
 def network_values(x, y, architecture, readouts):
-    """Kernel values (len(readouts),) of two images (P, Q, C)."""
+    """Return the kernel values (len(readouts),) of two images (P, Q, C)."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     return np.array([_value(x, y, architecture, readout) for readout in readouts])
 
@@ -43,7 +43,7 @@ def _value(x, y, architecture, readout):
 
 
 class _Pair:
-    """Σ of (x, x'), (x, x) and (x', x'), and Θ of (x, x'), at one place of the network."""
+    """Σ of (x, x'), (x, x) and (x', x'), and Θ of (x, x'), at one point in the network."""
 
     def __init__(self, sigmas, theta, equal):
         self.sigmas, self.theta, self.equal = sigmas, theta, equal
@@ -53,14 +53,14 @@ class _Pair:
 
     @property
     def variances(self):
-        """Of each Σ, the variances of its rows and of its columns, as tensors that broadcast."""
+        """For each Σ, the variances of its rows and columns, as tensors that broadcast."""
         x, y = (np.einsum("ijij->ij", sigma) for sigma in self.sigmas[1:])
         pairs = (x, y), (x, x), (y, y)
         return [(a[:, :, None, None], b[None, None]) for a, b in pairs]
 
 
 def _run(layers, pair, weights):
-    """What layers make of a pair; `weights` yields a variance and whether they are trained."""
+    """Apply layers to a pair; `weights` yields (variance, whether trained) per convolution."""
     for layer in layers:
         if isinstance(layer, Conv):
             variance, trained = next(weights)
@@ -92,9 +92,9 @@ def _run(layers, pair, weights):
 
 
 def dual_activation(activation, sigma, a, b, same=False):
-    """K = E[φ(u) φ(v)] and K̇ = E[φ'(u) φ'(v)] of Gaussians of covariance `sigma`.
+    """Return K = E[φ(u) φ(v)] and K̇ = E[φ'(u) φ'(v)] for Gaussians of covariance `sigma`.
 
-    `a` and `b` are the variances of u and v.  With `same`, entries [i, j, i, j] are those of equal
+    `a` and `b` are the variances of u and v.  If `same`, entries [i, j, i, j] belong to equal
     pixels, whose correlation is exactly 1.
     """
     scale = np.sqrt(a * b)
@@ -133,7 +133,7 @@ def _ratio(tensor, scale):
 
 
 def _box(tensor, layer):
-    """Sums over the pixels under each filter, of both images at once."""
+    """Return sums over the pixels under each filter, in both images simultaneously."""
     shape = tensor.shape[:2]
     first = layer.padding_before(shape)
     rows, columns = layer.output_shape(shape)
@@ -157,7 +157,7 @@ def _box(tensor, layer):
 
 
 def _pool(tensor, layer):
-    """Means over a window of either image."""
+    """Return means over a window in each image."""
     p, q = layer.windows(tensor.shape[:2])
     rows, columns = layer.output_shape(tensor.shape[:2])
     kept = (slice(rows * p), slice(columns * q))

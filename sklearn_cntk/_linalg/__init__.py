@@ -1,1 +1,1 @@
-"""Linear algebra with Gram matrices: ridge regression, low rank, gradient flow, threads."""
+"""Linear algebra for Gram matrices: ridge regression, low rank, gradient flow, threads."""

@@ -1,38 +1,39 @@
 """Cholesky factorisation of matrices of any size, and the diagonals of their inverses.
 
-LAPACK's own, as OpenBLAS 0.3.30 of SciPy 1.17 has it, ends in a segmentation fault when several
-threads factor 16 500 rows or more.  So larger matrices are factored in panels of columns, by the
-right-looking blocked algorithm (Golub and Van Loan, "Matrix Computations", 4th ed., section 4.2.9).
+LAPACK's factorisation in OpenBLAS 0.3.30, which SciPy 1.17 includes, ends in a segmentation fault
+when several threads factor 16 500 rows or more.  So large matrices are factored in panels of
+columns, by the right-looking blocked algorithm (Golub and Van Loan, "Matrix Computations", 4th ed.,
+section 4.2.9).
 """
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, solve_triangular
 from scipy.linalg.blas import dtrsm
 
-# Rows from which on panels are used, and columns of a panel.
+# Number of rows from which panels are used, and columns of a panel.
 _LARGE = 8192
 _PANEL = 2048
 
 
 def cholesky_in_place(A, *, large=_LARGE, panel_columns=_PANEL):
-    """Replace a matrix by its lower Cholesky factor; what is above the diagonal is anything.
+    """Replace a matrix by its lower Cholesky factor; entries above the diagonal are undefined.
 
     Parameters
     ----------
     A : ndarray of float64, shape (n, n), in Fortran order
         Symmetric; only the lower triangle is read.
     large, panel_columns : int
-        Rows from which on panels are used, and their columns.
+        Number of rows from which panels are used, and columns of a panel.
 
     Returns
     -------
     (A, True)
-        As ``scipy.linalg.cho_solve`` takes it.
+        In the form that ``scipy.linalg.cho_solve`` expects.
 
     Raises
     ------
     LinAlgError
-        If the matrix is not positive definite.
+        The matrix is not positive definite.
     """
     n = len(A)
     if n < large:
@@ -56,10 +57,10 @@ def cholesky_in_place(A, *, large=_LARGE, panel_columns=_PANEL):
 
 
 def inverse_diagonal(L, *, panel_columns=_PANEL // 4):
-    """The diagonal (n,) of the inverse of L Lᵀ for a lower triangular matrix L (n, n).
+    """Return the diagonal (n,) of the inverse of L Lᵀ for a lower triangular matrix L (n, n).
 
-    Its entries are the squared norms of the columns of L⁻¹, which are computed in panels: n³ / 3
-    operations, and no second matrix.
+    Its entries are the squared norms of the columns of L⁻¹, which are computed in panels, in n³ / 3
+    operations and without a second matrix.
     """
     n = len(L)
     diagonal = np.empty(n)

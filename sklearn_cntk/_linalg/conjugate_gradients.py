@@ -1,4 +1,4 @@
-"""Kernel ridge regression by conjugate gradients, where the Gram matrix is too large to factor.
+"""Kernel ridge regression by conjugate gradients, for Gram matrices that are too large to factor.
 
 The preconditioner is a low-rank approximation by randomly pivoted Cholesky plus the ridge (Díaz,
 Epperly, Frangella, Tropp and Webber, "Robust, randomized preconditioning for kernel ridge
@@ -14,13 +14,14 @@ from sklearn.exceptions import ConvergenceWarning
 from .pivoted_cholesky import randomly_pivoted_cholesky
 from .ridge import beyond_range, mean_diagonal, not_positive_definite
 
-# Rank of the preconditioner, and the blocks in which its pivots are drawn, each of which costs a
-# reading of the matrix.
+# Rank of the preconditioner, and the number of blocks in which its pivots are drawn, each of which
+# reads the matrix once.
 _RANK = 1000
 _BLOCKS = 4
 
-# Share of the mean diagonal of what the low rank leaves that the preconditioner adds to the ridge:
-# the spectrum left lies around it.  Saved a third of the iterations on CIFAR-10.
+# Fraction of the mean diagonal of the low-rank approximation's residual that the preconditioner
+# adds to the ridge: the remaining spectrum is of that size.  Saves a third of the iterations on
+# CIFAR-10.
 _SHARE = 1 / 3
 
 
@@ -41,9 +42,9 @@ def ridge_cg(
     Parameters
     ----------
     gram : ArrayGram or ZarrGram
-        Offers ``n``, ``diagonal()``, ``columns(index)`` and ``product(V)``.
+        Has ``n``, ``diagonal()``, ``columns(index)`` and ``product(V)``.
     targets : ndarray (n,) or (n, k)
-        All outputs are solved for at once.
+        All outputs are solved for together.
     alpha : float
     sample_weight : ndarray (n,) or None
         Diagonal of W, as in `ridge_dual`.
@@ -53,7 +54,7 @@ def ridge_cg(
     random_state : RandomState
         Draws the pivots.
     verbose : int
-        1 prints the residual of every tenth iteration.
+        1 prints the residual every ten iterations.
     warn : bool
         Whether to warn as below.
 
@@ -68,12 +69,12 @@ def ridge_cg(
         The residual is not finite, or the matrix is singular and no solution comes near the
         targets.
     ValueError
-        Targets and weights leave the range of float64.
+        Targets and weights exceed the range of float64.
 
     Warns
     -----
     ConvergenceWarning
-        `tol` was not reached in `max_iter` iterations: the iterate of the smallest residual is
+        `tol` was not reached in `max_iter` iterations: the iterate with the smallest residual is
         returned.
     """
     diagonal = gram.diagonal()
@@ -99,7 +100,7 @@ def ridge_cg(
     precondition = _preconditioner(
         F, max(ridge + _SHARE * left, 1e-8 * (mean if mean > 0 else 1.0))
     )
-    # Of rows scaled to a diagonal of 1, whatever their weights.
+    # Scales that give the matrix a diagonal of 1, whatever the weights.
     row_scales = np.sqrt(diagonal * root**2 + ridge)
     row_scales[row_scales == 0] = 1.0
     solution, n_iter, residual = _conjugate_gradients(
@@ -109,14 +110,14 @@ def ridge_cg(
         raise not_positive_definite(alpha)
     if not np.isfinite(residual):
         raise LinAlgError(
-            f"solver='cg' met a residual of {residual} in iteration {n_iter}: values of the Gram "
-            "matrix, or their products, are beyond the range of float64. Divide the pixels by a "
-            "constant, or use solver='cholesky'."
+            f"solver='cg' obtained a residual of {residual} in iteration {n_iter}: values of the "
+            "Gram matrix, or their products, are beyond the range of float64. Divide the pixels by "
+            "a constant, or use solver='cholesky'."
         )
     if warn and not residual <= tol:
         warnings.warn(
             f"solver='cg' reached a relative residual of {residual:.1e} in {n_iter} iterations "
-            f"(max_iter={max_iter}), tol={tol:.1e} was asked for: raise max_iter, tol or "
+            f"(max_iter={max_iter}), above tol={tol:.1e}: raise max_iter, tol or "
             f"alpha={alpha}.",
             ConvergenceWarning,
             stacklevel=6,
@@ -125,8 +126,8 @@ def ridge_cg(
 
 
 def _preconditioner(F, shift):
-    """v ↦ (F Fᵀ + shift)⁻¹ v by the Woodbury identity."""
-    if not F.shape[1]:  # a matrix of 0; SciPy 1.10 solves no system of 0 rows
+    """Return the function v ↦ (F Fᵀ + shift)⁻¹ v, by the Woodbury identity."""
+    if not F.shape[1]:  # an all-zero matrix; SciPy 1.10 does not solve systems of 0 rows
         return lambda V: V / shift
     inner = F.T @ F
     inner.flat[:: len(inner) + 1] += shift
@@ -135,11 +136,11 @@ def _preconditioner(F, shift):
 
 
 def _conjugate_gradients(product, b, precondition, tol, max_iter, row_scales, verbose):
-    """Solution, number of iterations, and the largest relative residual of its columns.
+    """Return the solution, number of iterations, and largest relative residual of its columns.
 
-    The solution is the iterate of the smallest residual.  It is None where the matrix is singular:
-    where a column grows so much as only an eigenvalue makes it that rounding cannot tell from 0,
-    or nothing but rounding is left of the directions while the residual is not small.
+    The solution is the iterate with the smallest residual.  It is None if the matrix is singular:
+    if a column grows to a size that only an eigenvalue indistinguishable from 0 can cause, or if
+    the search directions consist of rounding errors only while the residual is still large.
     """
     norms = np.linalg.norm(b, axis=0)
     norms[norms == 0] = 1.0
@@ -153,7 +154,7 @@ def _conjugate_gradients(product, b, precondition, tol, max_iter, row_scales, ve
     for n_iter in range(1, max_iter + 1):
         q = product(p)
         curvature = np.sum(p * q, axis=0)
-        # A column that is solved exactly stands still.
+        # A column that is solved exactly does not change.
         step = np.divide(rz, curvature, out=np.zeros_like(rz), where=curvature > 0)
         if not np.isfinite(curvature).all():
             return x, n_iter, np.nan

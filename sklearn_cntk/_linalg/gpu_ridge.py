@@ -1,10 +1,10 @@
 """Kernel ridge regression on a GPU: the Gram matrix is assembled, factored and solved there.
 
-CuPy's Cholesky factorisation copies the matrix and, as cuSOLVER's older interface that it calls,
-counts with 32-bit integers; the 64-bit one (cusolverDnXpotrf) is not among its bindings, as of
-CuPy 14.  So the matrix is cut into panels of columns, of which each is small for cuBLAS, and
-factored by the right-looking blocked algorithm (Golub and Van Loan, "Matrix Computations", 4th ed.,
-section 4.2.9), in place.  Only the lower triangle is kept: 50 000 rows take 10.4 GB.
+CuPy's Cholesky factorisation copies the matrix and uses 32-bit indices, like the older cuSOLVER
+interface that it calls; the 64-bit one (cusolverDnXpotrf) is not among CuPy's bindings, as of
+CuPy 14.  So the matrix is split into panels of columns, each of which is small enough for cuBLAS,
+and factored in place by the right-looking blocked algorithm (Golub and Van Loan, "Matrix
+Computations", 4th ed., section 4.2.9).  Only the lower triangle is kept: 50 000 rows take 10.4 GB.
 """
 
 from contextlib import contextmanager
@@ -18,21 +18,21 @@ from .._engines.cuda.devices import check_memory_is_out
 from .left_out import left_out_predictions
 from .ridge import mean_diagonal, not_positive_definite, warn_if_nearly_singular
 
-# Columns of a panel: wide enough for products at the speed of the chip, narrow enough that the
-# square blocks on the diagonal, which are factored alone, cost little.
+# Columns of a panel: wide enough for products at full speed, narrow enough that the square blocks
+# on the diagonal, which are factored separately, cost little.
 PANEL = 2048
 
 
 def roomy_device(device, n, verbose=0):
-    """The GPU to solve a system of n rows on, or None where the host has to.
+    """Return the GPU to solve a system of n rows on, or None if the host has to solve it.
 
     Parameters
     ----------
     device : str
-        The parameter of the kernel: what it computes on.
+        The kernel's parameter: the device that it computes on.
     n : int
     verbose : int
-        Whether to say why the host solves although the kernel runs on GPUs.
+        Whether to print why the host solves the system although the kernel runs on GPUs.
     """
     devices = select_engine(device).devices
     if not devices:
@@ -57,7 +57,7 @@ def roomy_device(device, n, verbose=0):
 
 
 def needed_bytes(n, panel=PANEL):
-    """Memory for a system of n rows: its panels, and the largest of them for products."""
+    """Return the memory for a system of n rows: its panels, and room for products of them."""
     panels = sum((n - start) * min(panel, n - start) for start in range(0, n, panel))
     return 8 * (panels + 2 * n * min(panel, n))
 
@@ -65,35 +65,35 @@ def needed_bytes(n, panel=PANEL):
 def ridge_dual_on_device(
     device, job, images, targets, alpha, sample_weight=None, *, return_left_out=False, panel=PANEL
 ):
-    """Dual coefficients as `ridge_dual` has them, by a GPU that holds the Gram matrix.
+    """Return dual coefficients as `ridge_dual` does, by a GPU that holds the Gram matrix.
 
     Parameters
     ----------
     device : devices.CupyDevice
     job : Job
-        Of one readout.  Its Gram matrix goes to the GPU tile by tile, and the host never holds it,
-        unless the job has a store.
+        A job with one readout.  Its Gram matrix is sent to the GPU tile by tile, and the host never
+        holds it, unless the job has a store.
     images : ndarray (n, P, Q, C)
     targets, alpha, sample_weight, return_left_out
-        As of `ridge_dual`.
+        As in `ridge_dual`.
     panel : int
         Columns of the matrix's panels.
 
     Returns
     -------
-    As of `ridge_dual`.
+    As in `ridge_dual`.
 
     Raises
     ------
     LinAlgError
-        As of `ridge_dual`.
+        As in `ridge_dual`.
     MemoryError
-        The memory of the GPU does not suffice after all.
+        The GPU ran out of memory in spite of the check before.
 
     Warns
     -----
     LinAlgWarning
-        As of `ridge_dual`.
+        As in `ridge_dual`.
     """
     if job.store is not None:
         (K,) = job.gram(images)
@@ -110,7 +110,7 @@ def ridge_dual_on_device(
 def solve_on_device(
     device, K, targets, alpha, sample_weight=None, *, return_left_out=False, panel=PANEL
 ):
-    """`ridge_dual` by a GPU, for a matrix that is on the host already; not overwritten."""
+    """Run `ridge_dual` on a GPU, for a matrix on the host, which is not overwritten."""
     with _explained_errors(device, len(K)):
         matrix = DeviceMatrix(device, len(K), panel)
         for start in range(0, len(K), panel):
@@ -149,7 +149,7 @@ def _solve(matrix, targets, alpha, sample_weight, return_left_out=False):
     except LinAlgError as error:
         raise not_positive_definite(alpha) from error
     inverse = LinearOperator((matrix.n, matrix.n), matrix.solve, matrix.solve, dtype=np.float64)
-    # The estimate that LAPACK's dpocon makes on the host; with one column it draws no numbers.
+    # The same estimate as LAPACK's dpocon on the host; with t=1 it draws no random numbers.
     inverse_norm = onenormest(inverse, t=1) if matrix.n > 1 else abs(matrix.solve(np.ones(1)))[0]
     warn_if_nearly_singular(1 / (norm * inverse_norm), alpha, stacklevel=6)
     solution = matrix.solve((targets.T * root).T)
@@ -161,16 +161,16 @@ def _solve(matrix, targets, alpha, sample_weight, return_left_out=False):
 
 
 class DeviceMatrix:
-    """A symmetric matrix (n, n) in the memory of a GPU, float64, 0 to begin with.
+    """A symmetric float64 matrix (n, n) in the memory of a GPU, initially 0.
 
-    Panel k holds the columns from ``k * panel`` on, of the rows from there on: (rows, columns) in C
-    order, so that any of its rows are contiguous.  Its upper corner is above the diagonal: 0, and
-    anything once the matrix is factored.
+    Panel k holds the columns from ``k * panel`` on, for the rows from there on: (rows, columns) in
+    C order, so that any of its rows are contiguous.  Entries above the diagonal are 0 at first, and
+    undefined once the matrix is factored.
 
     Parameters
     ----------
     device : devices.CupyDevice
-        It may compute tiles meanwhile: the matrix has a stream of its own.
+        May compute tiles at the same time: the matrix has its own stream.
     n : int
     panel : int
         Columns of a panel.
@@ -186,7 +186,7 @@ class DeviceMatrix:
             ]
 
     def add(self, rows, columns, values):
-        """Add `values` of slices of rows and columns in the upper triangle, 0 below it."""
+        """Add `values` of slices of rows and columns in the upper triangle; 0 below it."""
         with self.device:
             uploaded = self.device.upload(values)
             for start, panel in self.panels:
@@ -199,10 +199,10 @@ class DeviceMatrix:
                         top - columns.start : end - columns.start,
                     ]
                     target = panel[top - start : end - start, first - start : last - start]
-                    target += part.T  # there: on the host it would take longer than the upload
+                    target += part.T  # transposing on the host would take longer than the upload
 
     def diagonal(self):
-        """The diagonal, on the host."""
+        """Return the diagonal, on the host."""
         with self.device:
             return np.concatenate([self.device.download(d) for d in self._diagonals()])
 
@@ -221,8 +221,8 @@ class DeviceMatrix:
                 panel *= factors[start : start + panel.shape[1]]
 
     def norm(self):
-        """The largest sum of the absolute values of a column."""
-        sums = -abs(self.diagonal())  # which the loop counts twice
+        """Return the largest sum of the absolute values of a column."""
+        sums = -abs(self.diagonal())  # the loop counts it twice
         with self.device:
             for start, panel in self.panels:
                 sizes = abs(panel)
@@ -231,7 +231,7 @@ class DeviceMatrix:
         return sums.max()
 
     def factor(self):
-        """Replace the matrix by its Cholesky factor; LinAlgError if it is not positive definite."""
+        """Replace the matrix by its Cholesky factor; raise LinAlgError if there is none."""
         device = self.device
         with device:
             for k, (start, panel) in enumerate(self.panels):
@@ -239,17 +239,17 @@ class DeviceMatrix:
                 corner, below = panel[:width], panel[width:]
                 corner[...] = device.cholesky(corner)
                 pivots = device.download(corner.reshape(-1)[:: width + 1])
-                if not (pivots > 0).all():  # NaN, which the factorisation may let pass
-                    raise LinAlgError("a pivot is no positive number")
+                if not (pivots > 0).all():  # NaN, which the factorisation may not detect
+                    raise LinAlgError("a pivot is not a positive number")
                 if len(below):
-                    # L₂₁ = A₂₁ L₁₁⁻ᵀ, transposed: Fortran order, where cuBLAS solves in place.
+                    # L₂₁ = A₂₁ L₁₁⁻ᵀ, transposed to Fortran order, so that cuBLAS solves in place.
                     device.solve_triangular(corner, below.T)
                 for later_start, later in self.panels[k + 1 :]:
                     rows = panel[later_start - start :]
                     later -= rows @ rows[: later.shape[1]].T
 
     def solve(self, b):
-        """x (n,) or (n, k) on the host with L Lᵀ x = b, once the matrix is factored."""
+        """Solve L Lᵀ x = b, once the matrix is factored; x, (n,) or (n, k), is on the host."""
         device = self.device
         with device:
             x = device.upload(np.reshape(b, (self.n, -1)).astype(np.float64))
@@ -268,7 +268,7 @@ class DeviceMatrix:
             return device.download(x).reshape(np.shape(b))
 
     def inverse_diagonal(self):
-        """The diagonal of the inverse, on the host, once the matrix is factored."""
+        """Return the diagonal of the inverse, on the host, once the matrix is factored."""
         device, parts = self.device, []
         with device:
             for k, (first, panel) in enumerate(self.panels):
@@ -287,7 +287,7 @@ class DeviceMatrix:
         return np.concatenate(parts)
 
     def _diagonals(self):
-        """Views of the diagonal, one of each panel."""
+        """Yield views of the diagonal, one per panel."""
         for _, panel in self.panels:
             width = panel.shape[1]
             yield panel.reshape(-1)[: width * width : width + 1]

@@ -1,14 +1,14 @@
 """Training for a finite time: gradient flow on the squared loss, in closed form.
 
 The infinitely wide network's outputs u(t) on the training images obey du/dt = −Θ (u − y) with the
-constant kernel Θ (Arora et al. 2019, eqs. 3 to 5).  From u(0) = 0, in the eigenvectors of Θ, every
-component approaches its target at the rate of its eigenvalue, and so
+constant kernel Θ (Arora et al. 2019, eqs. 3 to 5).  From u(0) = 0, every component along an
+eigenvector of Θ approaches its target at the rate of its eigenvalue, and so
 
     f_t(x) = k(x, X) Θ⁻¹ (1 − exp(−Θ t)) y.
 
-With a ridge λ, the penalty of kernel ridge regression, it is the same with Θ + λ for Θ, whose limit
-is ridge regression.  Time is counted in units of 1 / mean of Θ's diagonal: like the relative ridge
-it means the same at every depth, and t acts much like a ridge ``alpha`` of 1 / t.
+With a ridge λ, the penalty of kernel ridge regression, Θ + λ replaces Θ, and the limit is ridge
+regression.  Time is measured in units of 1 / mean of Θ's diagonal: like the relative ridge, it has
+the same meaning at every depth, and t acts much like a ridge ``alpha`` of 1 / t.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ class GradientFlow:
     alpha : float
         Ridge, relative to the mean of K's diagonal.
     sample_weight : ndarray (n,) or None
-        Weights of the squared errors.  The mean is weighted likewise.
+        Weights of the squared errors.  The mean of the diagonal is weighted likewise.
     """
 
     def __init__(self, K, alpha, sample_weight=None):
@@ -44,13 +44,13 @@ class GradientFlow:
         self._mean = mean
 
     def dual(self, targets, time):
-        """Dual coefficients (n,) or (n, k) after a relative `time`."""
+        """Return the dual coefficients (n,) or (n, k) after a relative `time`."""
         targets = self._weighted(targets)
         projected = (self._vectors.T @ targets).T * self._gains(time)
         return self._weighted(self._vectors @ projected.T)
 
     def _gains(self, time):
-        """(1 − exp(−rate t)) / rate in units of 1 / mean, whose limit at rate 0 is t."""
+        """Return (1 − exp(−rate t)) / rate in units of 1 / mean, whose limit at rate 0 is t."""
         if np.isinf(time):
             small = np.finfo(float).eps * len(self._rates) * self._rates[-1]
             inverse = np.zeros_like(self._rates)

@@ -1,4 +1,4 @@
-"""A symmetric Gram matrix as what an iterative solver asks of it, in memory or on disk."""
+"""Symmetric Gram matrices, in memory or on disk, with the operations of an iterative solver."""
 
 from contextlib import nullcontext
 
@@ -17,20 +17,20 @@ class ArrayGram:
         self.n = len(K)
 
     def diagonal(self):
-        """Its diagonal (n,), float64."""
+        """Return the diagonal (n,), float64."""
         return np.diagonal(self.K).copy()
 
     def columns(self, index):
-        """Columns (n, len(index)), float64."""
+        """Return columns (n, len(index)), float64."""
         return self.K[:, index]
 
     def product(self, V):
-        """K @ V for V (n, k), float64."""
+        """Return K @ V for V (n, k), float64."""
         return self.K @ V
 
 
 class ZarrGram:
-    """A Gram matrix that `gram_to_zarr` wrote, read in chunks; products run where joblib says."""
+    """A Gram matrix written by `gram_to_zarr`, read in chunks; products run through joblib."""
 
     def __init__(self, store, n_jobs):
         self.store = absolute_store(store)
@@ -40,12 +40,12 @@ class ZarrGram:
         self.strips, _ = chunk_slices(self.array)
 
     def diagonal(self):
-        """Its diagonal (n,), float64."""
+        """Return the diagonal (n,), float64."""
         blocks = (_read(self.array, strip, strip).diagonal() for strip in self.strips)
         return np.concatenate([*blocks]).astype(np.float64)
 
     def columns(self, index):
-        """Columns (n, len(index)), float64, from one reading of those chunks that hold them."""
+        """Return columns (n, len(index)), float64, reading each chunk that holds them once."""
         columns = np.empty((self.n, len(index)))
         shared = (self.store, np.asarray(index))
         calls = ((rows,) for rows in self.strips)
@@ -56,12 +56,12 @@ class ZarrGram:
         return columns
 
     def product(self, V):
-        """K @ V for V (n, k), float64, from one reading of the upper triangle."""
+        """Return K @ V for V (n, k), float64, reading the upper triangle once."""
         result = np.zeros(V.shape)
-        # Long and short strips of the triangle are about equal in pairs.
+        # Pair long and short strips of the triangle, so that all calls are about equally long.
         strips, half = self.strips, -(-len(self.strips) // 2)
         calls = (({i, len(strips) - 1 - i},) for i in range(half))
-        # The calls are parallel: threads of the linear algebra that wait for each other would spin.
+        # The calls run in parallel: waiting threads of the linear algebra library would spin.
         with one_thread() if runs_here() else nullcontext():
             for part in run(_triangle_product, (self.store, V), calls, self.n_jobs, V.nbytes):
                 result += part
@@ -97,7 +97,7 @@ def _read(array, rows, columns):
     values = read_chunk(array, rows, columns)
     if values is None:
         raise ValueError(
-            f"the Gram matrix in {array.store_path} lacks rows {rows.start} to {rows.stop}, "
+            f"The Gram matrix in {array.store_path} lacks rows {rows.start} to {rows.stop}, "
             f"columns {columns.start} to {columns.stop}, or they are damaged: call gram_to_zarr "
             "again, which computes what is missing."
         )

@@ -1,16 +1,16 @@
-"""What ridge regression predicts of each row from the others, in closed form."""
+"""Leave-one-out predictions of ridge regression, in closed form."""
 
 import numpy as np
 
 
 def left_out_predictions(solution, inverse_diagonal, targets, ridge, sample_weight=None):
-    """Predictions of rows by regression on the others, from the regression on all.
+    """Return predictions of rows by regression on the others, given the regression on all.
 
-    With A = √W K √W + λ, c = A⁻¹ √W y and G = A⁻¹, row i is missed by λ c_i / √w_i, a share
-    h_i = 1 - λ G_ii of what its target does to its own prediction.  Without a part δ of its weight
-    it is missed by 1 / (1 - δ h_i / w_i) times as much (Rifkin and Lippert, "Notes on Regularized
-    Least Squares", 2007, for w = δ = 1).  As a weight of w means w equal rows, one of these is left
-    out, or the row, where its weight is below 1.
+    With A = √W K √W + λ, c = A⁻¹ √W y and G = A⁻¹, the residual of row i is λ c_i / √w_i, and its
+    leverage, the effect of its target on its own prediction, is h_i = 1 - λ G_ii.  Without a part δ
+    of its weight the residual is 1 / (1 - δ h_i / w_i) times as large (Rifkin and Lippert, "Notes
+    on Regularized Least Squares", 2007, for w = δ = 1).  Since a weight of w means w equal rows,
+    one of these is left out, or the whole row if its weight is below 1.
 
     Parameters
     ----------

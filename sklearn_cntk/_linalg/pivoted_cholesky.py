@@ -2,9 +2,9 @@
 
 Chen, Epperly, Tropp and Webber, "Randomly pivoted Cholesky: Practical approximation of a kernel
 matrix with few entry evaluations" (2023), with pivots drawn in blocks: each block costs one reading
-of the matrix, or one well-filled call of the kernel.  Pivots of a block may repeat each other,
-unless some are rejected as in Epperly, Tropp and Webber, "Embrace rejection: Kernel matrix
-approximation by accelerated randomly pivoted Cholesky" (2024): then they are as if drawn singly.
+of the matrix, or one well-filled call of the kernel.  Pivots of a block may be redundant, unless
+some are rejected as in Epperly, Tropp and Webber, "Embrace rejection: Kernel matrix approximation
+by accelerated randomly pivoted Cholesky" (2024); then they are distributed as if drawn one by one.
 """
 
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
-# Shifts of a block's diagonal, relative to the kernel's, of which the first that works is taken:
-# nearly dependent pivots add nothing, and float32 knows nearly parallel images to 1e-4.
+# Shifts of a block's diagonal, relative to the kernel's, of which the first that works is used:
+# nearly dependent pivots add nothing, and float32 resolves nearly parallel images only to 1e-4.
 _SHIFTS = (1e-10, 1e-8, 1e-6, 1e-4)
 
-# Residual, likewise, below which a pivot would be made of the shift and of rounding.
+# Relative residual below which a pivot would consist of the shift and of rounding errors.
 _NOTHING = 1e-9
 
 
@@ -34,16 +34,16 @@ def randomly_pivoted_cholesky(gram, diagonal, rank, random_state, block, *, reje
     Parameters
     ----------
     gram : object
-        Offers ``n`` and ``columns(index)``, float64 (n, len(index)); if pivots are to be rejected
-        ``square(index)`` too, those rows of it.
+        Has ``n`` and ``columns(index)``, float64 (n, len(index)); if `reject`, also
+        ``square(index)``, those rows of the columns.
     diagonal : ndarray (n,)
     rank : int
-        Largest number of pivots: less come where the residual vanishes before.
+        Largest number of pivots; there are fewer if the residual vanishes before.
     random_state : RandomState
     block : int
-        Number of pivots that are drawn at once.
+        Number of pivots that are drawn together.
     reject : bool, default=False
-        Reject drawn pivots that the others of the block represent.
+        Whether to reject drawn pivots that the others of the block represent.
 
     Returns
     -------
@@ -80,9 +80,9 @@ def randomly_pivoted_cholesky(gram, diagonal, rank, random_state, block, *, reje
 
 
 def _accepted(residual, random_state):
-    """Which of some drawn pivots are kept, given their rows and columns of the residual.
+    """Return which drawn pivots are kept, given their rows and columns of the residual.
 
-    Each with the probability by which those before it have left its diagonal.
+    Each is kept with a probability equal to the share of its diagonal that the ones before leave.
     """
     residual = residual.copy()
     bounds = random_state.uniform(size=len(residual)) * np.diagonal(residual)
@@ -91,16 +91,16 @@ def _accepted(residual, random_state):
         pivot = residual[k, k]
         if not kept or pivot > max(bound, 0):
             kept.append(k)
-            if pivot > 0:  # rounding may have it otherwise
+            if pivot > 0:  # rounding may make it 0 or negative
                 residual -= np.outer(residual[:, k], residual[k]) / pivot
     return kept
 
 
 def shifted_cholesky(block, scale):
-    """Lower Cholesky factor of a block of a kernel whose diagonal is about `scale`.
+    """Return the lower Cholesky factor of a block of a kernel whose diagonal is about `scale`.
 
-    The smallest shift of its diagonal is added that makes it positive definite in spite of
-    rounding.
+    The smallest shift that makes it positive definite in spite of rounding is added to its
+    diagonal.
     """
     scale = scale if scale > 0 else 1.0
     for shift in _SHIFTS:
@@ -112,5 +112,5 @@ def shifted_cholesky(block, scale):
             continue
     raise LinAlgError(
         f"A block of kernel values is not positive definite, even with {_SHIFTS[-1]:.0e} of the "
-        "largest value on its diagonal: use dtype='float64'."
+        "largest value added to its diagonal: use dtype='float64'."
     )

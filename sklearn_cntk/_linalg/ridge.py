@@ -13,8 +13,8 @@ from .left_out import left_out_predictions
 def ridge_dual(K, targets, alpha, sample_weight=None, *, return_left_out=False):
     """Solve (K + λ W⁻¹) A = targets with λ = `alpha` times the mean of K's diagonal.
 
-    The kernel's scale moves by orders of magnitude with depth; a ridge relative to it means the
-    same at every depth.
+    The kernel's scale varies by orders of magnitude with depth; a ridge relative to it has the same
+    meaning at every depth.
 
     Parameters
     ----------
@@ -25,10 +25,9 @@ def ridge_dual(K, targets, alpha, sample_weight=None, *, return_left_out=False):
         At least 0.
     sample_weight : ndarray (n,) or None
         Diagonal of W, at least 0.  The mean of the diagonal is weighted likewise, so that a
-        weight of 2 equals a row given twice.
+        weight of 2 is equivalent to a row that occurs twice.
     return_left_out : bool
-        Whether to return as well what each row is predicted to be from the others, at n³ / 3
-        operations more.
+        Whether to also return predictions of each row from the others, for n³ / 3 more operations.
 
     Returns
     -------
@@ -39,14 +38,14 @@ def ridge_dual(K, targets, alpha, sample_weight=None, *, return_left_out=False):
     Raises
     ------
     LinAlgError
-        If the matrix is not positive definite.
+        The matrix is not positive definite.
     ValueError
-        Weights leave the range of float64.
+        Weights exceed the range of float64.
 
     Warns
     -----
     LinAlgWarning
-        If it is so close to singular that no digit of the result is sure.
+        The matrix is so close to singular that no digit of the result is reliable.
     """
     mean = mean_diagonal(np.diagonal(K), sample_weight)
     root = 1.0
@@ -73,12 +72,12 @@ def ridge_dual(K, targets, alpha, sample_weight=None, *, return_left_out=False):
 
 
 def mean_diagonal(diagonal, sample_weight=None):
-    """The weighted mean of a kernel matrix's diagonal, which the ridge is relative to.
+    """Return the weighted mean of a kernel matrix's diagonal, the unit of the ridge.
 
     Raises
     ------
     ValueError
-        Weights times the diagonal leave the range of float64.
+        Weights times the diagonal exceed the range of float64.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.average(diagonal, weights=sample_weight)
@@ -89,23 +88,23 @@ def mean_diagonal(diagonal, sample_weight=None):
 
 
 def beyond_range():
-    """The error of targets and weights of which float64 does not hold the products."""
+    """Return the error for targets and weights whose products exceed the range of float64."""
     return ValueError(
         "y, sample_weight and kernel values, or their products, are beyond the range of float64: "
-        "divide y by a constant; divide sample_weight by one, and alpha by the same; or "
+        "divide y by a constant; divide sample_weight and alpha by the same constant; or "
         "standardise the pixels."
     )
 
 
 def not_positive_definite(alpha):
-    """The error of a matrix that has no Cholesky factor with this ridge."""
+    """Return the error for a matrix that has no Cholesky factor with this ridge."""
     return LinAlgError(
         f"The kernel matrix with alpha={alpha} is not positive definite. {_remedy(alpha)}"
     )
 
 
 def warn_if_nearly_singular(reciprocal_condition, alpha, stacklevel):
-    """Warn if a matrix of this condition has no sure solution."""
+    """Warn if a matrix of this condition number has no reliable solution."""
     if reciprocal_condition < np.finfo(np.float64).eps:
         warnings.warn(
             f"The kernel matrix with alpha={alpha} is nearly singular (reciprocal condition "
@@ -117,6 +116,6 @@ def warn_if_nearly_singular(reciprocal_condition, alpha, stacklevel):
 
 def _remedy(alpha):
     return (
-        f"Set alpha to {max(1e-5, 10 * alpha):.0e} or more, or standardise the images. Where dtype "
-        "is 'float32', which cannot tell nearly parallel ones apart, 'float64' may do as well."
+        f"Set alpha to {max(1e-5, 10 * alpha):.0e} or more, or standardise the images. If dtype is "
+        "'float32', which cannot distinguish nearly parallel images, 'float64' may also help."
     )

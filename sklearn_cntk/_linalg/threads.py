@@ -1,4 +1,4 @@
-"""How many threads the linear algebra library takes."""
+"""How many threads the linear algebra library uses."""
 
 import os
 import threading
@@ -12,17 +12,17 @@ _SMALL = 1500
 
 
 def threads_for(n):
-    """A context in which systems of n rows are solved by as many threads as serve them.
+    """Return a context that uses a suitable number of threads to solve systems of n rows.
 
-    One for small ones: waiting threads spin, which steals more time from other threads, and other
-    processes, than a second thread saves.
+    Small systems use one thread: waiting threads spin, which takes more time from other threads and
+    processes than a second thread saves.
     """
     return one_thread() if n <= _SMALL else nullcontext()
 
 
 @contextmanager
 def one_thread():
-    """A context in which linear algebra takes one thread, where callers are parallel."""
+    """Enter a context in which linear algebra uses one thread, for callers that are parallel."""
     _, of_each_thread = _libraries()
     entry = _limit.enter()
     try:
@@ -33,10 +33,10 @@ def one_thread():
 
 
 class _Limit:
-    """The limit of libraries with one number of threads a process, lifted by who leaves last.
+    """The limit for libraries with one thread count per process, lifted by the last to leave.
 
-    If every context recorded and restored the number, one that begins inside another thread's
-    would record the limit, and restore it for good.
+    If every context recorded and restored the count, one that begins inside another thread's
+    context would record the limit itself, and later restore it permanently.
     """
 
     def __init__(self):
@@ -45,7 +45,7 @@ class _Limit:
         self._before = []  # libraries that were limited, and their threads before
 
     def enter(self):
-        """Limit the libraries if this is the first entry; return what names it."""
+        """Limit the libraries if this is the first entry; return an object that identifies it."""
         entry = object()
         with self.lock:
             if not self._inside:
@@ -55,12 +55,12 @@ class _Limit:
         return entry
 
     def leave(self, entry):
-        """End an entry, and the limit with the last one."""
+        """End an entry, and lift the limit if it was the last one."""
         with self.lock:
             self._forget([entry])
 
     def after_fork(self):
-        """Forget the entries of threads that a forked process lacks; the lock is held."""
+        """Forget the entries of threads that a forked process lacks, and release the lock."""
         here = threading.get_ident()
         self._forget([entry for entry, thread in self._inside.items() if thread != here])
         self.lock.release()
@@ -79,12 +79,12 @@ def _restrict(library):
     if before is None or before == 1:
         return None
     library.set_num_threads(1)
-    # threadpoolctl ignores this where another thread has set a number that is still in force.
+    # threadpoolctl ignores this if another thread has set a number that is still in force.
     return before if library.num_threads == 1 else None
 
 
 def _release(library, n):
-    """Give a library n threads again, whichever thread limited it."""
+    """Give a library n threads again, no matter which thread limited it."""
     clear = getattr(library, "clear_controlling_thread", lambda force=False: None)
     clear(force=True)
     library.set_num_threads(n)
@@ -93,12 +93,13 @@ def _release(library, n):
 
 @lru_cache
 def _libraries():
-    """Libraries with one number of threads a process, and a controller of those with one a thread.
+    """Return libraries with one thread count, and a controller of those with one per thread.
 
-    Finding the loaded libraries takes a millisecond: once.  SciPy's and NumPy's are loaded.
+    Finding the loaded libraries takes a millisecond, so it is done once.  Those of SciPy and NumPy
+    are already loaded.
     """
     blas = ThreadpoolController().select(user_api="blas")
-    # Newer versions of threadpoolctl limit OpenBLAS on OpenMP by OpenMP, in the calling thread.
+    # Newer versions of threadpoolctl limit OpenBLAS with OpenMP through OpenMP, per calling thread.
     of_each_thread = [
         library.filepath
         for library in blas.lib_controllers

@@ -46,7 +46,7 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
         super().__setstate__(state)
 
     def _check_images(self, X, *, reset):
-        """Images of X; its features are recorded, or compared with those of fit."""
+        """Return the images of X; record its features, or compare them with those of fit."""
         X = array_on_host(X, "X")
         shape = self.image_shape if reset else self.image_shape_
         given = X.shape if hasattr(X, "shape") else np.asarray(X).shape
@@ -64,7 +64,7 @@ class ImageEstimator(DocumentationLink, BaseEstimator):
         return images
 
     def _refuse_single_image(self, shape):
-        """Raise where X of a shape can only be one image of those that fit has seen."""
+        """Raise if X, by its shape, can only be a single image like those seen by fit."""
         rows, columns, channels = self.image_shape_
         single = [(rows, columns, channels)] + [(rows, columns)] * (channels == 1)
         if rows > 1 and shape in single:  # one signal, or one row of pixels, may look like that

@@ -1,11 +1,12 @@
 """Probabilities of classes from predicted targets, by one temperature.
 
-Predicted targets, one-hot labels minus 1/k, are divided by a temperature T and handed to a softmax
-(Guo et al., "On Calibration of Modern Neural Networks", 2017).  Of two classes only the second's
-target is predicted, and the first's is its negative.  T is the likeliest for predictions of rows
-that were not fitted to.  Where none of n rows is misclassified that would be 0; so labels are
-smoothed, as though one row in n + 1 had a class drawn at random (compare Platt, "Probabilistic
-Outputs for Support Vector Machines", 1999, whose two pseudo-rows are too many for ten classes).
+Predicted targets, one-hot labels minus 1/k, are divided by a temperature T and passed to a softmax
+(Guo et al., "On Calibration of Modern Neural Networks", 2017).  With two classes, only the second's
+target is predicted, and the first's is its negative.  T is the likeliest temperature for
+predictions of rows that were not fitted to.  If none of n rows is misclassified, it would be 0, so
+labels are smoothed, as though one row in n + 1 had a class drawn at random (compare Platt,
+"Probabilistic Outputs for Support Vector Machines", 1999, whose two pseudo-rows are too many for
+ten classes).
 """
 
 import numpy as np
@@ -15,28 +16,28 @@ from scipy.special import log_softmax
 # Natural logarithms of the smallest and largest 1 / T, for predictions of up to 1.
 _BOUNDS = (-10.0, 15.0)
 
-# About how many rows are looked at, where each costs something.
+# Approximate number of rows to predict, where each adds to the cost.
 _MOST = 1000
 
 
 def log_probabilities(decisions, temperature):
-    """Logarithms (m, k) of probabilities for predicted targets (m, k), or (m,) of two classes."""
+    """Return log-probabilities (m, k) for predicted targets (m, k), or (m,) for two classes."""
     return log_softmax(_columns(decisions) / temperature, axis=1)
 
 
 def fit_temperature(decisions, targets, sample_weight=None):
-    """The likeliest temperature.
+    """Return the likeliest temperature.
 
     Parameters
     ----------
-    decisions, targets : ndarray (n, k), or (n,) of two classes
-        Predicted targets of rows that were not fitted to, and true ones.
+    decisions, targets : ndarray (n, k), or (n,) for two classes
+        Predicted targets of rows that were not fitted to, and their true targets.
     sample_weight : ndarray (n,) or None
 
     Returns
     -------
     float
-        1 where nothing can be said: without rows, or where all predictions are 0.
+        1 if nothing is known: without rows, or if all predictions are 0.
     """
     decisions, targets = _columns(decisions), _columns(targets)
     weights = np.ones(len(targets)) if sample_weight is None else sample_weight
@@ -46,7 +47,7 @@ def fit_temperature(decisions, targets, sample_weight=None):
         return 1.0
     unit = np.abs(decisions).max()
     decisions = decisions / unit
-    # Weights count rows, unless they are too small for that: then by their effective number.
+    # Weights count rows; if they are too small for that, the effective number of rows counts.
     k, total = targets.shape[1], max(weights.sum(), weights.sum() ** 2 / np.sum(weights**2))
     is_class = targets == targets.max(axis=1, keepdims=True)
     labels = (total * is_class + 1 / k) / (total + 1)
@@ -60,9 +61,9 @@ def fit_temperature(decisions, targets, sample_weight=None):
 
 
 def rows_to_leave_out(targets, sample_weight, landmarks, random_state):
-    """Up to 1000 rows that have a weight, at random, with the shares of the classes kept.
+    """Return up to 1000 random rows with a weight, keeping the shares of the classes.
 
-    No landmarks, while there are others: new images have no functions of their own in the basis.
+    Landmarks are avoided if possible: new images have no functions of their own in the basis.
     """
     rows = _weighted_rows(targets, sample_weight)
     others = np.setdiff1d(rows, landmarks)
@@ -71,7 +72,7 @@ def rows_to_leave_out(targets, sample_weight, landmarks, random_state):
 
 
 def folds_to_hold_out(targets, sample_weight, random_state):
-    """Groups of rows likewise, every fifth of all: one group, or several up to about 1000 rows."""
+    """Return groups of such rows, at most a fifth of all each, with up to about 1000 rows."""
     rows = _weighted_rows(targets, sample_weight)
     step = max(5, -(-len(rows) // _MOST))
     if len(rows) < 2:
@@ -82,7 +83,7 @@ def folds_to_hold_out(targets, sample_weight, random_state):
 
 
 def predict_by_folds(folds, targets, predict):
-    """Rows of all groups, and ``predict(rows)`` of one group after the other."""
+    """Return the rows of all groups, and ``predict(rows)`` of each group in turn."""
     rows = np.concatenate([np.arange(0), *folds])
     return rows, np.concatenate([targets[:0], *map(predict, folds)])
 
@@ -93,7 +94,7 @@ def _weighted_rows(targets, sample_weight):
 
 
 def _thinned(rows, targets, random_state, step, n_groups):
-    """Disjoint groups of one of `step` rows each, with the shares of the classes kept."""
+    """Return disjoint groups of every `step`-th row, keeping the shares of the classes."""
     classes = _columns(targets).argmax(axis=1)
     shuffled = random_state.permutation(rows)
     by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
@@ -101,5 +102,5 @@ def _thinned(rows, targets, random_state, step, n_groups):
 
 
 def _columns(decisions):
-    """One column a class."""
+    """Return predicted targets with one column per class."""
     return decisions if decisions.ndim == 2 else np.stack([-decisions, decisions], axis=1)

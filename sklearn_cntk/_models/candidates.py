@@ -18,13 +18,13 @@ from .intercept import mean_target
 
 
 def leave_one_out(K, targets, alphas, fit_intercept=False, sample_weight=None):
-    """Predictions of each row by regression on the others, for every ridge.
+    """Predict each row by regression on the others, for every ridge.
 
-    With K + λ = Q (Λ + λ) Qᵀ, row i misses its target by c_i / G_ii, where c are the dual
-    coefficients and G is the inverse of K + λ (Rifkin and Lippert, "Notes on Regularized Least
-    Squares", 2007): one eigendecomposition serves all ridges.  λ is relative to the mean of the
-    whole diagonal, as in `ridge_dual`.  With weights W the matrix is √W K √W, and the targets are
-    √W y.
+    With K + λ = Q (Λ + λ) Qᵀ, the prediction of row i misses its target by c_i / G_ii, where c are
+    the dual coefficients and G is the inverse of K + λ (Rifkin and Lippert, "Notes on Regularized
+    Least Squares", 2007).  One eigendecomposition thus serves all ridges.  λ is relative to the
+    mean of the whole diagonal, as in `ridge_dual`.  With weights W, the matrix is √W K √W, and the
+    targets are √W y.
 
     Returns
     -------
@@ -34,8 +34,8 @@ def leave_one_out(K, targets, alphas, fit_intercept=False, sample_weight=None):
     weights = np.ones(len(K)) if sample_weight is None else sample_weight
     if not fit_intercept:
         return _leave_one_out(K, targets, alphas, weights)
-    # Predictions are linear in the targets.  Without row i these have a mean of their own, which
-    # lies `shift` above that of all: p(y - shift) + shift = p(y) + shift (1 - p(1)).
+    # Predictions are linear in the targets.  Without row i, these have a mean of their own,
+    # `shift` above the mean of all: p(y - shift) + shift = p(y) + shift (1 - p(1)).
     mean = mean_target(targets, sample_weight)
     centred = (targets - mean).reshape(len(targets), -1)
     others = (weights.sum() - weights)[:, None]
@@ -49,14 +49,14 @@ def leave_one_out(K, targets, alphas, fit_intercept=False, sample_weight=None):
 def _leave_one_out(K, targets, alphas, weights):
     mean = mean_diagonal(K.diagonal(), weights)
     root = np.sqrt(weights)
-    # To the others they make no difference; their own division would lose all digits.
+    # They do not affect other rows, and their own division would lose all digits.
     weightless = root <= 1e-10 * root.max()
     matrix = K if (root == 1).all() else root[:, None] * K * root
     eigenvalues, Q = eigh(matrix, check_finite=False)
     projected = Q.T @ (root * targets.T).T
     squares = Q**2
     predictions = np.full((len(alphas), *targets.shape), np.nan)
-    # What rounding makes of eigenvalues of 0.
+    # Rounding may make eigenvalues of 0 as large as this.
     smallest = np.finfo(np.float64).eps * len(K) * abs(eigenvalues).max()
     for prediction, alpha in zip(predictions, alphas, strict=True):
         shifted = eigenvalues + alpha * (mean if mean > 0 else 1.0)
@@ -66,7 +66,7 @@ def _leave_one_out(K, targets, alphas, weights):
         solution = Q @ (projected.T * inverse).T
         missed = (solution.T / np.where(weightless, 1.0, root * (squares @ inverse))).T
         prediction[...] = targets - missed
-        # Rows without a weight to speak of are predicted as new ones are.
+        # Rows with a negligible weight are predicted like new rows.
         prediction[weightless] = K[weightless] @ (root * solution.T).T
     return predictions
 
@@ -82,8 +82,8 @@ def score_candidates(grams, targets, sample_weight, alphas, splits, score, n_job
     alphas : sequence of float
     splits : list of pairs of row indices, or None for leave-one-out
     score : callable
-        Of the number of a readout and of a split, predictions by ridge or None where they failed,
-        and functions that find their temperatures: a dict of scores for each ridge.
+        Takes the numbers of a readout and of a split, predictions by ridge (None where they
+        failed) and functions that find their temperatures; returns a dict of scores per ridge.
     n_jobs : int
     fit_intercept : bool
 
@@ -92,7 +92,7 @@ def score_candidates(grams, targets, sample_weight, alphas, splits, score, n_job
     scores : list of dict
         In the order of readout, ridge, split; empty where predictions failed.
     times : ndarray (2, readouts, ridges, splits)
-        Seconds of fitting and of scoring.
+        Seconds spent on fitting and on scoring.
     failed : ndarray of bool, shape (readouts, ridges, splits)
     """
     n_splits = 1 if splits is None else len(splits)
@@ -133,7 +133,7 @@ def score_candidates(grams, targets, sample_weight, alphas, splits, score, n_job
         times = (fitted - start) / len(alphas), (scored - fitted) / len(alphas)
         return [(one, *times, fails) for one, fails in zip(scores, failed, strict=True)]
 
-    # Many small systems: one a thread is faster than one after the other on all of them.
+    # Many small systems: one per thread is faster than each in turn on all threads.
     with one_thread():
         done = Parallel(n_jobs, prefer="threads")(
             delayed(work)(readout, split)
@@ -146,7 +146,7 @@ def score_candidates(grams, targets, sample_weight, alphas, splits, score, n_job
 
 
 def _hold_out(K, targets, alphas, train, test, fit_intercept, sample_weight):
-    """Predictions of test rows by regression on the training rows, for every ridge.
+    """Predict test rows by regression on the training rows, for every ridge.
 
     NaN where the matrix is not positive definite, or no training row has a weight.
     """
@@ -165,7 +165,7 @@ def _hold_out(K, targets, alphas, train, test, fit_intercept, sample_weight):
 
 
 def report_failures(candidates, failed):
-    """Warn of candidates, dicts, that failed (readout, alpha, split), and raise if all did."""
+    """Warn about candidates (dicts) that failed (readout, alpha, split); raise if all did."""
     failed = failed.reshape(len(candidates), -1)
     named = [
         f"{', '.join(f'{name}={value}' for name, value in candidate.items())} "
@@ -176,8 +176,8 @@ def report_failures(candidates, failed):
     if not named:
         return
     message = (
-        "their kernel matrix is not positive definite to working precision, as with images that "
-        "occur twice, or their predictions are not finite: use larger alphas, or "
+        "their kernel matrix is not positive definite to working precision, as with "
+        "duplicate images, or their predictions are not finite: use larger alphas, or "
         f"dtype='float64'. They are {'; '.join(named)}."
     )
     if len(named) == len(candidates):
@@ -190,7 +190,7 @@ def report_failures(candidates, failed):
 
 
 def search_results(candidates, scores, times):
-    """`cv_results_` with the columns of GridSearchCV.
+    """Return `cv_results_` with the columns of GridSearchCV.
 
     Parameters
     ----------

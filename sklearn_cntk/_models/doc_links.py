@@ -21,7 +21,7 @@ def documentation_url():
 
 
 class DocumentationLink:
-    """Mixed into estimators: what scikit-learn asks of classes that are not its own."""
+    """Mixin for estimators: what scikit-learn needs to link to classes of other packages."""
 
     _doc_link_module = "sklearn_cntk"
 

@@ -1,4 +1,4 @@
-"""What scorers of a search see: an estimator whose predictions are there already."""
+"""What scorers of a search see: an estimator whose predictions already exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _HeldOut:
-    """Mixed into an estimator that is not fitted: it predicts what it is told."""
+    """Mixin for an estimator that is not fitted and returns given predictions."""
 
     if TYPE_CHECKING:
         _public_class: Any
@@ -34,7 +34,7 @@ class _HeldOut:
     def _predict_targets(self, X):
         if X is not self._held_images and not _have_equal_values(X, self._held_images):
             raise ValueError(
-                f"scoring asks for predictions of other data than it was given, and {self._search} "
+                f"scoring asks for predictions of data that it was not given, and {self._search} "
                 "has none: use scikit-learn's GridSearchCV, which fits a model for each candidate."
             )
         return self._held_predictions.copy()
@@ -49,31 +49,31 @@ class _HeldOut:
 
 
 def _have_equal_values(X, Y):
-    """Whether two forms of images, such as a table and an array, hold the same."""
+    """Whether two forms of images, such as a table and an array, have equal values."""
     X, Y = np.asarray(on_host(X)), np.asarray(on_host(Y))
     return len(X) == len(Y) and X.size == Y.size and np.array_equal(X.ravel(), Y.ravel())
 
 
 @lru_cache
 def _class_of(estimator_class):
-    """A subclass of its name, which messages and scorers say."""
+    """Return a subclass of the same name, which messages and scorers show."""
     members = {"_public_class": estimator_class, "__module__": estimator_class.__module__}
     return type(estimator_class.__name__, (_HeldOut, estimator_class), members)
 
 
 def held_out(search, params, images, predictions, find_temperature):
-    """An estimator with the parameters of a candidate, and predictions of held-out images.
+    """Return an estimator with a candidate's parameters and predictions of held-out images.
 
     Parameters
     ----------
     search : KernelSearch
     params : dict
     images : array-like
-        What the predictions are of, as scorers are given it.
+        The images that were predicted, as scorers get them.
     predictions : ndarray
         Predicted targets.
     find_temperature : callable
-        Called without arguments where a score wants probabilities.
+        Called without arguments if a score needs probabilities.
     """
     estimator = search._candidate(params, _class_of(search._estimator))
     estimator._search = type(search).__name__

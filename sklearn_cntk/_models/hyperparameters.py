@@ -1,4 +1,4 @@
-"""Hyperparameters that Gaussian processes optimise, and the kernel's gradient by them."""
+"""Hyperparameters that Gaussian processes optimise, and the kernel's gradient for them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .parameters import KernelParameters
 if TYPE_CHECKING:
     from .._support.typing import Any, Bounds, FloatArray, Sequence
 
-# Of a logarithm.  Truncation is about depth³ · 1e-10 of the derivative, and rounding 1e-10.
+# Step of a logarithm.  Truncation is about depth³ · 1e-10 of the derivative, and rounding 1e-10.
 _STEP = 2e-5
 
-# Pairs of vectors at a time, of which the formulas hold a few dozen numbers each.
+# Pairs of vectors at a time; the formulas hold a few dozen numbers per pair.
 _BLOCK = 2**18
 
 _CHECKS = {"bias_variance": check_bias_variance, "weight_variance": check_weight_variance}
@@ -31,21 +31,22 @@ _CHECKS = {"bias_variance": check_bias_variance, "weight_variance": check_weight
 
 @parameters(kw_only=True)
 class HyperparameterBounds(KernelParameters):
-    """Bounds of the variances, between which Gaussian processes look for the best."""
+    """Bounds of the variances, between which Gaussian processes search for the best."""
 
     bias_variance_bounds: Bounds = parameter(
         'pair of floats above 0 or "fixed"',
         """
         Bounds between which a :class:`~sklearn.gaussian_process.GaussianProcessRegressor` optimises
-        `bias_variance`, whose logarithm is then part of ``theta``.  With free bounds everything is
-        computed in float64 whatever `dtype` says: optimisers stumble over the rounding of float32.
+        `bias_variance`, whose logarithm is then part of ``theta``.  With free bounds, everything
+        is computed in float64 whatever the `dtype`, because rounding in float32 misleads
+        optimisers.
         """,
         default="fixed",
     )
     weight_variance_bounds: Bounds = parameter(
         'pair of floats above 0 or "fixed"',
         """
-        The same of `weight_variance`, which has to be a number then, such as 2.0.
+        The same for `weight_variance`, which must then be a number, such as 2.0.
         """,
         default="fixed",
     )
@@ -62,14 +63,14 @@ class HyperparameterBounds(KernelParameters):
 
 
 def _hyperparameter(kernel: Any, name: str) -> Hyperparameter:
-    """scikit-learn's description of a variance."""
+    """Return scikit-learn's description of a variance."""
     bounds = getattr(kernel, f"{name}_bounds")
     if isinstance(bounds, str) and bounds == "fixed":
         return Hyperparameter(name, "numeric", bounds)
     pair = tuple(bounds) if isinstance(bounds, (tuple, list, np.ndarray)) else ()
     if not (len(pair) == 2 and all(map(is_number, pair)) and 0 < pair[0] <= pair[1]):
         raise ValueError(
-            f"{name}_bounds={bounds!r} are no bounds: use 'fixed', or two numbers above 0 such as "
+            f"{name}_bounds={bounds!r} is not valid: use 'fixed', or two numbers above 0 such as "
             "(1e-5, 1e5), the smaller one first."
         )
     if check_network(kernel.network) != "plain":
@@ -80,23 +81,23 @@ def _hyperparameter(kernel: Any, name: str) -> Hyperparameter:
     value = _CHECKS[name](name, getattr(kernel, name))
     if not value:
         raise ValueError(
-            f"{name}={value} has no logarithm, which {name}_bounds={bounds!r} are to bound: use a "
+            f"{name}={value} has no logarithm for {name}_bounds={bounds!r} to bound: use a "
             f"value above 0, such as 1.0, or {name}_bounds='fixed'."
         )
     return Hyperparameter(name, "numeric", pair)
 
 
 def has_formulas(kernel: Any, images: FloatArray) -> bool:
-    """Whether variances are free, and `gram_of_vectors` has the kernel of these images."""
+    """Whether variances are free and `gram_of_vectors` can compute the kernel of these images."""
     return bool(kernel.n_dims) and images.shape[1:3] == (1, 1) and kernel.lap == 0
 
 
 def gram_of_vectors(
     kernel: Any, X: FloatArray, Y: FloatArray | None = None, free: Sequence[str] = ()
 ) -> tuple[FloatArray, FloatArray]:
-    """Gram matrix of images of one pixel by the formulas, and derivatives (n, m, len(free)).
+    """Return the Gram matrix of one-pixel images, and derivatives (n, m, len(free)), by formulas.
 
-    Derivatives are by the logarithms of `free` variances; none are asked for where there is a Y.
+    Derivatives are with respect to the logarithms of `free` variances; there are none with a Y.
     """
     job = kernel._job(X)  # which checks the parameters
     (readout,) = job.readouts
@@ -132,8 +133,10 @@ def gram_of_vectors(
 
 
 def _place(target, values, start, symmetric):
-    """Put values where rows from `start` on belong; of a symmetric matrix those from the diagonal
-    on, which are equal to those below it to the last bit."""
+    """Put values into the rows from `start` on.
+
+    Values of a symmetric matrix are those from the diagonal on; those below are equal, bit for bit.
+    """
     height = len(values)
     if symmetric:
         diagonal = values[:, :height]
@@ -143,7 +146,7 @@ def _place(target, values, start, symmetric):
 
 
 def _normalize_rate(rate, K, diagonal):
-    """Make the derivative of K = raw / sqrt(d d') of that of `raw`, whose `diagonal` is d."""
+    """Turn the derivative of `raw`, whose `diagonal` is d, into that of K = raw / sqrt(d d')."""
     inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
     relative = inverse * rate.diagonal()
     rate *= np.sqrt(np.outer(inverse, inverse))
@@ -151,11 +154,10 @@ def _normalize_rate(rate, K, diagonal):
 
 
 def gram_and_gradient(kernel: Any, images: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Gram matrix of a kernel, and its derivatives (n, n, len(theta)) by ``theta``.
+    """Return the Gram matrix of a kernel, and its derivatives (n, n, len(theta)) by ``theta``.
 
-    Of feature vectors they come from formulas, else from central differences of two kernels for
-    each hyperparameter.  Nothing is kept in the kernel's `memory`, where it would be of no use
-    again.
+    For feature vectors they come from formulas, otherwise from central differences of two kernels
+    per hyperparameter.  Nothing is kept in the kernel's `memory`, since it would not be used again.
     """
     kernel = clone(kernel).set_params(memory=None)
     if has_formulas(kernel, images):

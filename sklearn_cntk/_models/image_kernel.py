@@ -37,7 +37,7 @@ class ImageKernel(Kernel):
     def __call__(
         self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: bool = False
     ) -> FloatArray | tuple[FloatArray, FloatArray]:
-        """Kernel values of all pairs of X and Y.
+        """Compute the kernel values of all pairs of X and Y.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class ImageKernel(Kernel):
             None, or the same object as `X`, computes the symmetric Gram matrix of `X` from its
             upper triangle.
         eval_gradient : bool, default=False
-            Whether to return the gradient as well, with respect to the logarithms of the
+            Whether to also return the gradient, with respect to the logarithms of the
             hyperparameters that Gaussian processes optimise.
 
         Returns
@@ -74,7 +74,7 @@ class ImageKernel(Kernel):
         return K, np.empty((*K.shape, 0))
 
     def diag(self, X: ArrayLike) -> FloatArray:
-        """Kernel value of each image with itself, at the cost of n pairs.
+        """Compute the kernel value of each image with itself, at the cost of n pairs.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class ImageKernel(Kernel):
         return self._diagonal(as_images(X, self.image_shape))
 
     def is_stationary(self) -> bool:
-        """Whether the kernel depends on differences of its inputs alone: it does not.
+        """Whether the kernel depends only on differences of its inputs, which it does not.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The mean of the targets, which regressors take out before they fit and add to predictions."""
+"""The mean of the targets, which regressors subtract before fitting and add to predictions."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Intercept:
 
 
 def mean_target(targets, sample_weight=None):
-    """The weighted mean of targets (n,) or (n, k).
+    """Return the weighted mean of targets (n,) or (n, k).
 
     Raises
     ------
     ValueError
-        It, or how far targets lie from it, is beyond the range of float64.
+        The mean, or the range of the targets, is beyond the range of float64.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.average(targets, axis=0, weights=sample_weight)

@@ -48,7 +48,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         {X}
         {y}
         sample_weight : array-like (n,) or float, default=None
-            A weight of 2 equals giving a row twice.
+            Weights of the rows: a weight of 2 is equivalent to giving a row twice.
 
         Returns
         -------
@@ -63,7 +63,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         Warns
         -----
         LinAlgWarning
-            The matrix is nearly singular, likewise.
+            The matrix is nearly singular, for the same reason.
         """
         return self._fit(X, y, sample_weight)
 
@@ -72,11 +72,11 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         raise NotImplementedError
 
     def _target_mean(self, targets, sample_weight):
-        """What is taken out of the targets, and added to predictions."""
+        """Return what is subtracted from the targets and added to predictions."""
         return 0.0
 
     def _calibrate(self, decisions, targets, sample_weight):
-        """Learn, if need be, from predictions of rows that were not fitted to."""
+        """Learn from predictions of rows that were not fitted to, if needed."""
 
     def _fit(self, X, y, sample_weight):
         """Check everything, choose the rows, and fit the dual coefficients."""
@@ -155,7 +155,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         return self._calibrate_by((slice(None), left_out), targets, sample_weight)
 
     def _trained_on_parts(self, K, targets, sample_weight):
-        """Rows, and their predictions by training on others for the same time."""
+        """Return rows, and their predictions by training on the others for the same time."""
         rng = deepcopy(check_random_state(self.random_state))  # which other fits may share
 
         def predict(held):
@@ -177,7 +177,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         return self
 
     def _keep(self, images, dual, mean, targets=None, sample_weight=None, n_iter=1, flow=None):
-        """Keep what predictions need, and of the training what other times of it need."""
+        """Keep what predictions need, including those for other training times."""
         if not np.isfinite(dual).all():
             raise beyond_range()
         self.dual_coef_ = dual
@@ -187,7 +187,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         self._fit_alpha, self._fit_time = self.alpha, self.training_time
         self._fit_targets = None if targets is None else targets.copy()
         self._fit_weight = None if sample_weight is None else np.copy(sample_weight)
-        # Copies, so that predictions change neither with the caller's array nor by set_params.
+        # Copies, so that neither changes to the caller's array nor set_params affect predictions.
         self.X_fit_ = images.copy()
         self.kernel_ = self._kernel()
         normalize = self.kernel_.normalize
@@ -203,7 +203,7 @@ class KernelRegression(RegressionParameters, SettableNetwork, ImageEstimator):
         return self._kernel_part(images, self.dual_coef_) + self._offset
 
     def _kernel_part(self, images, dual_coef):
-        """K(images, X_fit_) @ dual_coef; by blocks, so memory does not grow with the images."""
+        """Return K(images, X_fit_) @ dual_coef, in blocks so that memory use stays bounded."""
         predicted = np.empty((len(images), *dual_coef.shape[1:]))
         blocks = (
             self.kernel_._job(images)

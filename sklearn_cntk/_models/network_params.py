@@ -1,4 +1,4 @@
-"""Parameters of a network that is a parameter: ``set_params(network__bias_variance=0.1)``."""
+"""Nested parameters of the parameter `network`: ``set_params(network__bias_variance=0.1)``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 class SettableNetwork:
-    """For kernels and estimators with a parameter `network`, before scikit-learn's base class."""
+    """Mixin for kernels and estimators with a `network`, to precede scikit-learn's base class."""
 
     if TYPE_CHECKING:
         network: str | Network
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of `network` as ``network__bias_variance`` and the like.
+        """Set parameters, including those of `network`, such as ``network__bias_variance``.
 
-        A :class:`~sklearn_cntk.networks.Network` never changes: a changed copy takes its place.
+        A :class:`~sklearn_cntk.networks.Network` is immutable: a changed copy replaces it.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class SettableNetwork:
             if not isinstance(self.network, Network):
                 raise ValueError(
                     f"{prefix}{next(iter(inner))} is a parameter of a Network, but "
-                    f"network={self.network!r} is none: set network=Network.plain(depth), say."
+                    f"network={self.network!r} is not one: use network=Network.plain(depth)."
                 )
             self.network = self.network.with_params(**inner)
         return self

@@ -1,4 +1,4 @@
-"""What fits, predictions and searches will cost, before any of the work."""
+"""The cost of fits, predictions and searches, estimated before the work."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FitEstimate:
     def estimate(
         self, n_fit: int, n_predict: int | None = None, *, image_shape: ImageShape = None
     ) -> Estimate:
-        """What `fit` will cost on the devices that would compute it now, or `predict` after it.
+        """Estimate the cost of `fit`, or of `predict` after it, on the devices used now.
 
         {measured}
         Linear algebra on a GPU is not counted, nor is that of "cg".
@@ -44,9 +44,9 @@ class FitEstimate:
         Parameters
         ----------
         n_fit : int
-            Number of training images, of which `train_size` takes its part.
+            Number of training images, before `train_size` takes its share.
         n_predict : int or None, default=None
-            Number of images to predict after such a fit; None is the fit.
+            Number of images to predict after such a fit; None estimates the fit.
         {image_shape_to_estimate_for}
 
         Returns
@@ -57,7 +57,7 @@ class FitEstimate:
         ------
         {unusable}
         MemoryError
-            The Gram matrix does not fit, as `fit` would say.
+            The Gram matrix does not fit into memory; `fit` would raise the same error.
 
         Examples
         --------
@@ -80,10 +80,10 @@ class FitEstimate:
         cost = estimate(job, n, landmarks)
         if job.engine.devices or solver.name == "cg":
             return cost
-        if landmarks is not None:  # n m² operations, where a factor takes m³/3
+        if landmarks is not None:  # n m² operations; a factor takes m³/3
             return together([cost], algebra_seconds(cho_factor, landmarks) * 3 * n / landmarks)
-        # Probabilities need predictions of rows by the others: with a training time by parts of
-        # four fifths of the rows, and else for as much work as a factor.
+        # Probabilities need predictions of rows from the others: with a training time, from four
+        # fifths of the rows; otherwise, for as much work as a factor.
         if self.training_time is not None:
             parts = self._is_calibrated * min(5, max(1, 5000 // n))
             return together([cost], algebra_seconds(eigh, n) * (1 + parts / 2))
@@ -102,7 +102,7 @@ class SearchEstimate:
         _jobs: Any
 
     def estimate(self, n_fit: int, *, image_shape: ImageShape = None) -> Estimate:
-        """What `fit` will cost on the devices that would compute it now.
+        """Estimate the cost of `fit` on the devices used now.
 
         {measured}
 
@@ -139,7 +139,7 @@ class SearchEstimate:
                 tasks *= n_splits
                 of_task = algebra_seconds(cho_factor, max(1, n - n // n_splits)) * len(alphas)
         rounds = -(-tasks // effective_n_jobs(self.n_jobs))
-        seconds = rounds * of_task + algebra_seconds(cho_factor, n)  # the best one, at last
+        seconds = rounds * of_task + algebra_seconds(cho_factor, n)  # and the fit of the best one
         return together([estimate(job, n) for _, job in jobs], seconds)
 
 
@@ -147,13 +147,13 @@ _NUMBER = "use a number of images"
 
 
 def _count_splits(cv, n):
-    """How many splits there are, without taking any from a generator."""
+    """Return the number of splits, without consuming a generator."""
     if hasattr(cv, "get_n_splits"):
         try:
             return cv.get_n_splits(np.zeros(n))
-        except ValueError as error:  # which needs groups
+        except ValueError as error:  # as without groups
             raise ValueError(
-                f"cv={cv!r} does not know its number of splits ({error}): estimate with a number "
+                f"cv={cv!r} cannot tell its number of splits ({error}): estimate with a number "
                 "of folds as cv."
             ) from error
     if isinstance(cv, (list, tuple)) and cv:

@@ -1,6 +1,6 @@
-"""How sure predictions are: Gaussian-process posterior and the spread of trained networks.
+"""How certain predictions are: Gaussian-process posterior and the spread of trained networks.
 
-At random weights, infinitely wide networks are draws f₀ of the Gaussian process whose covariance is
+With random weights, infinitely wide networks are draws f₀ from the Gaussian process of covariance
 s² times the NNGP kernel 𝒦, ``trained_layers="last"``.  Training is linear in f₀: it turns f₀ into
 
     f(x) = f₀(x) + A(x) (y − f₀(X)),   A(x) = Θ(x, X) (Θ + λ)⁻¹ (1 − exp(−(Θ + λ) t)),
@@ -10,14 +10,14 @@ so over networks f has the mean A y, which is what `predict` returns, and s² ti
     𝒦(x, x') − A(x) 𝒦(X, x') − 𝒦(x, X) A(x')ᵀ + A(x) 𝒦(X, X) A(x')ᵀ
 
 (Lee et al., "Wide Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent",
-2019, eq. 16).  Where the dense layer alone is trained to the end, Θ = 𝒦, and exact Bayesian
-inference with noise of variance s² λ is meant instead: 𝒦(x, x') − 𝒦(x, X) (𝒦 + λ)⁻¹ 𝒦(X, x'), the
+2019, eq. 16).  If only the dense layer is trained, and to the end, Θ = 𝒦, and exact Bayesian
+inference with noise of variance s² λ is used instead: 𝒦(x, x') − 𝒦(x, X) (𝒦 + λ)⁻¹ 𝒦(X, x'), the
 same for λ = 0.
 
 The scale s, in units of y, is that of the prior under which the n targets are likeliest:
-s² = yᵀ (𝒦 + λ)⁻¹ y / n, where eq. 5.8 of Rasmussen and Williams ("Gaussian Processes for Machine
-Learning", 2006) is largest, with `alpha` times the mean of 𝒦's diagonal for λ.  A row of weight w
-counts as w rows, in n too.
+s² = yᵀ (𝒦 + λ)⁻¹ y / n, which maximises eq. 5.8 of Rasmussen and Williams ("Gaussian Processes for
+Machine Learning", 2006), with λ equal to `alpha` times the mean of 𝒦's diagonal.  A row of weight w
+counts as w rows, also in n.
 """
 
 from __future__ import annotations
@@ -79,20 +79,20 @@ class Posterior(_Mixin):
     def predict(
         self, X: ArrayLike, return_std: bool = False, return_cov: bool = False
     ) -> FloatArray | tuple[FloatArray, FloatArray]:
-        """Predict targets, and how much they vary.
+        """Predict targets, optionally with standard deviations or covariances.
 
         Parameters
         ----------
         {X_seen}
         return_std : bool, default=False
-            Whether to return standard deviations as well, in the unit of y.  With
-            ``trained_layers="last"`` and without a `training_time` they are those of the Gaussian
+            Whether to also return standard deviations, in the unit of y.  With
+            ``trained_layers="last"`` and without a `training_time`, they are those of the Gaussian
             process with the NNGP kernel as prior and noise of variance `alpha` times the mean of
-            its diagonal; otherwise those of infinitely wide networks that are trained from
+            its diagonal; otherwise, those of infinitely wide networks that are trained from
             different random weights (Lee et al. 2019, eq. 16).  The noise of new targets is not
             included.
         return_cov : bool, default=False
-            Whether to return the covariances of the predictions for X with each other instead.
+            Whether to also return the covariances of the predictions for X; excludes `return_std`.
 
         Returns
         -------
@@ -105,21 +105,21 @@ class Posterior(_Mixin):
         Raises
         ------
         ValueError
-            Both are asked for; or one, of a kernel with ``normalize=True``, which is not the
-            covariance of any network's outputs, unless ``trained_layers="last"``.
+            Both are requested; or one is requested of a kernel with ``normalize=True`` and without
+            ``trained_layers="last"``, which is not the covariance of any network's outputs.
         MemoryError
-            The Gram matrices that this needs do not fit.
+            The Gram matrices that this needs do not fit into memory.
 
         Notes
         -----
         The prior is scaled by the factor under which the training targets (without their mean, see
-        `fit_intercept`) are likeliest, where a weight of 2 counts as a row given twice: targets
-        twice as large have standard deviations twice as large.  That the mean is estimated as well
-        adds nothing to them.  With ``alpha=0`` and noisy targets or equal images, rounding errors
-        may decide on the factor.
+        `fit_intercept`) are likeliest; a weight of 2 counts as a row given twice.  Targets twice as
+        large thus have standard deviations twice as large.  These do not include the uncertainty of
+        the estimated mean.  With ``alpha=0`` and noisy targets or equal images, rounding errors may
+        determine the factor.
 
-        Standard deviations and covariances take the Gram matrices of the training images anew, the
-        NNGP kernel's too.
+        Standard deviations and covariances need the Gram matrices of the training images again,
+        including that of the NNGP kernel.
         """
         wants_std = check_flag("return_std", return_std)
         if check_flag("return_cov", return_cov) and wants_std:
@@ -131,7 +131,7 @@ class Posterior(_Mixin):
         if not wants_std and not return_cov:
             return self._predict_targets(X)
         model, images = self._fitted_model, self._check_images(X, reset=False)
-        # These come first, for their errors.
+        # The spread comes first, for its errors.
         with np.errstate(over="ignore", invalid="ignore"):
             if return_cov:
                 covariance, sizes = _covariance(model, images)
@@ -146,7 +146,7 @@ class Posterior(_Mixin):
     def sample_y(
         self, X: ArrayLike, n_samples: int = 1, random_state: RandomState = 0
     ) -> FloatArray:
-        """Draw predictions: from the posterior, or of networks with different random weights.
+        """Draw samples from the posterior, or of networks with different random weights.
 
         Parameters
         ----------
@@ -162,7 +162,7 @@ class Posterior(_Mixin):
         Raises
         ------
         ValueError, MemoryError
-            As of :meth:`predict` with ``return_cov=True``.
+            As for :meth:`predict` with ``return_cov=True``.
         """
         check_integer("n_samples", n_samples, 1, "use 1 or more")
         rng = check_random_state(random_state)
@@ -184,24 +184,25 @@ class Posterior(_Mixin):
 
 @dataclass(frozen=True)
 class _Trained:
-    """What training has made of the prior."""
+    """What training has turned the prior into."""
 
-    job: Job  # of the kernel, and of the prior where that is another
+    job: Job  # of the kernel, and of the prior if that differs
     flow: GradientFlow
     time: float
     prior_gram: FloatArray | None  # None where inference is Bayesian
-    sizes: Any  # s, a number or one a target
+    sizes: Any  # s, a number or one per target
 
     @classmethod
     def of(cls, model, images, what, more_bytes=0):
-        """That of a fitted model; `more_bytes` are needed beside the Gram matrices."""
+        """Return that of a fitted model; `more_bytes` are needed besides the Gram matrices."""
         check_whole_training(model, what)
         kernel, rows, weight = model.kernel_, model.X_fit_, model._fit_weight
         if kernel.normalize and kernel.trained_layers != "last":
             raise ValueError(
                 f"{what} have no meaning with normalize=True and "
-                f"trained_layers={kernel.trained_layers!r}: the normalized kernel is no covariance "
-                "of a network's changes. Use normalize=False, or trained_layers='last'."
+                f"trained_layers={kernel.trained_layers!r}: the normalised kernel is not "
+                "the covariance of any network's outputs. Use normalize=False, or "
+                "trained_layers='last'."
             )
         job = kernel._job(images).of_known_store()
         with_prior = kernel.trained_layers != "last"
@@ -229,23 +230,23 @@ class _Trained:
         return cls(job, flow, time, prior_gram, sizes)
 
     def weights(self, cross):
-        """A(x)ᵀ (n, m) for kernel values (m, n)."""
-        # What dual coefficients do to targets, the other way round.
+        """Return A(x)ᵀ (n, m) for kernel values (m, n)."""
+        # The operator that makes dual coefficients of targets, from the other side.
         return self.flow.dual(cross.T, self.time)
 
 
 def _likeliest_sizes(prior, targets, weight):
-    """The likeliest s of targets (n,) or (n, k), by the flow of the prior's Gram matrix."""
+    """Return the likeliest s of targets (n,) or (n, k), by the flow of the prior's matrix."""
     total = len(targets) if weight is None else weight.sum()
     largest = np.abs(targets).max(axis=0)
-    unit = np.where(largest > 0, largest, 1.0)  # squares would leave the range of numbers
+    unit = np.where(largest > 0, largest, 1.0)  # squares could exceed the range of float64
     targets = targets / unit
     squares = np.sum(targets * prior.dual(targets, np.inf), axis=0) / total
     return unit * np.sqrt(np.maximum(squares, 0))
 
 
 def _in_range(spread, what):
-    """A spread in the unit of y, or a ValueError where float64 does not hold it."""
+    """Return a spread in the unit of y, or raise if it exceeds the range of float64."""
     if not np.isfinite(spread).all():
         raise ValueError(
             f"The {what} of predictions are beyond the range of float64: divide y by a constant."
@@ -254,7 +255,7 @@ def _in_range(spread, what):
 
 
 def _variance(model, images):
-    """Variance (m,) of predictions for images with a prior of size 1, and the prior's sizes."""
+    """Return the variance (m,) of predictions with a prior of size 1, and the prior's sizes."""
     trained = _Trained.of(model, images, "standard deviations")
     job = trained.job
     raw = job.raw_diagonals(images)
@@ -271,7 +272,7 @@ def _variance(model, images):
 
 
 def _covariance(model, images):
-    """Covariance (m, m) of predictions for images with a prior of size 1, and its sizes."""
+    """Return the covariance (m, m) of predictions with a prior of size 1, and the prior's sizes."""
     m, n = len(images), len(model.X_fit_)
     n_targets = math.prod(model.dual_coef_.shape[1:])
     more = 8 * ((4 + 2 * n_targets) * m**2 + 4 * m * n)
@@ -292,5 +293,5 @@ def _covariance(model, images):
 
 
 def _last(readouts):
-    """The readouts of the NNGP kernel."""
+    """Return the readouts of the NNGP kernel."""
     return [replace(readout, trained_layers="last") for readout in readouts]

@@ -27,7 +27,7 @@ class Probabilities:
         raise NotImplementedError
 
     def predict_proba(self, X: ArrayLike) -> FloatArray:
-        """Probabilities of the classes, of which the largest is that of the predicted one.
+        """Predict the probabilities of the classes; the predicted class has the largest one.
 
         Parameters
         ----------
@@ -45,7 +45,7 @@ class Probabilities:
         return np.exp(self.predict_log_proba(X))
 
     def predict_log_proba(self, X: ArrayLike) -> FloatArray:
-        """Logarithms of :meth:`predict_proba`, also where probabilities are too small for a float.
+        """Predict logarithms of probabilities, even of those that are too small for a float.
 
         Parameters
         ----------

@@ -14,7 +14,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 
 class OwnScore:
-    """The scorer without a `scoring`: accuracy or R², with the metadata that the search wants."""
+    """The default scorer: accuracy or R², with the metadata that the search requests."""
 
     def __init__(self, search):
         self.search = search
@@ -34,7 +34,7 @@ def are_several(scoring):
 
 
 def scorers_of(search, scoring):
-    """Scorers by the names of their metrics; a single one is called "score"."""
+    """Return scorers by the names of their metrics; a single one is called "score"."""
     if not are_several(scoring):
         metrics = {"score": scoring}
     elif isinstance(scoring, dict):
@@ -55,26 +55,26 @@ def scorers_of(search, scoring):
 
 
 def check_refit(refit, scoring):
-    """Raise where `refit` chooses no candidate, as far as that is known before metrics are."""
+    """Raise if `refit` chooses no candidate, as far as can be told before scoring."""
     is_true = isinstance(refit, (bool, np.bool_)) and bool(refit)
     is_name = isinstance(refit, str)
     if are_several(scoring):
         if callable(refit) or (is_name and refit in scoring):
             return
         raise ValueError(
-            f"refit={refit!r} must name the metric of {list(scoring)} by which the best "
-            "candidate is chosen, or be a function of cv_results_ that returns its index."
+            f"refit={refit!r} must name the metric of {list(scoring)} that chooses the best "
+            "candidate, or be a function of cv_results_ that returns its index."
         )
     if callable(refit) or is_true or (is_name and (callable(scoring) or refit == scoring)):
         return
     raise ValueError(
-        f"refit={refit!r} is no choice with scoring={scoring!r}: use True. The best candidate is "
-        "always fitted, which costs little beside its Gram matrix."
+        f"refit={refit!r} cannot be used with scoring={scoring!r}: use True. The best candidate "
+        "is always fitted, which costs little compared with its Gram matrix."
     )
 
 
 def chosen_metric(refit, metrics):
-    """The metric that chooses the best candidate, or None if `refit` is a function that does."""
+    """Return the metric that chooses the best candidate, or None if `refit` is a function."""
     if callable(refit):
         return None
     if list(metrics) == ["score"]:
@@ -98,7 +98,7 @@ def takes_weights(scorer):
 
 
 def evaluate(scorers, estimator, X, y, params):
-    """What each metric says, or the exception that it raised; `params` are those of its scorer."""
+    """Return what each metric returns or raises; `params` are keyed by scorer."""
     results: dict[str, Any] = {}
     for name, scorer in scorers.items():
         try:
@@ -119,7 +119,7 @@ def _number(metric, value):
 
 
 def scores_by_metric(results, names, refit):
-    """Arrays of scores by metric, with NaN where a scorer failed, which is warned of.
+    """Return arrays of scores by metric; warn of scorers that failed, whose scores are NaN.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def scores_by_metric(results, names, refit):
     Raises
     ------
     Exception
-        What a scorer raised, if none ever succeeded, or never that by which `refit` chooses.
+        What a scorer raised, if none ever succeeded, or if the one that `refit` names never did.
     """
     errors = [
         (name, value)

@@ -1,4 +1,4 @@
-"""Searches: what those for regression and for classification share."""
+"""What searches for regression and for classification share."""
 
 from __future__ import annotations
 
@@ -70,11 +70,12 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         {X}
         {y}
         sample_weight : array-like (n,) or float, default=None
-            A weight of 2 equals giving a row twice, in fits and in the scores of metrics that take
-            weights; with metadata routing, scorers get them that ask for them.
+            Weights of the rows: a weight of 2 is equivalent to giving a row twice, in fits and in
+            the scores of metrics that accept weights.  With metadata routing, scorers that request
+            weights get them.
         **params : dict
             ``groups`` of the rows, for splitters `cv` that keep them together; with metadata
-            routing whatever `cv` and `scoring` ask for.
+            routing, whatever `cv` and `scoring` request.
 
         Returns
         -------
@@ -84,7 +85,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         ------
         {unusable}
         MemoryError
-            The Gram matrices do not fit; nothing is computed then.
+            The Gram matrices do not fit into memory; nothing is computed then.
         LinAlgError
             No candidate could be fitted.
 
@@ -92,11 +93,11 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         -----
         FitFailedWarning
             Some candidates could not be fitted, because `alpha` is too small: their score is NaN,
-            and their rank the last.
+            and they rank last.
         UserWarning
             Scores are NaN because scoring failed.
         """
-        if hasattr(self, "best_score_"):  # which a function as `refit` leaves out
+        if hasattr(self, "best_score_"):  # not set if `refit` is a function
             del self.best_score_
         images = self._check_images(X, reset=True)
         X, y = on_host(X), on_host(y)
@@ -107,7 +108,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         alphas = self._checked_alphas()
         jobs = self._jobs(images)
         kernels = [self._params_of(network, one) for network, job in jobs for one in job.readouts]
-        # The stack, and a workspace of an eigendecomposition for each thread.
+        # All Gram matrices, and workspace for an eigendecomposition in each thread.
         check_memory(
             8 * (len(kernels) + 4 * effective_n_jobs(self.n_jobs)) * len(images) ** 2,
             f"A search of {len(kernels)} Gram matrices",
@@ -125,7 +126,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         results, times, failed = score_candidates(
             grams, targets, weights, alphas, splits, score, self.n_jobs, fit_intercept
         )
-        # A pass takes its time for all of its candidates and splits together.
+        # All candidates and splits of a pass share its time.
         times[0] += (np.array(seconds) / times[0, 0].size)[:, None, None]
         candidates = [params | {"alpha": alpha} for params, alpha in product(kernels, alphas)]
         report_failures(candidates, failed)
@@ -142,7 +143,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         return self._fit_best(images, targets, weights, grams, candidates, scores, times)
 
     def _scorer_of_predictions(self, X, y, tests, kernels, alphas, scorers, of_scorers):
-        """The function `score` of `score_candidates`."""
+        """Return the function `score` of `score_candidates`."""
         of_tests = [
             {name: _check_method_params(X, one, test) for name, one in of_scorers.items()}
             for test in tests
@@ -166,7 +167,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         return score
 
     def _fit_best(self, images, targets, weights, grams, candidates, scores, times):
-        """Fit the best candidate that can be fitted to all rows; scores of others become NaN."""
+        """Fit the best candidate that can be fitted to all rows; failed ones score NaN."""
         metric = chosen_metric(self.refit, scores)
         while True:
             self.cv_results_ = search_results(candidates, scores, times)
@@ -175,7 +176,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
                 self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             self.best_estimator_ = self._candidate(self.best_params_)
-            # A copy: what fails leaves nothing for other ridges.
+            # A copy, since a failed fit leaves nothing for other ridges.
             K = grams[self.best_index_ * len(grams) // len(candidates)].copy()
             start = time.perf_counter()
             try:
@@ -187,7 +188,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
                     raise
                 warnings.warn(
                     f"The best candidate, {self.best_params_}, scores NaN after all, since it "
-                    f"cannot be fitted to all rows, and the next one is taken: {error}",
+                    f"cannot be fitted to all rows, and the next best is used: {error}",
                     FitFailedWarning,
                     stacklevel=3,
                 )
@@ -203,7 +204,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         return alphas
 
     def _best_index(self, metric):
-        """The best candidate, by a metric or as `refit` says."""
+        """Return the index of the best candidate, by a metric or by the function `refit`."""
         if not callable(self.refit):
             return int(self.cv_results_[f"rank_test_{metric}"].argmin())
         index = self.refit(self.cv_results_)
@@ -220,13 +221,13 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         return False
 
     def _jobs(self, images):
-        """Each network with the job of its Gram matrices."""
+        """Return each network with the job of its Gram matrices."""
         check_sequence("networks", self.networks, "('plain', 'myrtle5')")
         networks = list(dict.fromkeys(self.networks))
         if not networks:
             raise ValueError(f"networks={self.networks!r} is empty: give at least one network.")
         gaps = self.gaps
-        if images.shape[1:3] == (1, 1) and np.iterable(gaps):  # of one pixel, all pools are one
+        if images.shape[1:3] == (1, 1) and np.iterable(gaps):  # poolings are equal
             gaps = list(gaps)[:1]
         jobs = []
         for network in networks:
@@ -245,19 +246,19 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
         return jobs
 
     def _params_of(self, network, readout):
-        """The estimator's parameters of a readout; its network, if others than plain are there."""
+        """Return the estimator's parameters of a readout; its network, unless all are plain."""
         named = {} if tuple(self.networks) == ("plain",) else {"network": network}
         return {**named, "depth": readout.depth, "gap": readout.gap, "lap": readout.lap}
 
     def _fixed(self, network):
-        """The estimator's parameters that are not searched over, for a network."""
+        """Return the estimator's parameters that are not searched over, for a network."""
         names = set(declared(self._estimator)) & set(declared(type(self)))
         if network != "plain":
             names -= set(OF_PLAIN)
         return {"network": network, **{name: getattr(self, name) for name in sorted(names)}}
 
     def _candidate(self, params, estimator_class=None):
-        """An estimator with the parameters of a candidate, and what fit records of the features."""
+        """Return an estimator with a candidate's parameters and what fit records of features."""
         fixed = self._fixed(params.get("network", "plain"))
         estimator = (estimator_class or self._estimator)(**fixed | params)
         for name in ("image_shape_", "n_features_in_", "feature_names_in_", "classes_"):
@@ -271,7 +272,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
 
 
 def _timed_grams(jobs, images):
-    """The Gram matrices of all jobs in one array, and the seconds that each took by its share."""
+    """Return the Gram matrices of all jobs in one array, and each matrix's share of the seconds."""
     grams, seconds = [], []
     for _, job in jobs:
         start = time.perf_counter()

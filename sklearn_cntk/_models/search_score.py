@@ -1,4 +1,4 @@
-"""What a search scores by, and the metadata that its splitter and its scorers are given."""
+"""The score of a search, and the metadata that its splitter and its scorers are given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @fill_docs
 class SearchScore:
-    """`score` of a search, in place of its task's, and metadata routing."""
+    """`score` of a search, which replaces that of its task, and metadata routing."""
 
     if TYPE_CHECKING:
         cv: Any
@@ -33,7 +33,7 @@ class SearchScore:
     def score(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
     ) -> float:
-        """The score by `scoring`, or of several metrics by that of `refit`.
+        """Return the score by `scoring`; with several metrics, by the one that `refit` names.
 
         Parameters
         ----------
@@ -41,7 +41,7 @@ class SearchScore:
         {y}
         sample_weight : array-like (m,), default=None
         **params : dict
-            With metadata routing, what the scorer asks for.
+            With metadata routing, what the scorer requests.
 
         Returns
         -------
@@ -54,8 +54,8 @@ class SearchScore:
         name = chosen_metric(self.refit, scorers) if len(scorers) > 1 else next(iter(scorers))
         if name is None:
             raise ValueError(
-                f"refit is a function, and scoring gives {list(scorers)}: there is no one score. "
-                "Set refit to the name of a metric, or call one of scorer_."
+                f"refit is a function, and scoring gives {list(scorers)}: there is no single "
+                "score. Set refit to the name of a metric, or call one of scorer_."
             )
         given = {} if sample_weight is None else {"sample_weight": sample_weight}
         if get_config()["enable_metadata_routing"]:
@@ -70,7 +70,7 @@ class SearchScore:
         return value[chosen_metric(self.refit, value)] if isinstance(value, dict) else value
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Which metadata `fit` takes, and where they go.
+        """Return which metadata `fit` accepts, and where they go.
 
         Returns
         -------
@@ -86,7 +86,7 @@ class SearchScore:
         return router
 
     def _route(self, scorers, sample_weight, params):
-        """Metadata of the splitter, and of scorers by their names."""
+        """Return the metadata of the splitter, and of scorers by their names."""
         given = {} if sample_weight is None else {"sample_weight": sample_weight}
         if get_config()["enable_metadata_routing"]:
             routed = process_routing(self, "fit", **given, **params)
@@ -102,7 +102,7 @@ class SearchScore:
             others = ", ".join(name for name in scorers if name not in weighted)
             warnings.warn(
                 f"sample_weight is not used by scoring ({others}), which does not accept it: "
-                "candidates are fitted with weights, and compared without.",
+                "candidates are fitted with weights, but compared without.",
                 UserWarning,
                 stacklevel=3,
             )

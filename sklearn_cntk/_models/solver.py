@@ -23,16 +23,16 @@ from .calibration import predict_by_folds
 
 SOLVERS = ("auto", "cholesky", "cg", "nystroem")
 
-# A stored Gram matrix of up to so many bytes in float64 is read once, not in each iteration.
+# A stored Gram matrix of up to this many bytes in float64 is read once, not per iteration.
 _READ_ONCE = 2**26
 
-# Work from which on a verbose fit says beforehand how long it will take: about half a minute.
+# Above this work, about half a minute, a verbose fit says beforehand how long it will take.
 _LONG_WORK = 1e11
 
 
 @dataclass(frozen=True)
 class Solver:
-    """A solver with its parameters, checked, for n training images."""
+    """A solver with checked parameters, for n training images."""
 
     name: str
     alpha: float
@@ -47,7 +47,7 @@ class Solver:
 
     @classmethod
     def of(cls, estimator, n):
-        """The solver that an estimator's parameters ask for."""
+        """Return the solver that an estimator's parameters ask for."""
         name = check_choice("solver", estimator.solver, SOLVERS)
         verbose = int(is_talkative(check_verbose(estimator.verbose)))
         tol = estimator.tol
@@ -65,15 +65,16 @@ class Solver:
             n_components = check_integer("n_components", n_components, 1, "use 1 or more")
             if n_components > n:
                 raise ValueError(
-                    f"n_components={n_components} is more than the {n} training images."
+                    f"n_components={n_components} is more than the {n} training images: "
+                    f"use a number from 1 to {n}."
                 )
             if estimator.gram_store is not None:
                 raise ValueError(
-                    "gram_store has no use with solver='nystroem', which needs no Gram matrix: "
+                    "gram_store cannot be used with solver='nystroem', which needs no Gram matrix: "
                     "set gram_store=None."
                 )
         elif n_components is not None:
-            # No error: scikit-learn's own checks set the parameter wherever there is one.
+            # Not an error: scikit-learn's own checks set this parameter wherever it exists.
             warnings.warn(
                 f"n_components={n_components} is not used by solver={name!r}: use "
                 "solver='nystroem' or n_components=None.",
@@ -108,7 +109,7 @@ class Solver:
         )
 
     def dual_on_device(self, job, images, targets, sample_weight, return_left_out):
-        """What `ridge_dual` returns, by the GPU that has room for the Gram matrix."""
+        """Return what `ridge_dual` returns, from the GPU that has room for the Gram matrix."""
         self._announce(job, len(images))
         return ridge_dual_on_device(
             self.device,
@@ -121,7 +122,7 @@ class Solver:
         )
 
     def gram(self, job, images):
-        """The Gram matrix in memory, float64."""
+        """Return the Gram matrix in memory, in float64."""
         self._announce(job, len(images))
         if self.gram_store is None:
             (K,) = job.gram(images)
@@ -130,10 +131,10 @@ class Solver:
         return np.asarray(array[:], dtype=np.float64)
 
     def iterate(self, job, images, targets, sample_weight, draw_folds=None):
-        """Dual coefficients, number of iterations, and predictions of rows that are held out.
+        """Return dual coefficients, the number of iterations, and predictions of held-out rows.
 
-        Called with a RandomState, `draw_folds` gives groups of rows, of which each is predicted by
-        regression on all others: (rows, predictions), or None.
+        Called with a RandomState, `draw_folds` returns groups of rows.  Each is predicted by
+        regression on all others: (rows, predictions), or None without `draw_folds`.
         """
         gram: ArrayGram | ZarrGram
         if self.gram_store is None or len(images) ** 2 * 8 <= _READ_ONCE:
@@ -148,7 +149,7 @@ class Solver:
         dual, n_iter = solve(sample_weight, random_state=rng, verbose=self.verbose)
         if draw_folds is None:
             return dual, n_iter, None
-        rng = deepcopy(rng)  # other fits that share it draw what they would without this
+        rng = deepcopy(rng)  # keeps the draws of other fits that share it
 
         def predict(held):
             others = np.ones(len(images)) if sample_weight is None else sample_weight.copy()
@@ -160,7 +161,7 @@ class Solver:
         return dual, n_iter, predict_by_folds(draw_folds(rng), targets, predict)
 
     def on_landmarks(self, job, images, targets, sample_weight, draw_rows=None):
-        """What `ridge_nystroem` returns."""
+        """Return what `ridge_nystroem` returns."""
         self._announce(job, len(images), self.n_components)
         return ridge_nystroem(
             job,
@@ -175,19 +176,19 @@ class Solver:
         )
 
     def _announce(self, job, n, n_columns=None):
-        """Say of a long computation how long it will take."""
+        """Say how long a long computation will take."""
         pairs = n * (n / 2 if n_columns is None else n_columns)
         if self.verbose and pairs * pair_work(job.architecture, job.readouts) > _LONG_WORK:
             print(f"Gram matrix: {estimate(job, n, n_columns)}")
 
 
 def _needs_host(estimator):
-    """Whether the Gram matrix has to be on the host: on its way to Zarr, or for eigenvectors."""
+    """Whether the Gram matrix must be on the host: to be stored in Zarr, or for eigenvectors."""
     return estimator.gram_store is not None or estimator.training_time is not None
 
 
 def _choose(n, gram_store, training_time, verbose):
-    """ "cholesky" where the Gram matrix fits into memory, else "cg"."""
+    """Return "cholesky" if the Gram matrix fits into memory, else "cg"."""
     need = 8 * n**2 * (3 if training_time is not None else 1)
     available = ram.available_bytes()
     fits = available is None or need < 0.9 * available

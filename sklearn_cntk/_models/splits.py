@@ -1,4 +1,4 @@
-"""Splits of the rows, as cross-validation gives them."""
+"""Splits of the rows for cross-validation."""
 
 import numpy as np
 from sklearn.model_selection import check_cv
@@ -8,13 +8,13 @@ from .._support.images import on_host
 
 
 def splits_of(cv, X, y, weights, params, *, classifier):
-    """Pairs of row indices (train, test), or None for leave-one-out.
+    """Return pairs of row indices (train, test), or None for leave-one-out.
 
     Parameters
     ----------
     cv : int, splitter, iterable or None
     X, y : array-like
-        As they are given to splitters.
+        As passed to splitters.
     weights : ndarray (n,) or None
     params : dict
         Metadata of the splitter, such as ``groups``.
@@ -28,8 +28,8 @@ def splits_of(cv, X, y, weights, params, *, classifier):
     if cv is None:
         if params.get("groups") is not None:
             raise ValueError(
-                "groups has no use with cv=None, which leaves one row out at a time: set cv to a "
-                "splitter that keeps groups together, such as GroupKFold()."
+                "groups cannot be used with cv=None, which leaves one row out at a time: set cv to "
+                "a splitter that keeps groups together, such as GroupKFold()."
             )
         return None
     n = _num_samples(X)
@@ -39,22 +39,22 @@ def splits_of(cv, X, y, weights, params, *, classifier):
         for train, test in check_cv(cv, y, classifier=classifier).split(X, y, **params)
     ]
     if not splits:
-        raise ValueError("cv gives no splits: an iterator can be read once, a list again.")
+        raise ValueError("cv gives no splits: an iterator can be read only once, so use a list.")
     for number, (train, _) in enumerate(splits):
         if weights is not None and not weights[train].any():
             raise ValueError(
                 f"sample_weight is 0 for all training rows of split {number} of cv: use another "
-                "cv, which mixes the rows, or give one of them a weight."
+                "cv that mixes the rows, or give one of them a weight."
             )
     return splits
 
 
 def _indices(part, n, name):
-    """Row indices of a part of a split, which may be a mask."""
+    """Return the row indices of a part of a split, which may be a mask."""
     part = np.asarray(part)
     if part.dtype == bool:
         if part.shape != (n,):
-            raise ValueError(f"cv gives a mask of shape {part.shape}, and there are {n} rows.")
+            raise ValueError(f"cv gives a mask of shape {part.shape}, but there are {n} rows.")
         part = np.flatnonzero(part)
     if not part.size:
         raise ValueError(f"cv gives a split without {name} rows: use fewer splits.")
@@ -65,6 +65,6 @@ def _indices(part, n, name):
         )
     if part.min() < -n or part.max() >= n:
         raise ValueError(
-            f"cv gives {name} rows from {part.min()} to {part.max()}, and there are {n} rows."
+            f"cv gives {name} rows from {part.min()} to {part.max()}, but there are {n} rows."
         )
     return part

@@ -1,4 +1,4 @@
-"""Predictions at several times of training, see `gradient_flow`."""
+"""Predictions at several training times, see `gradient_flow`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ else:
 
 
 def check_whole_training(estimator, what):
-    """Raise if an estimator was fitted on landmarks, whose Gram matrix says less than is needed."""
+    """Raise if an estimator was fitted on landmarks, whose Gram matrix is not enough."""
     if estimator._fit_targets is None:
         raise ValueError(
-            f"{what} need the Gram matrix of all training images, but this was fitted with "
+            f"{what} need the Gram matrix of all training images, but this model was fitted with "
             "solver='nystroem': use solver='cholesky'."
         )
 
@@ -46,7 +46,7 @@ class StagedPrediction(_Mixin):
             job = self.kernel_._job(self.X_fit_).of_known_store()
             (K,) = job.gram(self.X_fit_)
             flow = GradientFlow(K, self._fit_alpha, self._fit_weight)
-        # One pass over the images: the kernel's values are what costs.
+        # One pass over the images, since the kernel values are what is expensive.
         targets = self._fit_targets - self._offset
         dual = [flow.dual(targets, time) for time in times]
         if not dual:
@@ -63,7 +63,7 @@ class StagedRegression(StagedPrediction):
     """`staged_predict` of regressors."""
 
     def staged_predict(self, X: ArrayLike, times: Iterable[float | None]) -> Iterator[FloatArray]:
-        """Predict targets at several times of training.
+        """Predict targets at several training times.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class StagedRegression(StagedPrediction):
         Yields
         ------
         ndarray of float64, shape (m,) or (m, n_targets)
-            For one time after the other.
+            For each of the times in turn.
 
         Notes
         -----
@@ -89,7 +89,7 @@ class StagedClassification(StagedPrediction):
     def staged_decision_function(
         self, X: ArrayLike, times: Iterable[float | None]
     ) -> Iterator[FloatArray]:
-        """Predicted targets at several times of training.
+        """Predict targets of the classes at several training times.
 
         Parameters
         ----------
@@ -99,12 +99,12 @@ class StagedClassification(StagedPrediction):
         Yields
         ------
         ndarray of float64, shape (m, n_classes), or (m,) for the second of two classes
-            For one time after the other.
+            For each of the times in turn.
         """
         yield from self._staged_targets(X, times)
 
     def staged_predict(self, X: ArrayLike, times: Iterable[float | None]) -> Iterator[Array]:
-        """Predict class labels at several times of training.
+        """Predict class labels at several training times.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class StagedClassification(StagedPrediction):
         Yields
         ------
         ndarray (m,) of elements of ``classes_``
-            For one time after the other.
+            For each of the times in turn.
 
         Notes
         -----

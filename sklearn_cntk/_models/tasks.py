@@ -1,6 +1,6 @@
 """Regression and classification: targets from y, and predictions from targets.
 
-The classes are mixed into estimators that offer ``_predict_targets(X)``.
+The classes are mixins for estimators with ``_predict_targets(X)``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @fill_docs
 class _Scored:
-    """scikit-learn's `score`, which takes no tensors that NumPy cannot read."""
+    """scikit-learn's `score`, but also with tensors that NumPy cannot read."""
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """R² of predictions of a regressor, accuracy of those of a classifier.
+        """Return the R² of a regressor's predictions, or the accuracy of a classifier's.
 
         Parameters
         ----------
@@ -45,7 +45,7 @@ class RegressionTask(_Scored, MultiOutputMixin, RegressorMixin):
     """Targets are y itself."""
 
     def _encode(self, images, y):
-        """Float64 targets, and None for class indices."""
+        """Return float64 targets, and None for class indices."""
         _require(self, y)
         y = on_host(y)
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", estimator=self)
@@ -76,7 +76,7 @@ class ClassificationTask(_Scored, ClassifierMixin):
         classes_: Array
 
     def _encode(self, images, y):
-        """Float64 targets and class indices; sets ``classes_``."""
+        """Return float64 targets and class indices; set ``classes_``."""
         _require(self, y)
         y = on_host(y)
         y = column_or_1d(y, warn=True)
@@ -93,7 +93,7 @@ class ClassificationTask(_Scored, ClassifierMixin):
         return targets[:, 1] if n_classes == 2 else targets, indices
 
     def decision_function(self, X: ArrayLike) -> FloatArray:
-        """Predicted targets: one-hot labels minus 1/k, so 0 favours no class.
+        """Predict targets: one-hot labels minus 1/k, so 0 favours no class.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class ClassificationTask(_Scored, ClassifierMixin):
         return self._labels(self.decision_function(X))
 
     def _labels(self, decision):
-        """Class labels from predicted targets."""
+        """Return class labels from predicted targets."""
         best = (decision > 0).astype(int) if decision.ndim == 1 else decision.argmax(axis=1)
         return self.classes_[best]
 

@@ -7,16 +7,16 @@ from .._support.checks import is_integer, is_number
 
 
 def choose_rows(train_size, n, random_state, y=None):
-    """Sorted indices of a random part of n rows, or None for all of them.
+    """Return sorted indices of a random part of n rows, or None for all of them.
 
     Parameters
     ----------
     train_size : int, float in (0, 1] or None
-        Number or fraction of the rows; None takes all.
+        Number or fraction of the rows; None keeps all.
     n : int
     random_state : int, RandomState instance or None
     y : ndarray (n,) of class indices, default=None
-        Keeps the shares of the classes, and at least one row of each.
+        If given, the shares of the classes are kept, and at least one row of each.
     """
     size = count_rows(train_size, n)
     if train_size is None:
@@ -41,7 +41,7 @@ def choose_rows(train_size, n, random_state, y=None):
 
 
 def count_rows(train_size, n):
-    """How many of n rows `train_size` keeps."""
+    """Return how many of n rows `train_size` keeps."""
     if train_size is None:
         return n
     if not is_number(train_size):
@@ -56,6 +56,6 @@ def count_rows(train_size, n):
         return int(train_size)
     if not 0 < train_size <= 1:
         raise ValueError(
-            f"train_size={train_size} is no fraction in (0, 1]: for a number of rows use an int."
+            f"train_size={train_size} is not a fraction in (0, 1]: use an int for a number of rows."
         )
     return max(1, int(train_size * n))

@@ -1,4 +1,4 @@
-"""Sample weights as the solvers take them."""
+"""Sample weights in the form that solvers expect."""
 
 import sys
 
@@ -10,16 +10,16 @@ from .._support.images import on_host
 
 
 def checked_weights(sample_weight, images):
-    """Weights (n,) of n images in float64, or None for None: finite, and not negative."""
+    """Return weights (n,) of n images in float64, finite and not negative, or None for None."""
     if sample_weight is None:
         return None
     sample_weight = on_host(sample_weight)
-    if np.asarray(sample_weight).ndim == 0:  # scikit-learn looks at arrays only
+    if np.asarray(sample_weight).ndim == 0:  # scikit-learn checks only arrays
         number = sample_weight.item() if hasattr(sample_weight, "item") else sample_weight
         if not is_number(number) or not 0 < number <= sys.float_info.max:
             raise ValueError(
                 f"sample_weight={sample_weight!r} cannot be used: use a finite number above 0, or "
-                "one a row."
+                "one per row."
             )
         sample_weight = float(number)
     weights = _check_sample_weight(
@@ -36,6 +36,6 @@ def checked_weights(sample_weight, images):
 
 
 def require_some_weight(weights):
-    """Raise where no row has a weight."""
+    """Raise if no row has a weight."""
     if weights is not None and not weights.any():
         raise ValueError("sample_weight is 0 for every training row: give one a weight.")

@@ -1,1 +1,1 @@
-"""``python -m sklearn_cntk``: versions, devices, engines against reference values, speed."""
+"""``python -m sklearn_cntk``: versions, devices, engines checked against references, speed."""

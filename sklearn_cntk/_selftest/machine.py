@@ -1,4 +1,4 @@
-"""Versions, processor and GPUs: what results and bug reports have to state."""
+"""Versions, processor and GPUs: the facts that results and bug reports have to state."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ _VARIABLES = ("NUMBA_", "OMP_", "OPENBLAS_", "MKL_", "JOBLIB_", "CUDA_VISIBLE_DE
 
 
 def versions():
-    """Versions by name: Python, the system, and packages, of which optional ones may be absent."""
+    """Return versions by name: Python, the system, required and installed optional packages."""
     found = {
         "sklearn-cntk": __version__,
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
@@ -35,7 +35,7 @@ def versions():
 
 
 def cpu_model():
-    """The processor's name, as the system gives it."""
+    """Return the processor's name, as reported by the system."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -43,8 +43,8 @@ def cpu_model():
 
 
 def cpu_facts():
-    """What decides how fast the CPU engine is, by name."""
-    import llvmlite.binding  # with Numba, which is slow to import
+    """Return the facts that determine the speed of the CPU engine, by name."""
+    import llvmlite.binding  # imported here, since it is slow to import
 
     features = llvmlite.binding.get_host_cpu_features()
     vectors = [name for name in ("avx512f", "avx2", "fma", "neon", "sve") if features.get(name)]
@@ -62,7 +62,7 @@ def cpu_facts():
 
 
 def gpus():
-    """CUDA devices that can be used, and None or the reason why there are none."""
+    """Return the usable CUDA devices, and None or the reason why there are none."""
     if find_spec("cupy") is None:
         return [], "CuPy is not installed"
     try:
@@ -72,7 +72,7 @@ def gpus():
 
 
 def environment():
-    """Environment variables that matter, by name."""
+    """Return the relevant environment variables, by name."""
     return {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_VARIABLES)}
 
 

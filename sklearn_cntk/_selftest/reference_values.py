@@ -1,7 +1,7 @@
 """Exact kernel values of two images from an independent system, for the self-test.
 
 From neural-tangents 0.6.5 on jax 0.4.30 in float64, rescaled to the constants of Arora et al. 2019;
-case 2 of the repository's ``tests/oracle/kernel_values.npz``, its first two images.
+the first two images of case 2 in the repository's ``tests/oracle/kernel_values.npz``.
 """
 
 #: Two images of 8 × 8 pixels, standard normal, row by row.

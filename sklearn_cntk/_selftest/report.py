@@ -1,4 +1,4 @@
-"""What ``python -m sklearn_cntk`` prints, and its comparison of engines with reference values.
+"""The report of ``python -m sklearn_cntk``, and its comparison of engines with reference values.
 
 The values come from an independent system, see `reference_values`.
 """
@@ -18,16 +18,16 @@ from . import machine, reference_values
 # Largest relative errors, as in the tests.
 _TOLERANCES = {"float64": 1e-10, "float32": 2e-5}
 
-# What is timed: image shape, global average pooling.
+# The cases that are timed: image shape, global average pooling.
 _CASES = [((8, 8, 1), True), ((32, 32, 3), True), ((32, 32, 3), False)]
 _DEPTH = 11
 
-# A measurement of the bound: enough to be more than noise, of four loops.
+# Seconds for each of four measurements of the bound: enough to exceed the noise.
 _BOUND_SECONDS = 0.1
 
 
 def largest_error(engine, dtype):
-    """Largest relative error of an engine's reference values."""
+    """Return the largest relative error of an engine on the reference values."""
     readouts = [
         Readout(depth, gap, trained_layers, lap)
         for depth, gap, lap, trained_layers in reference_values.VALUES
@@ -36,7 +36,7 @@ def largest_error(engine, dtype):
     shape = reference_values.IMAGE_SHAPE
     X, Y = (np.reshape(image, (1, *shape)) for image in (reference_values.X, reference_values.Y))
     architecture = Architecture(shape, reference_values.FILTER_SIZE)
-    # A vector's worth of pairs, in which an image has no fixed place.
+    # More than a vector of pairs, since an image's place in a vector must not matter.
     others = np.random.default_rng(0).normal(size=(20, *shape))
     gram = engine.gram(X, np.concatenate([others, Y]), architecture, readouts, dtype=dtype)
     pairs = engine.pairs(X, Y, architecture, readouts, dtype=dtype)
@@ -45,21 +45,21 @@ def largest_error(engine, dtype):
 
 
 def load_reference():
-    """The reference engine."""
+    """Return the reference engine."""
     from .._engines.reference import ReferenceEngine
 
     return ReferenceEngine()
 
 
 def load_cpu():
-    """The CPU engine, whose compiler is slow to import."""
+    """Return the CPU engine, whose compiler is slow to import."""
     from .._engines.cpu.engine import CpuEngine
 
     return CpuEngine()
 
 
 def load_cuda(device):
-    """The CUDA engine on one device."""
+    """Return the CUDA engine on one device."""
     from .._engines.cuda.engine import CudaEngine
 
     return CudaEngine([device])
@@ -73,22 +73,22 @@ HOST_ENGINES = (
 
 
 def check_engines(engines):
-    """Yield (name, dtype, error, whether it is small enough) of engines (name, dtypes, loader).
+    """Yield (name, dtype, error, whether it is small enough) for engines (name, dtypes, loader).
 
-    The error is a number, or what the engine raised.
+    The error is a number, or the message of an exception that the engine raised.
     """
     for name, dtypes, load in engines:
         for dtype in dtypes:
             try:
                 error = largest_error(load(), dtype)
-            except Exception as failure:  # whatever it is, it belongs into the report
+            except Exception as failure:  # any failure belongs in the report
                 yield name, dtype, f"{type(failure).__name__}: {failure}", False
             else:
                 yield name, dtype, error, error <= _TOLERANCES[dtype]
 
 
 def throughput(device):
-    """Yield (image shape, pooling, element-layers a second) of float32 kernels on a device."""
+    """Yield (image shape, pooling, element-layers per second) of float32 kernels on a device."""
     for shape, gap in _CASES:
         kernel = CNTK(_DEPTH, gap, device=device)
         job = kernel._job(np.zeros((1, *shape)))
@@ -97,13 +97,13 @@ def throughput(device):
 
 
 def main(arguments=None, *, engines=HOST_ENGINES, gpus=machine.gpus):
-    """Print the report; return 1 if an engine is wrong, else 0.
+    """Print the report; return 1 if an engine fails, else 0.
 
-    `engines` are those of the host; ``gpus()`` returns devices, and why there are none.
+    `engines` are those of the host; ``gpus()`` returns devices, and the reason if there are none.
     """
     parser = argparse.ArgumentParser(
         prog="python -m sklearn_cntk",
-        description="Versions, devices, a self-test and speed: what a bug report needs.",
+        description="Print versions, devices, a self-test and speed, for bug reports.",
     )
     parser.add_argument("--no-throughput", action="store_true", help="leave out the speed")
     options = parser.parse_args(arguments)
@@ -117,7 +117,7 @@ def main(arguments=None, *, engines=HOST_ENGINES, gpus=machine.gpus):
     _print_table("Environment", machine.environment())
 
     print(
-        f"Self-test: {len(reference_values.VALUES)} kernel values of an independent system "
+        f"Self-test: {len(reference_values.VALUES)} kernel values from an independent system "
         "(neural-tangents 0.6.5)"
     )
     passed = True

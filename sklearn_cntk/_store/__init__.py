@@ -1,1 +1,1 @@
-"""Kernel entries and Gram matrices on disk; it knows nothing of how they are computed."""
+"""Kernel entries and Gram matrices on disk, independent of how they are computed."""

@@ -1,7 +1,7 @@
 """Computed kernel entries on disk, addressed by the content of the images.
 
-Files are written under another name and renamed when they are whole, and never changed: readers
-and writers need no locks.  `records` has their layout.
+Files are written under a temporary name, renamed when they are complete, and never changed, so that
+readers and writers need no locks.  `records` describes their layout.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from .._support.checks import is_number
 from .._support.paths import home_expanded
 from .records import DamagedFileError, read_records, write_record
 
-#: Counts changes of the algorithm that change values, or of the layout.
+#: Increases with every change of the layout, or of the algorithm that changes values.
 VERSION = 1
 
 SUFFIX = ".blocks"
 
-# A writer keeps entries in memory for at most this share of the time that it has run, so that a
-# killed run loses no more, and a long one makes few files; or until they fill that many bytes.
+# A writer keeps entries in memory for at most this fraction of its running time, so that a killed
+# run loses no more and a long run creates few files; or until they fill this many bytes.
 _LARGEST_LOSS = 0.02
 _BUFFER_BYTES = 2**26
 
-# Files that are joined where there are many.
+# Files below this size are joined if there are many.
 _SMALL_FILE = 2**20
 
 _HASHED_BYTES = 2**20  # converted to float64 at a time
 
-_STALE_SECONDS = 24 * 3600  # a temporary file of this age has no writer any more
+_STALE_SECONDS = 24 * 3600  # a temporary file of this age no longer has a writer
 
 
 def digests(images):
-    """SHA-256 of each image's shape and pixels, as float64: equal for equal images of any dtype.
+    """Return the SHA-256 of each image's shape and float64 pixels, whatever the images' dtype.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def digests(images):
     result = []
     block = max(1, _HASHED_BYTES // (8 * int(np.prod(images.shape[1:]))))
     for start in range(0, len(images), block):
-        # 0.0 takes the place of -0.0, which is the same pixel.
+        # Adding 0.0 replaces -0.0, which is the same pixel, by 0.0.
         for image in np.add(images[start : start + block], 0.0, dtype="<f8", order="C"):
             digest = prefix.copy()
             digest.update(image)
@@ -64,16 +64,16 @@ def digests(images):
 
 
 class Partition:
-    """The part of a store whose images and architecture may meet.
+    """The part of a store for one image shape, architecture and precision.
 
     Parameters
     ----------
     folder : Path
         Created when something is written.
     max_bytes : int
-        Limit of the folder above it, the whole store.
+        Limit of the whole store, which is the parent folder.
     many_files : int
-        More small files than these are joined.
+        Small files are joined if there are more than this number.
     shortest_wait : float
         Seconds for which a writer may keep entries in memory, however short its run has been.
     """
@@ -86,7 +86,7 @@ class Partition:
         self._seen = set()
 
     def new_files(self):
-        """Files that this object has not returned before."""
+        """Return the files that this object has not returned before."""
         try:
             with os.scandir(self.folder) as entries:
                 found = [entry.path for entry in entries if entry.name.endswith(SUFFIX)]
@@ -102,8 +102,8 @@ class Partition:
     def read(self, target):
         """Call ``target.copy(record, planes)`` for every new record that ``target.wants``.
 
-        A damaged or foreign file is reported and renamed, and what it held counts as missing; so
-        does what the system cannot read, which is reported too.
+        A damaged or foreign file is reported and renamed, and its entries count as missing; files
+        that the system cannot read are reported and count as missing too.
         """
         for path in self.new_files():
             try:
@@ -122,16 +122,16 @@ class Partition:
         if not wanted:
             return
         with open(path, "rb") as file:
-            for record in wanted:  # all before the first is used: damage condemns the file
+            for record in wanted:  # verify all before using any: damage invalidates the file
                 record.verify(file, target.names)
             for record in wanted:
                 target.copy(record, [record.plane(file, name) for name in target.names])
         if time.time() - status.st_mtime > 60:
-            with suppress(OSError):  # another user's, or a file system to read only
+            with suppress(OSError):  # another user's file, or a read-only file system
                 os.utime(path)  # the files unused for longest are evicted first
 
     def write(self, records):
-        """Write records, each the arguments of `write_record` after the file, as one new file."""
+        """Write records, each given as the arguments of `write_record`, to one new file."""
 
         def write_all(file):
             for arguments, options in records:
@@ -139,11 +139,11 @@ class Partition:
 
         try:
             self._new_file(write_all)
-        except FileNotFoundError:  # `clear_memory` of another process came between
+        except FileNotFoundError:  # another process called `clear_memory` in between
             self._new_file(write_all)
 
     def _new_file(self, write):
-        """Have ``write(file)`` fill a file that appears when it is whole."""
+        """Let ``write(file)`` fill a file that appears when it is complete."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{uuid.uuid4().hex}{SUFFIX}"
         temporary = path.with_suffix(".tmp")
@@ -194,7 +194,7 @@ class Partition:
 
 
 class Writer:
-    """Collects blocks of entries and writes them now and then, and on leaving a ``with``."""
+    """Collects blocks of entries and writes them from time to time, and when a ``with`` ends."""
 
     def __init__(self, partition):
         self.partition = partition
@@ -214,13 +214,13 @@ class Writer:
             except OSError as error:
                 warnings.warn(
                     f"memory={str(self.partition.folder.parent)!r} could not be tidied ({error}): "
-                    "nothing is lost, but it may take more files or bytes than it should.",
+                    "nothing is lost, but it may use more files or bytes than it should.",
                     RuntimeWarning,
                     stacklevel=2,
                 )
 
     def add(self, names, rows, columns, values, *, paired=False, complete=True):
-        """Take a block as `write_record` does; return whether it was time to write."""
+        """Add a block, with arguments as in `write_record`; return whether it was written."""
         if self._failed:
             return False
         options = {"paired": paired, "complete": complete}
@@ -234,14 +234,14 @@ class Writer:
         return True
 
     def flush(self):
-        """Write what was collected."""
+        """Write the collected blocks."""
         records, self._records, self._bytes = self._records, [], 0
         self._flushed = time.monotonic()
         if records and not self._failed:
             try:
                 self.partition.write(records)
                 self._wrote = True
-            except OSError as error:  # say, a full disk: the result itself needs no store
+            except OSError as error:  # a full disk, say; the result does not depend on the store
                 self._failed = True
                 warnings.warn(
                     f"memory={str(self.partition.folder.parent)!r} could not be written ({error}): "
@@ -252,7 +252,7 @@ class Writer:
 
 
 def _files(folder):
-    """(path, status) of everything in a store's folder that is the store's, old leftovers gone."""
+    """Return (path, status) of all files of a store, after removing old temporary files."""
     files = []
     for path in _all_files(folder):
         try:
@@ -267,7 +267,7 @@ def _files(folder):
 
 
 def _all_files(folder):
-    """Paths of everything in a store's folder that is the store's."""
+    """Return the paths of all files in a store's folder that belong to the store."""
     paths = []
     for partition in _partitions(folder):
         with suppress(FileNotFoundError):  # removed by another process
@@ -276,12 +276,12 @@ def _all_files(folder):
 
 
 def _partitions(folder):
-    """Folders of the partitions of a store, of any version."""
+    """Return the folders of a store's partitions, of any version."""
     return [path for path in Path(folder).glob("v[0-9]*-q[0-9]*-float*") if path.is_dir()]
 
 
 def _whole_file(path):
-    """The bytes of a file without damage."""
+    """Return the bytes of a file, after verifying it."""
     data = path.read_bytes()
     with open(path, "rb") as file:
         for record in read_records(str(path), len(data)):
@@ -291,7 +291,7 @@ def _whole_file(path):
 
 def _warn_unread(path, error):
     warnings.warn(
-        f"{path} could not be read ({error}): its kernel entries are computed again.",
+        f"{path} could not be read ({error}): its kernel entries are recomputed.",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -308,7 +308,7 @@ def _set_aside(path, damage):
         outcome = f"it could not be renamed ({error})"
     warnings.warn(
         f"{path} is damaged or not a file of sklearn_cntk ({damage}): {outcome}, and its entries "
-        "are computed again.",
+        "are recomputed.",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -323,11 +323,11 @@ class KernelStore:
     Parameters
     ----------
     folder : str or path-like
-        Created when something is written.  Several processes, of several machines on a common
-        file system, may use it at once.
+        Created when something is written.  Several processes, also on several machines with a
+        common file system, may use it simultaneously.
     max_bytes : int, default=20_000_000_000
-        When a computation leaves more, the files unused for longest are removed.  A pair of
-        images takes 8 bytes a depth.
+        If the store is larger after a computation, the least recently used files are removed.  A
+        pair of images takes 8 bytes per depth.
 
     See Also
     --------
@@ -351,31 +351,32 @@ class KernelStore:
 
     @classmethod
     def of(cls, memory: str | os.PathLike[str] | KernelStore | None) -> KernelStore | None:
-        """The store for a `memory` parameter, with an absolute path, or None."""
+        """Return the store for a `memory` parameter, with an absolute path, or None."""
         if memory is None or isinstance(memory, cls):
             store = memory
         elif isinstance(memory, (str, os.PathLike)):
             store = cls(memory)
         else:
             raise TypeError(
-                f"memory={memory!r} is no folder: use a path, a sklearn_cntk.KernelStore or None."
+                f"memory={memory!r} is not a folder: use a path, a sklearn_cntk.KernelStore or "
+                "None."
             )
         if store is None:
             return None
         folder = _folder(store.folder)
         if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(f"memory={str(folder)!r} is a file: name a folder.")
+            raise NotADirectoryError(f"memory={str(folder)!r} is a file: use a folder.")
         if not is_number(store.max_bytes):
             raise TypeError(
-                f"max_bytes={store.max_bytes!r} is no number: use a positive number of bytes."
+                f"max_bytes={store.max_bytes!r} is not a number: use a positive number of bytes."
             )
         if not store.max_bytes > 0:
             raise ValueError(f"max_bytes={store.max_bytes!r} must be a positive number.")
-        # A job may go on in another working directory.
+        # A job may continue in another working directory.
         return replace(store, folder=folder.absolute())
 
     def partition(self, architecture: Any, dtype: str, flip: bool) -> Partition:
-        """The part of the store whose images and kernels may meet, for the package itself.
+        """Return the part of the store for one kind of kernel; for internal use.
 
         Parameters
         ----------
@@ -384,7 +385,7 @@ class KernelStore:
         dtype : {"float32", "float64"}
             Precision of the recursion.
         flip : bool
-            Whether images are met by mirrored ones.
+            Whether one image of each pair is mirrored.
 
         Returns
         -------
@@ -398,17 +399,17 @@ Memory: TypeAlias = str | os.PathLike[str] | KernelStore | None
 
 
 def clear_memory(folder: str | os.PathLike[str] | KernelStore) -> int:
-    """Remove all kernel entries that `memory` has kept in a folder.
+    """Remove all kernel entries that `memory` keeps in a folder.
 
     Parameters
     ----------
     folder : str, path-like or KernelStore
-        Other files in it stay.
+        Other files in it are kept.
 
     Returns
     -------
     int
-        Bytes that were freed.
+        Number of bytes that were freed.
 
     Raises
     ------
@@ -432,5 +433,5 @@ def clear_memory(folder: str | os.PathLike[str] | KernelStore) -> int:
 
 def _folder(folder):
     if not isinstance(folder, (str, os.PathLike)):
-        raise TypeError(f"folder={folder!r} is no folder: use a path.")
+        raise TypeError(f"folder={folder!r} is not a folder: use a path.")
     return Path(home_expanded(folder))

@@ -7,12 +7,12 @@ Layout, version 1::
       v1-32x32x3-q3-float32-flip/    the same for kernels of mirrored images with images
         0f3a….blocks                 records, one after another
 
-A record holds a block of entries in four arrays of NumPy's ``.npy`` format, which as many calls
-of ``numpy.load`` on the opened file read:
+A record holds a block of entries in four arrays of NumPy's ``.npy`` format, which four calls of
+``numpy.load`` on the open file read:
 
 ``header``
     uint8, JSON: ``crc32``, eight hexadecimal digits, the CRC-32 of all bytes of the record before
-    its values but for these digits; the names of the readouts, such as "d11-gap-all"; ``paired``;
+    its values except these digits; the names of the readouts, such as "d11-gap-all"; ``paired``;
     ``complete``; and ``crc32_values``, the CRC-32 of the values of each readout.
 ``rows``, ``columns``
     uint8 (k, 32) and (m, 32): SHA-256 of the images' shape and pixels.
@@ -35,12 +35,12 @@ import numpy as np
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 
-# The header begins with its checksum, so that its digits are found without reading the JSON.
+# The header begins with its checksum, so that the digits are found without parsing the JSON.
 _DIGITS = slice(len('{"crc32": "'), len('{"crc32": "') + 8)
 
 
 class DamagedFileError(Exception):
-    """A file of the store that is not what a writer left."""
+    """A file of the store differs from what was written."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Record:
         return (len(self.rows),) if self.paired else (len(self.rows), len(self.columns))
 
     def plane(self, file, name):
-        """The values of a readout, read from the opened file."""
+        """Return the values of a readout, read from the open file."""
         plane = np.empty(self.shape, "<f8")
         file.seek(self.start + self.names[name] * plane.nbytes)
         if file.readinto(plane.reshape(-1).view(np.uint8)) != plane.nbytes:
@@ -70,11 +70,11 @@ class Record:
         return plane
 
     def verify(self, file, names):
-        """Raise DamagedFileError if the values of these readouts are not what was written."""
+        """Raise DamagedFileError if the values of these readouts differ from what was written."""
         for name in names:
             if name not in self.verified:
                 if zlib.crc32(self.plane(file, name)) != self.checksums[self.names[name]]:
-                    raise DamagedFileError(f"its values of {name} have another checksum")
+                    raise DamagedFileError(f"the checksum of its values of {name} does not match")
                 self.verified.add(name)
 
 
@@ -99,16 +99,16 @@ def write_record(file, names, rows, columns, values, *, paired, complete):
     file.write(values)
 
 
-# Files never change, so what was read of one stays true.  Values are read when they are wanted:
-# an open file or a map of each would meet the limits of the system.
+# Files never change, so what was read from one remains valid.  Values are read on demand: keeping
+# all files open or mapped would exceed the limits of the system.
 @lru_cache(maxsize=4096)
 def read_records(path, size):
-    """All records of a file of `size` bytes, which is part of the cache's key.
+    """Return all records of a file of `size` bytes, which is part of the cache's key.
 
     Raises
     ------
     DamagedFileError
-        The file is not what a writer left.  The values themselves are not looked at.
+        The file differs from what was written.  The values themselves are not checked.
     OSError
         The file could not be read.
     """
@@ -134,7 +134,7 @@ def _read_record(file, size, lists):
         after += preamble + arrays[-1]
     preamble, shape = _read_preamble(file, "<f8", None)
     if _head_digits(before, text, after + preamble) != text[_DIGITS]:
-        raise DamagedFileError("a record has another checksum")
+        raise DamagedFileError("the checksum of a record does not match")
     header = json.loads(text)
     for data in arrays:
         if data not in lists:
@@ -157,26 +157,26 @@ def _read_record(file, size, lists):
 
 
 def _preamble(dtype, shape):
-    """What the ``.npy`` format puts before the data of an array."""
+    """Return what the ``.npy`` format puts before the data of an array."""
     text = repr({"descr": dtype, "fortran_order": False, "shape": tuple(shape)}).encode()
     text = text.ljust(-(-(len(text) + 11) // 64) * 64 - 11) + b"\n"
     return _MAGIC + len(text).to_bytes(2, "little") + text
 
 
 def _read_preamble(file, dtype, ndim):
-    """A preamble and the shape in it, exactly as `_preamble` makes it and never evaluated."""
+    """Read a preamble and its shape, written exactly as by `_preamble`, without evaluating it."""
     start = _read(file, 10)
     if not start.startswith(_MAGIC):
-        raise DamagedFileError("there is no array where a record should go on")
+        raise DamagedFileError("there is no array where a record should continue")
     raw = start + _read(file, int.from_bytes(start[8:], "little"))
     shape = tuple(int(n) for n in re.findall(rb"\d+", raw.partition(b"'shape': ")[2]))
     if raw != _preamble(dtype, shape) or ndim not in (None, len(shape)):
-        raise DamagedFileError(f"it holds another array than {dtype}")
+        raise DamagedFileError(f"it holds an array of another kind than {dtype}")
     return raw, shape
 
 
 def _read(file, n_bytes):
-    # Whatever number a foreign file holds, no more memory is asked for than it has bytes.
+    # Never allocate more memory than the file has bytes, whatever number a foreign file contains.
     data = file.read(min(n_bytes, os.fstat(file.fileno()).st_size))
     if len(data) != n_bytes:
         raise DamagedFileError("it ends within a record")
@@ -184,6 +184,6 @@ def _read(file, n_bytes):
 
 
 def _head_digits(before, text, after):
-    """The digits of the header: the checksum of what stands before the values."""
+    """Return the digits of the header: the checksum of everything before the values."""
     checksum = zlib.crc32(text[: _DIGITS.start], zlib.crc32(before))
     return b"%08x" % zlib.crc32(after, zlib.crc32(text[_DIGITS.stop :], checksum))

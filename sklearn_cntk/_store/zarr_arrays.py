@@ -1,4 +1,4 @@
-"""Zarr arrays that hold Gram matrices: found where they are, or created by one call alone."""
+"""Zarr arrays that hold Gram matrices: opened if they exist, or created by exactly one call."""
 
 import os
 import uuid
@@ -9,14 +9,14 @@ import numpy as np
 
 from .._support.paths import home_expanded
 
-#: The manifest's name among the array's attributes.
+#: The name of the manifest among the array's attributes.
 MANIFEST = "sklearn_cntk"
 
 _REMEDY = "Use another store, or remove this one."
 
 
 def import_zarr():
-    """The module, or an error that names the extra to install."""
+    """Return the zarr module, or raise an error that names the extra to install."""
     try:
         import zarr
     except ImportError as error:
@@ -27,34 +27,34 @@ def import_zarr():
 
 
 def absolute_store(store):
-    """The same store for processes that work in other folders: a local path becomes absolute."""
+    """Return the store for processes with other working directories: make local paths absolute."""
     local = import_zarr().storage.LocalStore
     if isinstance(store, local) and not store.read_only:
-        return os.path.abspath(store.root)  # where zarr has it: ~ is a folder's name there
+        return os.path.abspath(store.root)  # as zarr does: a ~ is a folder's name here
     if isinstance(store, str):
-        store = store.removeprefix("file://")  # zarr makes folders by path, not by URL
+        store = store.removeprefix("file://")  # zarr creates folders by path, not by URL
     if isinstance(store, os.PathLike) or _is_path(store):
         return os.path.abspath(home_expanded(store))
     return store
 
 
 def open_or_create(store, shape, chunks, manifest):
-    """The array in an absolute `store`, created if there is none, whichever call is first.
+    """Open the array in an absolute `store`, or create it if this call is the first.
 
     Parameters
     ----------
     store : str or zarr store
     shape : tuple of int
     chunks : callable
-        Returns the shape of the chunks, of a new array only.
+        Returns the shape of the chunks; called for a new array only.
     manifest : dict
-        Of a new array.
+        The manifest of a new array.
 
     Returns
     -------
     zarr.Array
-        As the store has it, so that calls that begin together agree: with the manifest and chunks
-        of another call, where that one was first.
+        As it is in the store, so that simultaneous calls agree: with the manifest and chunks of
+        another call, if that one was first.
     """
     zarr = import_zarr()
     try:
@@ -77,17 +77,17 @@ def open_or_create(store, shape, chunks, manifest):
     else:
         try:
             zarr.create_array(store, **options)
-        except zarr.errors.ContainsArrayError:  # of a call that was faster
+        except zarr.errors.ContainsArrayError:  # another call was faster
             pass
     return zarr.open_array(store, mode="r+")
 
 
 def reopen(store, chunks, manifest):
-    """The array again, which has to be the same one: in other chunks, its values would be lost."""
+    """Reopen the array, which has to be the same: with other chunks, values would be lost."""
     array = import_zarr().open_array(store, mode="r+")
     if (array.chunks, array.attrs.asdict().get(MANIFEST)) != (chunks, manifest):
         raise RuntimeError(
-            f"store={str(store)!r} was created anew while this call computed, with chunks of "
+            f"store={str(store)!r} was replaced while this call was running, with chunks of "
             f"{array.chunks} instead of {chunks} or for another Gram matrix: call gram_to_zarr "
             "again, and let one call create a store before others use it."
         )
@@ -95,13 +95,13 @@ def reopen(store, chunks, manifest):
 
 
 def check_manifest(found, expected, store, defaults):
-    """Raise, naming the differences, unless a store holds what is asked for.
+    """Raise an error that names the differences, unless a store holds what is expected.
 
-    Parameters of the kernel that are not named have their `defaults`.
+    Parameters of the kernel that are missing have their `defaults`.
     """
     if found is None:
         raise ValueError(
-            f"store={str(store)!r} holds an array, but no Gram matrix of CNTK. {_REMEDY}"
+            f"store={str(store)!r} holds an array that is not a Gram matrix of CNTK. {_REMEDY}"
         )
     differences = [
         f"{name} is {found.get(name)!r} there and {value!r} here"
@@ -121,17 +121,17 @@ def check_manifest(found, expected, store, defaults):
 
 
 def check_complete(array, store):
-    """Raise if chunks are missing."""
+    """Raise an error if chunks are missing."""
     missing = array.nchunks - array.nchunks_initialized
     if missing:
         raise RuntimeError(
             f"store={str(store)!r} lacks {missing} of {array.nchunks} chunks, which were there "
-            "while this call computed: call gram_to_zarr again, which computes what is missing."
+            "while this call was running: call gram_to_zarr again to compute what is missing."
         )
 
 
 def read_chunk(array, rows, columns):
-    """The values of a chunk, or None if they are not there yet, or damaged."""
+    """Return the values of a chunk, or None if they are missing or damaged."""
     try:
         values = array[rows, columns]
     except ValueError:  # the checksum, or the length
@@ -140,7 +140,7 @@ def read_chunk(array, rows, columns):
 
 
 def chunk_slices(array):
-    """Slices of the rows, and of the columns, of the array's chunks."""
+    """Return the slices of the rows, and of the columns, of the array's chunks."""
     return [
         [slice(i, min(i + size, n)) for i in range(0, n, size)]
         for n, size in zip(array.shape, array.chunks, strict=True)
@@ -148,12 +148,12 @@ def chunk_slices(array):
 
 
 def _is_path(store):
-    """Whether a store is a folder's name: what is none, zarr gives to fsspec."""
+    """Return whether a store is the name of a folder; zarr passes other strings to fsspec."""
     return isinstance(store, str) and "://" not in store and "::" not in store
 
 
 def _publish(document, folder):
-    """Write an array's metadata, whole, unless there are any: of several calls, one succeeds."""
+    """Write an array's metadata atomically unless it exists: of several calls, one succeeds."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "zarr.json"
     partial = folder / f"zarr.json.{uuid.uuid4().hex}.partial"

@@ -1,1 +1,1 @@
-"""What everything rests on: networks and readouts, images, checks, memory, progress."""
+"""What everything else builds on: networks and readouts, images, checks, memory, progress."""

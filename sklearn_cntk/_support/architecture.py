@@ -1,7 +1,7 @@
 """What is computed: the network for images of a shape, and the outputs read from it.
 
-Nothing here knows arrays or engines.  Both classes are validated once, on construction,
-so the code behind them needs no checks of its own.
+Nothing here depends on arrays or engines.  Both classes are validated once, on construction,
+so the code that uses them needs no checks of its own.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ OF_PLAIN = ("filter_size", "bias_variance", "weight_variance")
 class Architecture:
     """Input shape and layers of the network, common to all of its readouts.
 
-    The parameters of :class:`~sklearn_cntk.CNTK` that say what the layers are.  A `network` that is
-    the paper's, by name or by its layers, is "plain" here, of any depth.
+    The fields are the parameters of :class:`~sklearn_cntk.CNTK` that define the layers.  A
+    `network` that is the paper's, by name or by its layers, is "plain" here, at any depth.
     """
 
     image_shape: tuple[int, int, int]  # rows P, columns Q and channels C
@@ -66,7 +66,7 @@ class Architecture:
             object.__setattr__(self, name, value)
 
     def _check_alone(self, network, values):
-        """Raise if there are parameters of a plain network beside a Network."""
+        """Raise if parameters of a plain network are given along with a Network."""
         for name in OF_PLAIN:
             default = getattr(type(self), name)
             if values[name] == default:
@@ -81,7 +81,7 @@ class Architecture:
 
     @classmethod
     def of(cls, kernel, image_shape):
-        """What a kernel's parameters say of the network, for images of a shape."""
+        """Return the architecture that a kernel's parameters define, for images of a shape."""
         return cls(image_shape, **_parameters(cls, kernel, but=("image_shape",)))
 
     @property
@@ -91,7 +91,7 @@ class Architecture:
 
     @property
     def is_homogeneous(self):
-        """Whether multiples of an image have multiples of its kernel values."""
+        """Whether scaling an image scales its kernel values by the same factor."""
         network = self.network
         if not isinstance(network, Network):
             return not self.bias_variance
@@ -99,7 +99,7 @@ class Architecture:
 
     @property
     def parameters(self):
-        """The parameters by their names, without the shape of the images; as JSON takes them."""
+        """The parameters by name, without the shape of the images, in a form for JSON."""
         sides = self.filter_sides
         values: dict[str, Any] = {"filter_size": sides[0] if len(set(sides)) == 1 else list(sides)}
         if isinstance(self.network, Network):
@@ -113,7 +113,7 @@ class Architecture:
 
     @property
     def name(self):
-        """What stores call it, such as "32x32x3-q3"."""
+        """Its name in stores, such as "32x32x3-q3"."""
         shape = "x".join(map(str, self.image_shape))
         layers = "q" + "x".join(map(str, dict.fromkeys(self.filter_sides)))
         if isinstance(self.network, Network):
@@ -122,7 +122,7 @@ class Architecture:
 
     @property
     def filter_sides(self):
-        """Rows and columns of a plain network's filters: along an axis of one pixel 1."""
+        """Rows and columns of a plain network's filters: 1 along an axis of one pixel."""
         rows, columns, _ = self.image_shape
         return tuple(self.filter_size if side > 1 else 1 for side in (rows, columns))
 
@@ -132,13 +132,13 @@ class Architecture:
         return (self.filter_size - 1) // 2
 
     def layers(self, depth):
-        """The Network of a depth."""
+        """Return the Network of a depth."""
         if isinstance(self.network, Network):
             return self.network.prefix(depth)
         return _plain(depth, self.filter_sides, self.bias_variance, self.weight_variance)
 
     def depths_up_to(self, readout):
-        """Depths at which a pass for the readout yields the same one of a smaller network."""
+        """Return the depths whose networks have the readout as a by-product of its pass."""
         lowest = readout.lowest_depth
         depths = range(lowest, readout.depth + 1)
         if isinstance(self.network, Network):
@@ -148,7 +148,7 @@ class Architecture:
 
 @lru_cache(maxsize=64)
 def _plain(depth, filter_sides, bias_variance, weight_variance):
-    """The Network of an architecture without one, which engines ask for many times."""
+    """Return the Network of a plain architecture, cached since engines often ask for it."""
     network = Network.plain(depth, filter_sides, bias_variance=bias_variance)
     if weight_variance is None:
         return network
@@ -159,9 +159,9 @@ def _plain(depth, filter_sides, bias_variance, weight_variance):
 class Readout:
     """One kernel that a pass over the layers yields.
 
-    The parameters of :class:`~sklearn_cntk.CNTK` that say which layers there are, which of them
-    are trained, and what is made of the last.  With ``gap=False`` and ``lap=0`` the feature map
-    is flattened, and the readout is a trace.
+    The fields are the parameters of :class:`~sklearn_cntk.CNTK` that define the number of layers,
+    which of them are trained, and how the last one is pooled.  With ``gap=False`` and ``lap=0``,
+    the feature map is flattened, and the readout is a trace.
     """
 
     depth: int
@@ -186,8 +186,8 @@ class Readout:
         )
         if frozen and self.trained_layers == "last":
             raise ValueError(
-                f"frozen_layers={frozen} says nothing of trained_layers='last', which freezes all "
-                "convolutions: leave frozen_layers=0, or use trained_layers='all'."
+                f"frozen_layers={frozen} has no meaning with trained_layers='last', which freezes "
+                "all convolutions: leave frozen_layers=0, or use trained_layers='all'."
             )
         most = depth - 1 - (self.trained_layers == "hidden")
         if frozen > most:
@@ -207,13 +207,13 @@ class Readout:
 
     @classmethod
     def of(cls, kernel):
-        """The readout that a kernel's parameters ask for; `depth=None` is the default depth."""
+        """Return the readout that a kernel's parameters define; `depth=None` is the default."""
         parameters = _parameters(cls, kernel)
         return cls(**parameters | {"depth": check_depth(kernel.network, kernel.depth)})
 
     @property
     def parameters(self):
-        """The parameters by their names, in the order of these; `frozen_layers` if it is not 0."""
+        """The parameters, sorted by name; `frozen_layers` only if it is not 0."""
         values = asdict(self)
         if not self.frozen_layers:
             del values["frozen_layers"]
@@ -226,26 +226,26 @@ class Readout:
 
     @property
     def frozen(self):
-        """How many convolutions are frozen, the first ones; all with "last"."""
+        """How many of the first convolutions are frozen; all of them with "last"."""
         if self.trained_layers == "last":
             return self.convolutions
         return max(self.frozen_layers, int(self.trained_layers == "hidden"))
 
     @property
     def lowest_depth(self):
-        """The smallest depth from which on a plain network has this readout."""
+        """The smallest depth at which a plain network has this readout."""
         hidden = self.trained_layers == "hidden"
         return max(3 if hidden else 2, self.frozen_layers + 1 + hidden)
 
     @property
     def name(self):
-        """What stores call it, such as "d11-gap-all"."""
+        """Its name in stores, such as "d11-gap-all"."""
         pooling = "gap" if self.gap else f"lap{self.lap}" if self.lap else "trace"
         later = _later(self, "depth", "gap", "lap", "trained_layers")
         return "-".join([f"d{self.depth}", pooling, self.trained_layers, *later])
 
     def max_displacement(self, image_shape):
-        """Largest |row| and |column| displacement whose plane the readout needs."""
+        """Return the largest |row| and |column| displacement whose plane the readout needs."""
         rows, columns = image_shape[:2]
         if self.gap:
             return rows - 1, columns - 1
@@ -266,7 +266,7 @@ def check_network(network):
 
 
 def check_depth(network, depth):
-    """Return the `depth` of a prefix of `network`; None is all of it, or 6 of a plain network."""
+    """Return the `depth` of a prefix of `network`; None is all of it, or 6 if it is plain."""
     network = check_network(network)
     if depth is None:
         return DEFAULT_DEPTH if network == "plain" else network.depth
@@ -276,9 +276,9 @@ def check_depth(network, depth):
 
 
 def depths_of(network, depths, networks):
-    """Those of candidate `depths` that one of several `networks` has.
+    """Return those of the candidate `depths` that one of several `networks` has.
 
-    None is a choice of plain networks, and all of another one.
+    None means the default depths for a plain network, and all layers for any other.
     """
     network = check_network(network)
     if depths is None:
@@ -290,16 +290,16 @@ def depths_of(network, depths, networks):
     found = [depth for depth in depths if depth in network.depths]
     if not found:
         raise ValueError(
-            f"depths={depths!r} has none of network={network!r}, which has {network.depths}: add "
-            "one of these, or leave the network out."
+            f"depths={depths!r} has no depth of network={network!r}, which has {network.depths}: "
+            "add one of these, or leave the network out."
         )
     return found
 
 
 def _later(description, *known):
-    """ "name=value" of the fields that came later than `known` ones, where they are no defaults.
+    """Return "name=value" of fields that are newer than the `known` ones, unless they are defaults.
 
-    So what a store holds from before keeps its name.
+    This keeps the names of existing entries in stores.
     """
     values = ((f, getattr(description, f.name)) for f in fields(description))
     return [
@@ -308,14 +308,14 @@ def _later(description, *known):
 
 
 def _parameters(cls, kernel, but=()):
-    """The parameters of a kernel that are fields of `cls`."""
+    """Return the parameters of a kernel that are fields of `cls`."""
     return {
         field.name: getattr(kernel, field.name) for field in fields(cls) if field.name not in but
     }
 
 
 def lap_weights(size, radius):
-    """Weights w[i, i'] of local average pooling along an axis of `size` pixels.
+    """Return weights w[i, i'] of local average pooling along an axis of `size` pixels.
 
     Windows of ``2 * radius + 1`` pixels are centred on each pixel of the image and padded with
     zeros, so w[i, i'] counts the windows that hold both i and i', over ``(2 * radius + 1)**2``
@@ -340,7 +340,7 @@ def path_readouts(
     frozen_layers=0,
     names=("depths", "gap", "lap"),
 ):
-    """Readouts of all combinations, depth slowest; raises if there is none.
+    """Return the readouts of all combinations, depth slowest; raise if there are none.
 
     `names` are those of the caller's parameters, for error messages.
     """
@@ -355,8 +355,8 @@ def path_readouts(
     ]
     if not readouts:
         raise ValueError(
-            f"no readout is left of {names[0]}={depths!r}, {names[1]}={gap!r}, {names[2]}={lap!r} "
-            f"and trained_layers={trained_layers!r}: give at least one depth, one of "
-            f"trained_layers, and one pooling by {names[1]} or {names[2]}."
+            f"no readout results from {names[0]}={depths!r}, {names[1]}={gap!r}, "
+            f"{names[2]}={lap!r} and trained_layers={trained_layers!r}: give at least one depth, "
+            f"one of trained_layers, and one pooling by {names[1]} or {names[2]}."
         )
     return list(dict.fromkeys(readouts))

@@ -10,12 +10,12 @@ DTYPES = ("float32", "float64")
 
 
 def is_integer(value: object) -> bool:
-    """Whether `value` is an integer of any type; True and False are none."""
+    """Whether `value` is an integer of any type; True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is a real number of any type; True and False are none."""
+    """Whether `value` is a real number of any type; True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -29,7 +29,7 @@ def check_integer(name, value, minimum, remedy):
 
 
 def check_seed(name, seed, bits):
-    """Return `seed` as an int of so many `bits`, or say which `name` was wrong."""
+    """Return `seed` as an int of at most `bits` bits, or say which `name` was wrong."""
     seed = check_integer(name, seed, 0, "use an integer of 0 or more")
     if seed >= 2**bits:
         raise ValueError(f"{name}={seed} is too large: use an integer up to 2**{bits} - 1.")
@@ -37,7 +37,7 @@ def check_seed(name, seed, bits):
 
 
 def check_number(name, value, low, high, remedy, *, problem="cannot be used", kind="a number"):
-    """Return `value` as a float if it is from `low` to below `high`, where None is no limit.
+    """Return `value` as a float if low <= value < high, where None is no limit.
 
     Messages are "`name` must be `kind`" and "`name`=`value` `problem`: `remedy`".
     """
@@ -50,23 +50,23 @@ def check_number(name, value, low, high, remedy, *, problem="cannot be used", ki
 
 
 def check_alpha(alpha):
-    """Return `alpha` as a float, or say what a ridge is."""
+    """Return `alpha` as a float, or say what would work."""
     remedy = "alpha must be finite and at least 0"
     return check_number("alpha", alpha, 0, np.inf, remedy)
 
 
 def check_training_time(training_time):
-    """Return `training_time` as a float, or None, or say that it is no time."""
+    """Return `training_time` as a float or None, or say what would work."""
     if training_time is None:
         return None
     remedy, kind = "use a number of 0 or more, or None", "None or a number"
     return check_number(
-        "training_time", training_time, 0, None, remedy, problem="is no time", kind=kind
+        "training_time", training_time, 0, None, remedy, problem="is not a time", kind=kind
     )
 
 
 def check_n_jobs(n_jobs):
-    """Return `n_jobs` if it is one of joblib's, or say what they are."""
+    """Return `n_jobs` if joblib accepts it, or say what would work."""
     if n_jobs is None:
         return None
     if not is_integer(n_jobs):
@@ -84,7 +84,7 @@ def check_flag(name, value):
 
 
 def check_verbose(verbose):
-    """Return `verbose`: "auto", or a number from 0 on, which a flag is as well."""
+    """Return `verbose`: "auto", or a number of 0 or more, for which a flag may stand."""
     if isinstance(verbose, str):
         if verbose == "auto":
             return verbose
@@ -96,7 +96,7 @@ def check_verbose(verbose):
 
 
 def check_sequence(name, values, example):
-    """Raise unless `values` is a sequence, such as the example, which the message names."""
+    """Raise unless `values` is a sequence such as the example, which the message names."""
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name}={values!r} must be a sequence of values, such as {example}.")
 

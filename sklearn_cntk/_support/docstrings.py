@@ -1,6 +1,6 @@
-"""Docstrings made whole on import: a line ``{name}`` becomes the paragraph of that name.
+"""Docstrings completed on import: a line ``{name}`` becomes the paragraph of that name.
 
-So `help`, IPython, Sphinx and doctest see what they would if it had been written there.
+`help`, IPython, Sphinx and doctest see the paragraph as if it were written there.
 ``{parameters}`` becomes the entries of all parameters that the docstring does not describe itself.
 Under ``python -OO`` there are no docstrings, and nothing happens.
 """
@@ -24,16 +24,16 @@ _PLACEHOLDER = re.compile(r"^( *)\{(\w+)\}$", re.MULTILINE)
 
 
 def fill_docs(documented: _Documented) -> _Documented:
-    """Decorator that fills the docstring of a class and of its methods, or of a function.
+    """Fill the docstring of a class and of its methods, or of a function, as a decorator.
 
     A class that inherits a declared constructor gets one of its own name.  Properties are filled
-    as methods are.
+    like methods.
     """
     return fill_docs_like(documented)(documented)
 
 
 def fill_docs_like(cls: object) -> Callable[[_Documented], _Documented]:
-    """The same with the parameters' entries of another class, by their names."""
+    """Return `fill_docs` with the parameter entries of another class, looked up by name."""
 
     def decorate(documented):
         members = []
@@ -55,7 +55,7 @@ def fill_docs_like(cls: object) -> Callable[[_Documented], _Documented]:
 def _filled(documented, cls):
     def paragraph(match):
         margin, name = match.groups()
-        if name == "parameters":  # once it is known what else is described
+        if name == "parameters":  # filled last, when it is known what else is described
             return match[0]
         text = PARAGRAPHS[name]
         if "{cls}" in text:  # a property has no name
@@ -70,7 +70,7 @@ def _filled(documented, cls):
 
 
 def _entries(documented, cls, text):
-    """Entries of the parameters that the `text` does not describe, with their own defaults."""
+    """Yield entries of the parameters that `text` does not describe, with their own defaults."""
     known = declared(cls)
     described = ", ".join(re.findall(r"^ *([\w, ]+) : ", text, re.MULTILINE)).split(", ")
     for name, one in inspect.signature(documented).parameters.items():
@@ -81,9 +81,9 @@ def _entries(documented, cls, text):
 
 
 def literal(value):
-    """A default as documentation writes it: "all", 1e-5, (1e-5, 1e-3, 1e-1).
+    """Return a default as documentation writes it: "all", 1e-5, (1e-5, 1e-3, 1e-1).
 
-    Numbers of a sequence are written alike: if one has an exponent, all floats have.
+    The floats of a sequence are written alike: if one has an exponent, all have one.
     """
     if isinstance(value, str):
         return f'"{value}"'
@@ -96,7 +96,7 @@ def literal(value):
 
 
 def _with_exponent(number):
-    """The shortest text with an exponent that is the number: 1e-3."""
+    """Return the shortest text with an exponent that equals the number, such as 1e-3."""
     digits = next(d for d in range(17) if float(f"{number:.{d}e}") == number)
     mantissa, exponent = f"{number:.{digits}e}".split("e")
     return f"{mantissa}e{int(exponent)}"

@@ -1,4 +1,4 @@
-"""From any accepted array to images (n, P, Q, C): the only place that knows shape rules."""
+"""Conversion of any accepted array to images (n, P, Q, C); all rules about shapes are here."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from .typing import Any, Array, ImageShape
 
 
-# Images that rows without a shape are most often, by their number of features.
+# Common image shapes, by the number of features of a flattened row.
 _FAMILIAR = {64: (8, 8), 784: (28, 28), 3072: (32, 32, 3)}
 
 
 def check_image_shape(image_shape):
-    """Return `image_shape` as (P, Q, C), or None; raise if it is no image shape.
+    """Return `image_shape` as (P, Q, C), or None; raise if it is not an image shape.
 
-    A signal (length,) is one row of an image.
+    A signal (length,) is an image of one row.
     """
     if image_shape is None:
         return None
@@ -43,10 +43,10 @@ def check_image_shape(image_shape):
 
 
 def on_host(array: Any) -> Any:
-    """CuPy arrays, PyTorch tensors, and arrays with DLPack only, as NumPy's; all else as it is.
+    """Return CuPy, PyTorch and DLPack-only arrays as NumPy arrays, and all else unchanged.
 
-    They do not become one by themselves: on a GPU, with a gradient, or of bfloat16, which NumPy
-    lacks and float32 holds.
+    NumPy cannot convert these itself if they are on a GPU, have a gradient, or are of bfloat16,
+    which NumPy lacks and float32 holds.
     """
     modules = {cls.__module__.partition(".")[0] for cls in type(array).__mro__}
     if "cupy" in modules:
@@ -74,27 +74,27 @@ def as_images(
     Parameters
     ----------
     X : array-like (n, P, Q, C), (n, P, Q) or (n, n_features)
-        Finite real numbers of any dtype; converted only where it is no numeric array yet.  Signals
-        (n, Q, C) where `image_shape` is (1, Q, C).
+        Finite real numbers of any dtype; converted only if it is not a numeric array yet.  Signals
+        (n, Q, C) if `image_shape` is (1, Q, C).
     image_shape : tuple (P, Q, C), (P, Q), (Q,) or None
-        Shape of an image, needed for flattened rows and signals of several channels.  None takes
-        rows of 2-D `X` as feature vectors, images of 1 × 1 pixels with a channel a feature.
+        Shape of an image, needed for flattened rows and signals of several channels.  None treats
+        rows of 2-D `X` as feature vectors: images of 1 × 1 pixels with one channel per feature.
     name : str
         What error messages call `X`.
     estimator : object or None
         Named in scikit-learn's error messages.
     fitted : bool
-        Whether `image_shape` is that of the images seen by fit, and no parameter.
+        Whether `image_shape` is that of the images seen by fit, rather than a parameter.
 
     Returns
     -------
     ndarray (n, P, Q, C)
-        Without a copy where `X` is a numeric array already.
+        Without a copy if `X` is already a numeric array.
 
     Warns
     -----
     UserWarning
-        Channels seem to come first, or rows to be images, and no `image_shape` says what they are.
+        Channels seem to come first, or rows seem to be images, and there is no `image_shape`.
 
     Raises
     ------
@@ -119,23 +119,24 @@ def as_images(
         shape = image_shape or (1, 1, X.shape[1])
         if image_shape is None and X.shape[1] in _FAMILIAR:
             warnings.warn(
-                f"{name} has rows of {X.shape[1]} features, which are taken as feature vectors, by "
-                f"a fully connected network. If they are images, such as of {_FAMILIAR[X.shape[1]]}"
-                f", set image_shape; if not, image_shape=(1, 1, {X.shape[1]}) says so.",
+                f"{name} has rows of {X.shape[1]} features, which are treated as feature vectors "
+                f"by a fully connected network. If they are images, such as of shape "
+                f"{_FAMILIAR[X.shape[1]]}, set image_shape; if not, set image_shape=(1, 1, "
+                f"{X.shape[1]}).",
                 UserWarning,
                 stacklevel=3,
             )
         if np.prod(shape) != X.shape[1]:
             raise ValueError(
-                f"image_shape={image_shape} needs {np.prod(shape)} features a row, but {name} has "
-                f"{X.shape[1]} features: its shape is {X.shape}."
+                f"image_shape={image_shape} needs {np.prod(shape)} features per row, but {name} "
+                f"has {X.shape[1]} features: its shape is {X.shape}."
             )
         return X.reshape(len(X), *shape)
     if X.ndim == 4 and image_shape is None and _channels_seem_first(X.shape[1:]):
         warnings.warn(
-            f"{name} has shape {X.shape}, which is taken as images of {X.shape[1]} × {X.shape[2]} "
-            f"pixels with {X.shape[3]} channels. If channels come first there, as PyTorch has "
-            f"them, use np.moveaxis({name}, 1, -1); if not, image_shape={X.shape[1:]} says so.",
+            f"{name} has shape {X.shape}, which is treated as images of {X.shape[1]} × "
+            f"{X.shape[2]} pixels with {X.shape[3]} channels. If channels come first, as in "
+            f"PyTorch, use np.moveaxis({name}, 1, -1); if not, set image_shape={X.shape[1:]}.",
             UserWarning,
             stacklevel=3,
         )
@@ -147,7 +148,7 @@ def as_images(
     if image_shape is not None and X.shape[1:] != image_shape:
         if fitted:
             raise ValueError(
-                f"{name} holds images of shape {X.shape[1:]}, but fit has seen images of shape "
+                f"{name} holds images of shape {X.shape[1:]}, but fit saw images of shape "
                 f"{image_shape}: give images of that shape, or fit again."
             )
         raise ValueError(
@@ -158,37 +159,37 @@ def as_images(
 
 
 def _channels_seem_first(shape):
-    """Whether images of a shape may be (channels, height, width), and no small or narrow maps."""
+    """Whether images of a shape may be (channels, height, width), and not small or narrow maps."""
     few, *sides = shape
     return few in (1, 3) and min(sides) >= 8 and max(sides) <= 2 * min(sides)
 
 
 def array_on_host(X, name):
-    """`on_host`, with lists made arrays; raises where they hold no images of one shape."""
+    """Apply `on_host`, and make lists arrays; raise if their images differ in shape."""
     X = on_host(X)
     _refuse_objects(X, name)
     return np.asarray(X) if isinstance(X, list | tuple) else X
 
 
 def _refuse_objects(X, name):
-    """Raise where images are still files, have several shapes, or are objects of an array."""
+    """Raise if images are file names, differ in shape, or are objects in an array."""
     listed = isinstance(X, list | tuple)
     if not listed and not hasattr(X, "dtype") and not hasattr(X, "iloc"):
         return
     values = X if listed else np.asarray(X)
-    if not listed and (values.ndim == 0 or values.dtype.kind not in "OUST"):  # sparse ones have 0
+    if not listed and (values.ndim == 0 or values.dtype.kind not in "OUST"):  # 0-d if sparse
         return
     held = list(values) if listed else list(values.flat)
     if held and isinstance(held[0], str | PathLike) and PurePath(held[0]).suffix:
         raise ValueError(
-            f"{name} holds names such as {str(held[0])!r}: read the files, for example by np.stack("
+            f"{name} holds file names such as {str(held[0])!r}: read the files, e.g. by np.stack("
             '[np.asarray(PIL.Image.open(file).convert("RGB").resize((32, 32))) for file in files]).'
         )
     shapes = [shape for shape in dict.fromkeys(map(_shape, held)) if shape]
     if len(shapes) > 1:
-        remedy = "resize or crop them to one height and width, with one number of channels"
+        remedy = "resize or crop them to the same height and width, with equal numbers of channels"
         if max(map(len, shapes)) == 1:
-            remedy = "rows need one number of features"
+            remedy = "rows need the same number of features"
         raise ValueError(
             f"{name} holds arrays of {len(shapes)} shapes, such as {shapes[0]} and {shapes[1]}: "
             f"{remedy}."
@@ -201,21 +202,21 @@ def _refuse_objects(X, name):
 
 
 def _shape(image):
-    """Shape of an array, a tensor or a picture; None of anything else."""
+    """Return the shape of an array, a tensor or a PIL image; None for anything else."""
     if hasattr(image, "shape"):
         return tuple(image.shape)
     return np.shape(image) if hasattr(image, "__array_interface__") else None
 
 
 def check_same_shape(X, Y):
-    """Raise unless images X and Y have one shape."""
+    """Raise unless images X and Y have the same shape."""
     if X.shape[1:] != Y.shape[1:]:
         raise ValueError(
             f"images of shape {X.shape[1:]} cannot be compared with images of shape {Y.shape[1:]}: "
-            "X and Y must hold images of one shape."
+            "X and Y must hold images of the same shape."
         )
 
 
 def flipped(images):
-    """Images mirrored left to right."""
+    """Return images mirrored left to right."""
     return images[:, :, ::-1]

@@ -1,7 +1,7 @@
 """The layers that networks are made of: frozen, hashable, and validated on construction.
 
-Their names are those of Keras and neural-tangents.  Nothing here knows arrays or engines; `Network`
-says which sequences of layers make sense.
+Their names are those of Keras and neural-tangents.  Nothing here depends on arrays or engines;
+`Network` defines which sequences of layers are valid.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Layer:
     _sizes: ClassVar[tuple[str, ...]] = ()  # names of sizes, which are kept as pairs
 
     def __repr__(self):
-        """The constructor's call, without what is a default."""
+        """Return the constructor's call, without defaults."""
         given = []
         for one in fields(self):  # type: ignore[arg-type]
             value = getattr(self, one.name)
@@ -45,12 +45,12 @@ class Layer:
         return f"{type(self).__name__}({', '.join(given)})"
 
     def output_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of its output for an input of a shape."""
+        """Return the rows and columns of the output for an input of a shape."""
         return shape
 
 
 def _pair(name, value, minimum, remedy):
-    """A size as (rows, columns)."""
+    """Return a size as (rows, columns)."""
     several = isinstance(value, (tuple, list))
     sizes = tuple(value) if several else (value, value)
     if len(sizes) != 2:
@@ -60,16 +60,16 @@ def _pair(name, value, minimum, remedy):
 
 
 def check_bias_variance(name, value):
-    """The variance of biases as a float."""
+    """Return the variance of biases as a float."""
     remedy = "use a finite number of 0 or more"
-    return checks.check_number(name, value, 0, math.inf, remedy, problem="is no variance")
+    return checks.check_number(name, value, 0, math.inf, remedy, problem="is not a variance")
 
 
 def check_weight_variance(name, value):
-    """The variance of weights as a float, or None."""
+    """Return the variance of weights as a float, or None."""
     if value is None:
         return None
-    options = {"problem": "is no variance of weights", "kind": "a number or None"}
+    options = {"problem": "is not a variance of weights", "kind": "a number or None"}
     remedy = "use a finite number above 0, or None"
     number = checks.check_number(name, value, 0, math.inf, remedy, **options)
     if number == 0:
@@ -81,29 +81,30 @@ def check_weight_variance(name, value):
 class Conv(Layer):
     """A convolution with Gaussian weights and biases, in NTK parametrisation.
 
-    Of C input channels, ``sqrt(weight_variance / (C * q)) * W * x + sqrt(bias_variance) * b``, with
-    W and b from N(0, 1), and q pixels under a filter.
+    For an input x of C channels, the output is
+    ``sqrt(weight_variance / (C * q)) * W * x + sqrt(bias_variance) * b``, with W and b drawn from
+    N(0, 1), and q pixels per filter.
 
     Parameters
     ----------
     filter_size : int or tuple (rows, columns), default=3
         Sides of the filters, odd.
     strides : int or tuple (rows, columns), default=1
-        Steps between filters.  The output has ``ceil(side / stride)`` rows or columns, padded as
-        Keras' "same": at the end more than at the start, where the number of added pixels is odd.
+        Steps between filters.  The output has ``ceil(side / stride)`` rows or columns.  Padding is
+        that of Keras' "same": if the number of added pixels is odd, the end gets one more.
     padding : {"zeros", "circular"}, default="zeros"
         What filters see beyond the edges: zeros, or the opposite edge.
     weight_variance : float or None, default=None
-        Variance of the weights, above 0.  None keeps the size of what the activation before it
-        returns, with a pool in between or without: 2 after a ReLU.  Elsewhere, as at the input, it
-        is 1.
+        Variance of the weights, above 0.  None preserves the size of the preceding activation's
+        output, with or without a pool in between: 2 after a ReLU.  Elsewhere, such as at the input,
+        it is 1.
     bias_variance : float, default=0.0
         Variance of the biases.
 
     Raises
     ------
     ValueError, TypeError
-        Parameters that cannot be used, by name.
+        Invalid parameters; the message names them.
 
     Examples
     --------
@@ -149,12 +150,12 @@ class Conv(Layer):
         return cast("tuple[int, int]", self.strides)
 
     def output_shape(self, shape):
-        """One entry for each step."""
+        """Return the numbers of steps along rows and columns."""
         rows, columns = (-(-n // step) for n, step in zip(shape, self.steps, strict=True))
         return rows, columns
 
     def padding_before(self, shape):
-        """Pixels that are added before the first row and column of an input."""
+        """Return the numbers of pixels added before the first row and column of an input."""
         return tuple(
             max((-(-n // step) - 1) * step + q - n, 0) // 2
             for n, step, q in zip(shape, self.steps, self.sides, strict=True)
@@ -168,19 +169,20 @@ class Activation(Layer):
     Parameters
     ----------
     kind : {"relu", "leaky_relu", "erf", "gelu", "exp_normalized", "gaussian"}
-        "gelu" is the exact one, ``z * Phi(z)``.  "exp_normalized" is
-        ``s * exp(sqrt(gamma) * z / s - gamma)``, where s is the root mean square over channels: its
-        kernel is ``s * s' * exp(gamma * (lam - 1))`` at correlation ``lam``; "gaussian" is the same
+        "gelu" is the exact GELU, ``z * Phi(z)``.  "exp_normalized" is
+        ``s * exp(sqrt(gamma) * z / s - gamma)``, where s is the root mean square over channels; its
+        kernel is ``s * s' * exp(gamma * (lam - 1))`` at correlation ``lam``.  "gaussian" is that
         with ``gamma=1`` (the normalised Gaussian kernel of Shankar et al. [1]_).
     negative_slope : float or None, default=None
         Slope of "leaky_relu" below 0, 0.3 by default; None for the others.
     gamma : float or None, default=None
-        Of "exp_normalized", above 0, 1.0 by default; None for the others.
+        Parameter of "exp_normalized", above 0, 1.0 by default; None for the others.
 
     Raises
     ------
     ValueError, TypeError
-        An unknown `kind`, or parameters that it does not have or cannot use, by name.
+        An unknown `kind`, or invalid parameters or parameters of other kinds; the message names
+        them.
 
     References
     ----------
@@ -224,7 +226,7 @@ class Activation(Layer):
 
     @property
     def weight_variance(self):
-        """The paper's c: 1/E[φ(z)²] for z from N(0, 1), what weights after it have by default."""
+        """The paper's c: 1/E[φ(z)²] for z from N(0, 1), the default variance of later weights."""
         if self.kind == "relu":
             return 2.0
         if self.kind == "leaky_relu":
@@ -238,18 +240,18 @@ class Activation(Layer):
 
 @dataclass(frozen=True, repr=False)
 class AvgPool(Layer):
-    """Average pooling over windows beside each other.
+    """Average pooling over adjacent, non-overlapping windows.
 
     Parameters
     ----------
     pool_size : int or tuple (rows, columns), default=2
-        Sides of the windows.  Rows and columns that fill no window are dropped, as by Keras'
-        "valid".  An axis of length 1 is not pooled.
+        Sides of the windows.  Rows and columns that fill no window are dropped, as with
+        Keras' "valid".  An axis of length 1 is not pooled.
 
     Raises
     ------
     ValueError, TypeError
-        A size below 1, or of another kind.
+        A size below 1, or not an integer or a pair of integers.
 
     Examples
     --------
@@ -267,7 +269,7 @@ class AvgPool(Layer):
         object.__setattr__(self, "pool_size", sizes)
 
     def windows(self, shape):
-        """Sides of the windows in an input of a shape."""
+        """Return the sides of the windows in an input of a shape."""
         rows, columns = (
             1 if n == 1 else p
             for n, p in zip(shape, cast("tuple[int, int]", self.pool_size), strict=True)
@@ -275,14 +277,14 @@ class AvgPool(Layer):
         return rows, columns
 
     def output_shape(self, shape):
-        """One entry for each window."""
+        """Return the numbers of windows along rows and columns."""
         rows, columns = (n // p for n, p in zip(shape, self.windows(shape), strict=True))
         return rows, columns
 
 
 @dataclass(frozen=True, repr=False)
 class LayerNorm(Layer):
-    """Layer normalisation over channels: every pixel gets variance 1, a pixel of zeros stays so.
+    """Layer normalisation over channels: every pixel gets variance 1; a pixel of zeros stays 0.
 
     Examples
     --------
@@ -294,20 +296,20 @@ class LayerNorm(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Residual(Layer):
-    """A residual block: the sum of what `body` and `shortcut` make of its input.
+    """A residual block: the sum of the outputs of `body` and `shortcut`.
 
     Parameters
     ----------
     body : sequence of layers
-        Convolutions, activations and layer normalisation; it ends with a convolution, behind which
-        a layer normalisation may come.  An empty body is the identity.
+        Convolutions, activations and layer normalisation; it ends with a convolution, which a
+        layer normalisation may follow.  An empty body is the identity.
     shortcut : sequence of layers or None, default=None
         None is the identity.  A body with strides needs a shortcut with the same ones.
 
     Raises
     ------
     ValueError, TypeError
-        Layers that cannot stand in a block, by number and kind.
+        Layers that a block cannot contain; the message gives their number and kind.
 
     Examples
     --------
@@ -330,8 +332,8 @@ class Residual(Layer):
                 if not isinstance(layer, self._inside):
                     raise ValueError(
                         f"layer {number} of a residual block's {name} is {layer!r}: use Conv, "
-                        "Activation and LayerNorm there, and put pools and further blocks beside "
-                        "the block."
+                        "Activation and LayerNorm there, and put pools and further blocks before "
+                        "or after the block."
                     )
         body, shortcut = (self._strides(branch) for _, branch in self.branches)
         if body != shortcut:
@@ -347,7 +349,7 @@ class Residual(Layer):
         return ("body", self.body), ("shortcut", self.shortcut or ())
 
     def steps_divide(self, shape):
-        """Whether the strides divide a map of a shape, axis by axis, or it is one pixel wide."""
+        """Whether the strides divide a map of a shape along every axis of more than one pixel."""
         return all(
             n == 1 or n % step == 0 for n, step in zip(shape, self._strides(self.body), strict=True)
         )
@@ -357,27 +359,28 @@ class Residual(Layer):
         return tuple(math.prod(axis) for axis in zip((1, 1), *strides, strict=True))
 
     def output_shape(self, shape):
-        """That of both branches."""
+        """Return the output shape of both branches."""
         for layer in self.body:
             shape = layer.output_shape(shape)
         return shape
 
 
 def check_layers(layers, name):
-    """A sequence of layers as a tuple, or an error that says which element is none."""
+    """Return a sequence of layers as a tuple, or say which element is not a layer."""
     checks.check_sequence(name, layers, "[Conv(), Activation('relu')]")
     layers = tuple(layers)
     for number, layer in enumerate(layers, start=1):
         if not isinstance(layer, Layer):
             made = f": use {layer.__name__}()" if isinstance(layer, type) else ""
             raise TypeError(
-                f"layer {number} of {name} is {layer!r}, no layer of sklearn_cntk.networks{made}."
+                f"layer {number} of {name} is {layer!r}, which is not a layer of "
+                f"sklearn_cntk.networks{made}."
             )
     return layers
 
 
 def within(layer: Layer) -> Iterator[Layer]:
-    """The layer, and those of its branches, bodies before shortcuts."""
+    """Yield the layer and those of its branches, bodies before shortcuts."""
     yield layer
     if isinstance(layer, Residual):
         for _, branch in layer.branches:

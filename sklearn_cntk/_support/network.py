@@ -1,4 +1,4 @@
-"""Networks as sequences of layers: which make sense, their prefixes, shapes, weights and cost."""
+"""Networks as sequences of layers: valid orders, prefixes, shapes, weights and cost."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .layers import (
 )
 from .network_shapes import Summary
 
-#: Convolutions between the pools of the networks that have a name.
+#: Convolutions between the pools of the named networks.
 MYRTLE = {5: (2, 1, 1), 7: (2, 2, 2), 10: (3, 3, 3)}
 
 NAMES = ("plain", *(f"myrtle{depth}" for depth in MYRTLE))
 
 
 class _State(NamedTuple):
-    """What is known of an input while one walks through layers."""
+    """What is known about the input of a layer, during a walk through the layers."""
 
     gaussian: bool  # whether its channels are Gaussian in the limit, as activations need
     variance: float  # the weight variance that None means
@@ -38,32 +38,32 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Network:
-    """A network: layers, and the dense layer behind them.
+    """A network: layers, followed by a dense layer.
 
-    The dense layer's input is what `gap` and `lap` of :class:`~sklearn_cntk.CNTK` make of the last
-    layer's output.  Networks are immutable: `with_params` returns a changed copy.
+    `gap` and `lap` of :class:`~sklearn_cntk.CNTK` define how the last layer's output becomes the
+    dense layer's input.  Networks are immutable: `with_params` returns a changed copy.
 
     Parameters
     ----------
     layers : sequence of layers
-        Of :class:`Conv`, :class:`Activation`, :class:`AvgPool`, :class:`LayerNorm` and
+        Instances of :class:`Conv`, :class:`Activation`, :class:`AvgPool`, :class:`LayerNorm` and
         :class:`Residual`.
     dense_weight_variance : float or None, default=None
-        Weight variance of the dense layer; None as in :class:`Conv`.
+        Weight variance of the dense layer; None works as in :class:`Conv`.
     dense_bias_variance : float, default=0.0
         Bias variance of the dense layer.
 
     Attributes
     ----------
     depths : tuple of int
-        The depths at which the network may be cut: convolutions before the cut, and the dense
-        layer.  The prefix of a depth is everything before the next convolution, pools included; a
-        residual block is not cut.
+        The depths at which the network may be cut: the number of convolutions before the cut, plus
+        1 for the dense layer.  The prefix of a depth is everything before the next convolution,
+        pools included; a residual block is not cut.
 
     Raises
     ------
     ValueError, TypeError
-        Layers in an order that has no kernel: the message names the layer by number and kind.
+        Layers in an order that has no kernel; the message gives the layer's number and kind.
 
     Examples
     --------
@@ -104,20 +104,21 @@ class Network:
         activation: str | Activation = "relu",
         bias_variance: float = 0.0,
     ) -> Network:
-        """Convolutions with an activation each.
+        """Return a network of convolutions with an activation each.
 
         Parameters
         ----------
         depth : int
-            Convolutions and the dense layer, at least 1.
+            Number of convolutions, plus 1 for the dense layer; at least 1.
         filter_size : int or tuple (rows, columns), default=3
-            Of every convolution.
+            Sides of the filters of every convolution.
         pool_after : sequence of int, default=()
-            Convolutions, the first of which is 1, whose activation a 2×2 average pool follows.
+            Numbers of the convolutions, counted from 1, after whose activation there is a 2×2
+            average pool.
         activation : str or Activation, default="relu"
             One of the kinds of :class:`Activation`, or one with parameters.
         bias_variance : float, default=0.0
-            Of every convolution and of the dense layer.
+            Bias variance of every convolution and of the dense layer.
 
         Returns
         -------
@@ -149,12 +150,12 @@ class Network:
 
     @classmethod
     def myrtle(cls, depth: int = 5, activation: str | Activation = "relu") -> Network:
-        """A Myrtle network: 3×3 convolutions in three groups with 2×2 average pools between.
+        """Return a Myrtle network: three groups of 3×3 convolutions, 2×2 average pools between.
 
         Parameters
         ----------
         depth : {5, 7, 10}, default=5
-            Groups of 2, 1 and 1 convolutions, of 2 each, or of 3 each; and the dense layer.
+            Groups of 2, 1 and 1 convolutions, of 2 each, or of 3 each, and a dense layer.
         activation : str or Activation, default="relu"
             As in `plain`.
 
@@ -162,7 +163,7 @@ class Network:
         -------
         Network
             The convolutional part of Shankar et al., "Neural Kernels Without Tangents" (ICML 2020),
-            behind which a plain dense layer comes, as in neural-tangents' examples.
+            followed by a plain dense layer, as in neural-tangents' examples.
 
         Examples
         --------
@@ -175,14 +176,14 @@ class Network:
 
     @classmethod
     def named(cls, name: str) -> Network:
-        """The network of a name such as "myrtle5"."""
+        """Return the network of a name such as "myrtle5"."""
         return cls.myrtle(int(name.removeprefix("myrtle")))
 
     # --- Prefixes -------------------------------------------------------------------------------
 
     @property
     def depth(self) -> int:
-        """Convolutions in all, and the dense layer."""
+        """The number of all convolutions, plus 1 for the dense layer."""
         return self.depths[-1]
 
     @cached_property
@@ -192,7 +193,7 @@ class Network:
 
     @cached_property
     def _ends(self) -> dict[int, int]:
-        """Of each depth, how many layers its prefix has."""
+        """How many layers the prefix of each depth has."""
         ends, depth = {}, 1
         for number, layer in enumerate(self.layers):
             convolutions = sum(isinstance(one, Conv) for one in within(layer))
@@ -202,7 +203,7 @@ class Network:
         return {**ends, depth: len(self.layers)}
 
     def prefix(self, depth: int) -> Network:
-        """Everything before the next convolution, and the dense layer with that prefix's variance.
+        """Return everything before the next convolution, and a dense layer for it.
 
         Parameters
         ----------
@@ -216,7 +217,7 @@ class Network:
         Raises
         ------
         ValueError
-            The depth is larger than the network's, or lies within a residual block.
+            The depth is larger than the network's, or falls within a residual block.
         """
         depth = checks.check_integer("depth", depth, 1, f"use one of {self.depths}")
         if depth not in self._ends:
@@ -228,7 +229,7 @@ class Network:
 
     @cached_property
     def weight_variances(self) -> tuple[float, ...]:
-        """Weight variances of the convolutions in their order, and of the dense layer.
+        """Weight variances of the convolutions, in order, and of the dense layer.
 
         Bodies of residual blocks come before their shortcuts.
         """
@@ -248,15 +249,15 @@ class Network:
 
     @cached_property
     def digest(self) -> str:
-        """What stores call the network: 16 hexadecimal digits, equal for equal layers."""
+        """The network's name in stores: 16 hexadecimal digits, equal for equal layers."""
         text = f"{self.layers} {self.weight_variances} {self.dense_bias_variance!r}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
     def channel_degree(self) -> int | None:
-        """The power of an image's scale that its features have, or None if they have none.
+        """The power of an image's scale with which its features scale, or None if there is none.
 
-        1 where all layers are homogeneous; 0 behind layer normalisation.
+        1 if all layers are homogeneous; 0 after layer normalisation.
         """
         degree = 1
         for top in self.layers:
@@ -277,14 +278,14 @@ class Network:
         Raises
         ------
         ValueError
-            A layer treats the two sides differently: the message names it.
+            A layer treats the two sides differently; the message names it.
         """
         network_shapes.check_mirror_symmetry(self, image_shape)
 
     # --- Shapes ---------------------------------------------------------------------------------
 
     def shapes(self, image_shape: Sequence[int]) -> list[tuple[int, int]]:
-        """Rows and columns of the input, and of what each layer makes of it.
+        """Return the rows and columns of the input and of each layer's output.
 
         Parameters
         ----------
@@ -293,18 +294,18 @@ class Network:
         Returns
         -------
         list of tuple (height, width)
-            One more than there are layers.
+            One entry more than there are layers.
 
         Raises
         ------
         ValueError
-            A layer that images of this shape leave nothing to, or a residual block whose strides do
-            not suit a circular convolution: the message names it.
+            Images of this shape are too small for a layer, or the strides of a residual block do
+            not suit circular convolutions; the message names the layer.
         """
         return network_shapes.shapes(self, image_shape)
 
     def summary(self, image_shape: Sequence[int]) -> Summary:
-        """The layers with their output's shape and their work, for images of a shape.
+        """Return the layers with their output shapes and their work, for images of a shape.
 
         Parameters
         ----------
@@ -315,12 +316,12 @@ class Network:
         Summary
             A tuple of named tuples (layer, output_shape, element_layers), which prints as a table.
             The work is that of a pair of images with GAP: the entries of the covariance that each
-            convolution computes.  Flattened networks take a small share of it.
+            convolution computes.  Flattening needs only a small share of it.
 
         Raises
         ------
         ValueError
-            No image shape, or images too small for the network.
+            An invalid image shape, or images too small for the network.
 
         Examples
         --------
@@ -339,14 +340,14 @@ class Network:
     # --- Parameters -----------------------------------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, object]:
-        """Parameters that `with_params` takes, and scikit-learn's searches set.
+        """Return the parameters that `with_params` accepts and scikit-learn's searches set.
 
         Parameters
         ----------
         deep : bool, default=True
-            Whether those that all layers share are among them: `activation` of all activations,
-            `bias_variance` of all convolutions and the dense layer, and `weight_variance` likewise;
-            each only where the layers have the same.
+            Whether to include what layers share: `activation` of all activations, and
+            `bias_variance` and `weight_variance` of all convolutions and the dense layer.  Each is
+            included only if these layers have the same value.
 
         Returns
         -------
@@ -368,13 +369,13 @@ class Network:
         return params
 
     def with_params(self, **params: Any) -> Network:
-        """A copy with other parameters.
+        """Return a copy with other parameters.
 
         Parameters
         ----------
         **params
-            Those of the constructor, `activation`, `bias_variance` and `weight_variance`, of all
-            layers that have one.
+            Those of the constructor, and `activation`, `bias_variance` and `weight_variance`, which
+            are set in all layers that have one.
 
         Returns
         -------
@@ -395,7 +396,7 @@ class Network:
         known = (*self.get_params(deep=False), *of_layers)
         for name in params:
             if name not in known:
-                raise ValueError(f"{name!r} is no parameter of a Network: use one of {known}.")
+                raise ValueError(f"{name!r} is not a parameter of a Network: use one of {known}.")
         shared: dict[str, Any] = {name: params.pop(name) for name in of_layers if name in params}
         changed = replace(self, **params)
         activation = _activation(shared.pop("activation")) if "activation" in shared else None
@@ -432,7 +433,7 @@ class Network:
 
 
 def _activation(value):
-    """An Activation from itself or its kind."""
+    """Return an Activation, given as such or by its kind."""
     if isinstance(value, str):
         return Activation(value)
     if not isinstance(value, Activation):
@@ -443,7 +444,7 @@ def _activation(value):
 
 
 def _walk(layers, state, variances, where):
-    """Walk through layers: note the convolutions' weight variances, and check their order."""
+    """Walk through layers to note the weight variances of convolutions and check the order."""
     for number, layer in enumerate(layers, start=1):
         name = f"{where} {number}, {layer!r},"
         if isinstance(layer, Conv):
@@ -453,15 +454,15 @@ def _walk(layers, state, variances, where):
         elif isinstance(layer, Activation):
             if not state.gaussian:
                 raise ValueError(
-                    f"{name} needs Gaussian inputs, which a convolution makes: put a Conv between "
+                    f"{name} needs Gaussian inputs, as from a convolution: put a Conv between "
                     "it and the input, activation, or residual sum of activations before it."
                 )
             state = state._replace(gaussian=False, variance=layer.weight_variance)
         elif isinstance(layer, LayerNorm):
             if not state.gaussian:
                 raise ValueError(
-                    f"{name} needs inputs of mean 0, which a convolution makes: put it directly "
-                    "behind a Conv."
+                    f"{name} needs inputs of mean 0, as from a convolution: put it directly "
+                    "after a Conv."
                 )
             state = state._replace(variance=1.0)
         elif isinstance(layer, Residual):
@@ -472,7 +473,7 @@ def _walk(layers, state, variances, where):
                 if branch and not end.gaussian:
                     raise ValueError(
                         f"{inside} {len(branch)}, {branch[-1]!r}, ends a branch: end it with a "
-                        "Conv, since the sum has a kernel only where its terms are uncorrelated."
+                        "Conv, since the sum has a kernel only if its terms are uncorrelated."
                     )
                 ends.append(end.gaussian)
             if (layer.body or layer.shortcut) and not any(
@@ -480,7 +481,7 @@ def _walk(layers, state, variances, where):
             ):
                 raise ValueError(
                     f"{name} has no convolution: put a Conv into its body, since the sum has a "
-                    "kernel only where its terms are uncorrelated."
+                    "kernel only if its terms are uncorrelated."
                 )
             state = state._replace(gaussian=all(ends), variance=1.0)
     return state

@@ -1,4 +1,4 @@
-"""Networks for images of a shape: the shapes behind every layer, their table, mirror symmetry."""
+"""Networks for images of a shape: the shape after every layer, a table, and mirror symmetry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LayerRow(NamedTuple):
         The layer; those of a residual block are indented.
     output_shape : tuple (height, width)
     element_layers : int
-        Work of a pair of images: covariance entries of a convolution's output.
+        Work per pair of images: covariance entries of a convolution's output.
     """
 
     layer: str
@@ -31,7 +31,7 @@ class Summary(tuple[LayerRow, ...]):
 
     @property
     def element_layers(self) -> int:
-        """Work of a pair of images, with GAP."""
+        """Work per pair of images, with GAP."""
         return sum(row.element_layers for row in self)
 
     def __repr__(self):
@@ -58,7 +58,7 @@ def shapes(network, image_shape):
     )
     rows = ""
     if shape == (1, 1):
-        rows = " Rows of 2-D input are images of one pixel, unless image_shape says their shape."
+        rows = " Rows of 2-D input are images of one pixel, unless image_shape gives their shape."
     for number, layer in enumerate(network.layers, start=1):
         name = f"layer {number}, {layer!r},"
         if isinstance(layer, AvgPool) and shape == (1, 1):

@@ -1,26 +1,27 @@
 """Paragraphs of docstrings that several classes or functions share, see `docstrings`.
 
-Texts of constructors' parameters stand with their declarations instead.
+The texts of constructor parameters are kept with their declarations instead.
 """
 
 from inspect import cleandoc
 
-#: By the name that a docstring has in braces; ``{cls}`` within is the documented class.
+#: By the name that docstrings give in braces; ``{cls}`` in a text is the documented class.
 PARAGRAPHS = {
     name: cleandoc(text)
     for name, text in {
         # Parameters of methods.
         "X": """
             X : array-like (n, height, width, channels), (n, height, width) or (n, n_features)
-                Images, or rows (see `image_shape`): finite real numbers of any dtype.
+                Images, or rows of pixels or features (see `image_shape`): finite real numbers of
+                any dtype.
             """,
         "X_seen": """
             X : array-like, m images of the shape seen by :meth:`fit`
             """,
         "y": """
             y : array-like (n,), or (n, n_targets) for regression
-                Targets of a regressor: finite real numbers.  Class labels of a classifier: at least
-                two different ones.
+                For regressors, targets: finite real numbers.  For classifiers, class labels: at
+                least two different ones.
             """,
         "no_y": """
             y : object, default=None
@@ -28,7 +29,7 @@ PARAGRAPHS = {
             """,
         "times": """
             times : sequence of float or None
-                Training times as in `training_time`; None is the end of training.
+                Training times, as in `training_time`; None is the end of training.
             """,
         # Parameters of displays.
         "score_name": """
@@ -37,19 +38,19 @@ PARAGRAPHS = {
             """,
         "ax": """
             ax : matplotlib Axes, default=None
-                None makes a figure.
+                Axes to draw on; None creates a figure.
             """,
         "neighbor_axes": """
             ax : array-like of matplotlib Axes, shape (m, 1 + n_neighbors), default=None
-                None makes a figure.
+                Axes to draw on; None creates a figure.
             """,
         "occlusion_axes": """
             ax : array-like of matplotlib Axes, shape (m, 2), default=None
-                None makes a figure.
+                Axes to draw on; None creates a figure.
             """,
         "scorer_name": """
             scorer_name : str, default=None
-                Which score, if there are several; the name of the score, if there is one.
+                Which score to show, if there are several; the score's name, if there is one.
             """,
         "plot_options": """
             **plot_options
@@ -65,24 +66,24 @@ PARAGRAPHS = {
             """,
         "gram": """
             gram : array-like (n, n)
-                Symmetric.
+                Symmetric Gram matrix.
             """,
         "y_of_gram": """
             y : array-like (n,), default=None
-                Classes, or continuous targets.
+                Class labels, or continuous targets.
             """,
         # Attributes of displays.
         "fill_between_": """
             fill_between_ : list of matplotlib collections, or None
-                One standard deviation over splits to either side; None if there is one split.
+                One standard deviation over the splits to either side; None if there is one split.
             """,
         "errorbar_": """
             errorbar_ : list of matplotlib containers, or None
-                The same with ``std_display_style="errorbar"``.
+                The same, with ``std_display_style="errorbar"``.
             """,
         "ax_": """
             ax_ : matplotlib Axes
-                The first of them.
+                The first of these axes.
             """,
         # Attributes of fitted estimators.
         "classes_": """
@@ -90,58 +91,58 @@ PARAGRAPHS = {
             """,
         "X_fit_": """
             X_fit_ : ndarray (n_rows, height, width, channels)
-                Training images that were used, or the landmarks.
+                Training images used in the fit, or the landmarks.
             """,
         "intercept_": """
             intercept_ : float or ndarray (n_targets,)
-                The (weighted) mean of the targets of the rows that were used; 0 with
+                The (weighted) mean of the targets of the rows used in the fit; 0 with
                 ``fit_intercept=False``.
             """,
         "temperature_": """
             temperature_ : float
-                What :meth:`predict_proba` divides predicted targets by.
+                Temperature by which :meth:`predict_proba` divides predicted targets.
             """,
         "n_iter_": """
             n_iter_ : int
-                Iterations of "cg"; 1 with other solvers.
+                Number of iterations of "cg"; 1 with other solvers.
             """,
         "kernel_": """
             kernel_ : CNTK
-                The kernel that predictions use.
+                The kernel used for predictions.
             """,
         "image_shape_": """
             image_shape_ : tuple (height, width, channels)
             """,
         "n_features_in_": """
             n_features_in_ : int
-                height × width × channels.
+                Number of features: height × width × channels.
             """,
         "feature_names_in_": """
             feature_names_in_ : ndarray of str
-                Only if `X` has string column names.
+                Names of the features; only if all column names of `X` are strings.
             """,
         "best_params_": """
             best_params_ : dict
                 ``depth``, ``gap``, ``lap`` and ``alpha`` of the best candidate, and its ``network``
-                if others than "plain" are compared.
+                if networks other than "plain" are compared.
             """,
         "best_score_": """
             best_score_ : float
-                Mean score of the best candidate; not there if `refit` is a function.
+                Mean score of the best candidate; not set if `refit` is a function.
             """,
         "best_index_": """
             best_index_ : int
-                Its place in ``cv_results_``.
+                Index of the best candidate in ``cv_results_``.
             """,
         "cv_results_": """
             cv_results_ : dict of arrays
-                With the columns of GridSearchCV; leave-one-out counts as one split.  Times of
-                fitting hold equal shares of the pass that computed the Gram matrices, so that
-                those of all candidates and splits add up to the time it took.
+                Has the columns of GridSearchCV; leave-one-out counts as one split.  Fit times
+                include equal shares of the time of the pass that computed the Gram matrices: the
+                shares of all candidates and splits add up to that time.
             """,
         "scorer_": """
             scorer_ : callable or dict
-                The scorer, or scorers by metric.
+                The scorer, or a dict of scorers by metric.
             """,
         "multimetric_": """
             multimetric_ : bool
@@ -149,11 +150,11 @@ PARAGRAPHS = {
             """,
         "n_splits_": """
             n_splits_ : int
-                Splits of `cv`; 1 for leave-one-out.
+                Number of splits of `cv`; 1 for leave-one-out.
             """,
         "refit_time_": """
             refit_time_ : float
-                Seconds of fitting the best candidate to all rows.
+                Time to fit the best candidate to all rows, in seconds.
             """,
         "network_": """
             network_ : ConvolutionalNetwork
@@ -165,7 +166,7 @@ PARAGRAPHS = {
             """,
         "n_iter_of_descent": """
             n_iter_ : int
-                Epochs that were run.
+                Number of epochs run.
             """,
         "converged_": """
             converged_ : bool
@@ -177,62 +178,64 @@ PARAGRAPHS = {
             """,
         "lr_": """
             lr_ : float
-                The learning rate that was used.
+                The learning rate used.
             """,
         # Estimates.
         "measured": """
-            Measures for a second or so, after compiling; in place of large images, small ones.
+            The speed is measured for about a second, after compiling, on small images instead of
+            large ones.
             """,
         "image_shape_to_estimate_for": """
             image_shape : tuple, default=None
-                Shape of an image; None takes the parameter `image_shape`.
+                Shape of an image; None uses the parameter `image_shape`.
             """,
         "Estimate": """
             Estimate
-                A named tuple: pairs, element_layers, bytes, seconds, workers.  It prints as a line.
+                A named tuple (pairs, element_layers, bytes, seconds, workers), printed as one line.
             """,
         # Errors.
         "unusable": """
             ValueError, TypeError
-                Parameters or data that cannot be used, by name.
+                Invalid parameters or data; the message names them.
             """,
         "unusable_at_once": """
             ValueError, TypeError
-                Parameters or data that cannot be used, by name, before anything is computed.
+                Invalid parameters or data; the message names them.  Nothing is computed then.
             """,
         "kernel_overflow": """
             ValueError
-                Images so large that their kernel values exceed float64.
+                Image values are so large that kernel values exceed float64.
             """,
         "not_fitted": """
             NotFittedError, TypeError
-                The estimator is not fitted, or no CNTK estimator.
+                The estimator is not fitted, or is not a CNTK estimator.
             """,
         "no_params": """
             TypeError
-                ``cv_results["params"]`` holds no dicts, as in a table that was read from a file.
+                ``cv_results["params"]`` does not hold dicts, as in a table read from a file.
             """,
         "no_matplotlib": """
             ImportError
-                matplotlib is missing.
+                matplotlib is not installed.
             """,
         # Notes.
         "probabilities": """
-            Softmax of :meth:`decision_function` over a temperature, which `fit` chooses: the
-            likeliest one for predictions of each training row from the others, in closed form
-            (``solver="nystroem"``: of up to 1000 rows, with the same landmarks).  ``solver="cg"``
-            and a `training_time` predict a fifth of the rows, or about 1000 of many, by a second
-            fit to the others, with the Gram matrix that is there; of few rows several fifths, by as
-            many fits.  A row of weight w counts as w rows, of which the closed form leaves one out.
+            The softmax of :meth:`decision_function` divided by a temperature.  `fit` chooses the
+            temperature that is likeliest for predictions of each training row from the others,
+            computed in closed form (``solver="nystroem"``: for up to 1000 rows, with the same
+            landmarks).  With ``solver="cg"`` or a `training_time`, a second fit with the same Gram
+            matrix predicts a fifth of the rows (about 1000 of many rows) from the others; for few
+            rows, several such fits predict a fifth each.  A row of weight w counts as w rows, of
+            which the closed form leaves one out.
             """,
         "one_pass": """
             The kernels of all candidates come from one pass at the largest depth
             (:func:`cntk_path`).  Every candidate is scored by leave-one-out in closed form, from
-            one eigendecomposition a kernel, or, with `cv`, by slices of the same Gram matrices.
+            one eigendecomposition per kernel, or, with `cv`, on slices of the same Gram matrices.
             """,
         "staged": """
-            An estimator that was fitted with a `training_time` keeps the eigendecomposition this
-            needs; any other computes its Gram matrix again.
+            An estimator fitted with a `training_time` keeps the eigendecomposition that this
+            needs; any other estimator computes its Gram matrix again.
             """,
         # References.
         "arora": """

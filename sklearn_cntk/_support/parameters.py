@@ -1,4 +1,4 @@
-"""Constructors made of declared parameters: name, type, default and text stand in one place.
+"""Constructors made of declared parameters: name, type, default and text in one place.
 
 A class decorated with `parameters` declares its parameters like the fields of a dataclass::
 
@@ -8,10 +8,10 @@ A class decorated with `parameters` declares its parameters like the fields of a
 
 It gets the ``__init__`` that `dataclasses.dataclass` would write for its own fields and for those
 of its bases, so scikit-learn and type checkers see a signature like any other.  A parameter that a
-class declares again keeps its place, and its type and text unless others are given.
+class redeclares keeps its place, and its type and text unless others are given.
 
-The classes are no dataclasses otherwise: `dataclasses.asdict` and Dask's tokens take a dataclass
-for its fields and nothing else, while a fitted estimator is more than its parameters.
+The classes are not dataclasses otherwise: `dataclasses.asdict` and Dask's tokens reduce a dataclass
+to its fields, while a fitted estimator is more than its parameters.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Class = TypeVar("_Class", bound=type)
 
 
 class Parameter(NamedTuple):
-    """What a class declares of one parameter."""
+    """What a class declares about one parameter."""
 
     type: str
     text: str
@@ -44,16 +44,16 @@ def parameter(type: str = "", text: str = "", *, default: Any) -> Any:
     type : str
         Its type in the words of numpydoc, such as "int or None".
     text : str
-        What it means.  Lines stay as they are broken, and are indented as far as needed.
+        What it means.  Line breaks are kept, and lines are indented as needed.
     default : object
-        Nothing that is changed in place.
+        An object that is never changed in place.
     """
     return Parameter(type, text, default)
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(parameter,))
 def parameters(*, kw_only: bool) -> Callable[[_Class], _Class]:
-    """Class decorator: `__init__` takes and sets what the class and its bases declare."""
+    """Return a class decorator: `__init__` sets what the class and its bases declare."""
 
     def decorate(cls):
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Parameter)}
@@ -67,7 +67,7 @@ def parameters(*, kw_only: bool) -> Callable[[_Class], _Class]:
                 annotation=inspect.get_annotations(cls)[name],
                 kw_only=kw_only,
             )
-            delattr(cls, name)  # a default is none of an instance that was not told
+            delattr(cls, name)  # instances must not find their defaults on the class
         cls._declared_parameters = own
         cls.__init__ = _constructor(cls)
         return cls
@@ -76,13 +76,13 @@ def parameters(*, kw_only: bool) -> Callable[[_Class], _Class]:
 
 
 def name_constructor(cls: type) -> None:
-    """Give a class that inherits its constructor one of its own name, which errors say."""
+    """Give a class that inherits its constructor one of its own name, for error messages."""
     if declared(cls) and "__init__" not in vars(cls):
         setattr(cls, "__init__", _constructor(cls))  # noqa: B010 - mypy has seen the inherited one
 
 
 def declared(cls: type) -> dict[str, Parameter]:
-    """Every Parameter of a class by its name, those of its bases first."""
+    """Return every Parameter of a class by name, those of its bases first."""
     result: dict[str, Parameter] = {}
     for base in reversed(cls.__mro__):
         result |= vars(base).get("_declared_parameters", {})

@@ -1,4 +1,4 @@
-"""Progress bars: that of kernel values, and the class of all others."""
+"""Progress bars: the bar for kernel values, and the class of all others."""
 
 import sys
 import time
@@ -9,28 +9,28 @@ from typing import Any
 
 
 def bar_class():
-    """tqdm's class of progress bars: a widget in notebooks that have them, text elsewhere.
+    """Return tqdm's class of progress bars: a widget in notebooks that have them, or text.
 
-    Imported when a bar is wanted: the package's import stays light.
+    It is imported only when a bar is needed, to keep the package's import light.
     """
-    if find_spec("ipywidgets") is None:  # where `tqdm.auto` warns in a notebook
+    if find_spec("ipywidgets") is None:  # `tqdm.auto` would warn in a notebook
         from tqdm.std import tqdm
     else:
         from tqdm.auto import tqdm
     return tqdm
 
 
-# Seconds that work lasts before somebody wants to know how much longer, with verbose="auto".
+# Seconds of work before a bar appears, with verbose="auto".
 _PATIENCE = 10
 
-# Of which compilation, in a first call.
+# Seconds before it says that functions are being compiled, in a first call.
 _PATIENCE_TO_COMPILE = 2
 
 
 def is_shown(verbose):
     """Whether to show a bar: programs without a console have no stderr to show it on.
 
-    With "auto" it is for somebody who watches: of the first process, in a terminal or notebook.
+    "auto" shows it only to someone who watches: in the main process, in a terminal or notebook.
     """
     if verbose == "auto":
         return _is_watched(sys.stderr) and current_process().name == "MainProcess"
@@ -44,15 +44,15 @@ def _is_watched(stream):
 
 
 def is_talkative(verbose):
-    """Whether to print what is done, too."""
+    """Whether to also print what is done."""
     return bool(verbose) and verbose != "auto"
 
 
 @contextmanager
 def progress_bar(total, verbose, label, advance=None):
-    """Yield a function to call with numbers of finished pairs: `advance`, else a bar's, or none.
+    """Yield a function to call with numbers of finished pairs: `advance`, a bar's, or a dummy.
 
-    The `label` says what computes them, and on what.  The bar says when Numba compiles.
+    The `label` says what computes them, and where.  The bar says when Numba compiles.
     """
     if advance is not None or not is_shown(verbose):
         yield advance or (lambda pairs: None)
@@ -67,22 +67,22 @@ def progress_bar(total, verbose, label, advance=None):
 
 @contextmanager
 def _compilation_shown(bar, delay):
-    """Have the bar say that functions are being compiled, which may take long in a first call."""
-    event: Any = sys.modules.get("numba.core.event")  # what does not use Numba does not wait for it
+    """Make the bar say that functions are being compiled, which is slow in a first call."""
+    event: Any = sys.modules.get("numba.core.event")  # None if Numba is not in use
     if event is None:
         yield
         return
     begun = time.monotonic()
 
     class Listener(event.Listener):
-        under_way = 0  # functions that call each other, and threads
+        under_way = 0  # compilations nest, and run in several threads
 
         def on_start(self, _):
             self.under_way += 1
             self.show("compiling")
 
         def on_end(self, _):
-            self.under_way = max(0, self.under_way - 1)  # one may have begun before
+            self.under_way = max(0, self.under_way - 1)  # one may have begun earlier
             if self.under_way == 0:
                 self.show("")
 

@@ -1,11 +1,11 @@
-"""How much memory is free, and the error before work that would not fit."""
+"""How much memory is free, and the error raised before work that would not fit."""
 
 import os
 from pathlib import Path, PurePosixPath
 
 
 def available_bytes():
-    """Bytes of memory that can be had without swapping, or None where the system does not say."""
+    """Return the bytes of memory available without swapping, or None if unknown."""
     limits = []
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
@@ -19,14 +19,14 @@ def available_bytes():
 
 
 def control_group_bytes(groups=Path("/proc/self/cgroup"), mount=Path("/sys/fs/cgroup")):
-    """What the limits of this process's control groups leave, a container's among them.
+    """Return what the limits of this process's control groups leave, as in a container.
 
     Parameters
     ----------
     groups : Path
-        Names the process's group of each hierarchy.
+        File that names the process's group in each hierarchy.
     mount : Path
-        Where version 2 is mounted, and version 1 one folder a controller.
+        Where version 2 is mounted, and version 1 with one folder per controller.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def control_group_bytes(groups=Path("/proc/self/cgroup"), mount=Path("/sys/fs/cg
 
 
 def _left(group, limit, used, prefix):
-    """[bytes that the group's limit leaves], or [] if it has none."""
+    """Return [bytes that the group's limit leaves], or [] if it has none."""
     try:
         limit = (group / limit).read_text().strip()
         used = int((group / used).read_text())
@@ -65,13 +65,13 @@ def _left(group, limit, used, prefix):
         return []
     if limit == "max":
         return []
-    # Files that were read or written stay in memory until others want it.
+    # Files that were read or written stay in memory until it is needed elsewhere.
     cache = sum(int(stat.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
     return [max(0, int(limit) - max(0, used - cache))]
 
 
 def check_memory(n_bytes, what, remedy):
-    """Raise MemoryError, which says `what` needs the bytes and the `remedy`, if they do not fit."""
+    """Raise MemoryError with `what` needs the bytes and the `remedy`, if they do not fit."""
     available = available_bytes()
     if available is not None and n_bytes > available:
         raise MemoryError(

@@ -1,4 +1,4 @@
-"""Types of the public signatures; for type checkers, imported by nothing at run time."""
+"""Types of the public signatures, for type checkers; not imported at run time."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
@@ -41,6 +41,6 @@ Bounds: TypeAlias = tuple[float, float] | Literal["fixed"]
 ImageShape: TypeAlias = Sequence[int] | None
 RandomState: TypeAlias = int | np.random.RandomState | None
 
-# What scikit-learn, which has no types, takes.
+# Arguments of scikit-learn, which has no types for them.
 Cv: TypeAlias = Any
 Scoring: TypeAlias = Any

@@ -1,9 +1,9 @@
-"""Finite networks beside the infinite one, in PyTorch: ``pip install "sklearn-cntk[finite]"``.
+"""Finite-width networks in PyTorch: ``pip install "sklearn-cntk[finite]"``.
 
-:class:`CNNClassifier` and :class:`CNNRegressor` train the networks whose limit of infinite width
-is :class:`~sklearn_cntk.CNTK`; :class:`EmpiricalCNTK` and :class:`RandomCNTKFeatures` are the
-kernel and the features of their gradients at random weights.  Parameters have the names and the
-meaning of the kernel's.  Nothing else in the package needs PyTorch.
+:class:`CNNClassifier` and :class:`CNNRegressor` train the networks whose infinite-width limit is
+:class:`~sklearn_cntk.CNTK`; :class:`EmpiricalCNTK` and :class:`RandomCNTKFeatures` are the kernel
+and the features given by their gradients at random weights.  Parameters have the same names and
+meanings as those of the kernel.  Nothing else in the package needs PyTorch.
 """
 
 try:

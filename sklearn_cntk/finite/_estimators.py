@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from .._support.typing import ArrayLike
     from ._network import ConvolutionalNetwork
 
-# Learning rates that lr="auto" tries, each a quarter of the one before.
+# Number of learning rates that lr="auto" tries, each a quarter of the one before.
 _ATTEMPTS = 5
 
 
 @fill_docs
 class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
-    """What regression and classification share: the network and its training."""
+    """The network and its training, shared by regression and classification."""
 
     if TYPE_CHECKING:
         network_: ConvolutionalNetwork
@@ -64,13 +64,13 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
         Raises
         ------
         ValueError, TypeError
-            Parameters or data that cannot be used, by name; training that diverges, with the
-            largest stable `lr`.
+            If a parameter or the data are invalid (the message names which), or if training
+            diverges (the message gives the largest stable `lr`).
 
         Warns
         -----
         ConvergenceWarning
-            `max_epochs` came before `tol`.
+            If `max_epochs` is reached before `tol`.
         """
         return self._fit(X, y)
 
@@ -113,21 +113,21 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
         if not self.converged_:
             warnings.warn(
                 f"Training stopped at max_epochs={self.max_epochs}, before {self._aim(check)}: "
-                "raise max_epochs, lr or momentum.",
+                "increase max_epochs, lr or momentum.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
         return self
 
     def _rates(self, rate, network, images):
-        """Yield the learning rates to try, one after the other, until training does not diverge."""
+        """Yield the learning rates to try in turn until training does not diverge."""
         if rate != "auto":
             yield rate
             return
         rate = largest_stable_rate(network, images, self.kappa_) / 2
-        # Every image is 0: there is nothing to learn, at any rate.
+        # If every image is 0, there is nothing to learn at any rate.
         rate = rate if np.isfinite(rate) else 0.0
-        # The kernel of a narrow network grows while it trains, and with it what is stable.
+        # The kernel of a narrow network grows during training, so the largest stable rate shrinks.
         yield from (rate / 4**attempt for attempt in range(_ATTEMPTS))
 
     def _train(self, network, X, y, check, seed, done):
@@ -147,7 +147,7 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
             )
 
     def _checked(self):
-        """Parameters of training, all of them checked before any of it starts."""
+        """Return the training parameters, all checked before training starts."""
         lr = self.lr
         if not (isinstance(lr, str) and lr == "auto"):
             lr = check_number("lr", lr, 0, np.inf, "use a finite number above 0, or 'auto'")
@@ -155,7 +155,7 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
                 raise ValueError("lr=0 trains nothing: use a number above 0, or 'auto'.")
         tol = self.tol
         if not (isinstance(tol, str) and tol == "auto"):
-            tol = check_number("tol", tol, 0, np.inf, "use a share of the loss, 0 or more")
+            tol = check_number("tol", tol, 0, np.inf, "use a fraction of the loss, 0 or more")
         kappa = check_number("kappa", self.kappa, 0, np.inf, "use a finite number above 0")
         if kappa == 0:
             raise ValueError("kappa=0 makes every output 0: use a number above 0 such as 0.1.")
@@ -182,7 +182,7 @@ class _CNNEstimator(TrainedNetworkParameters, SettableNetwork, ImageEstimator):
 
 @contextmanager
 def _progress(estimator):
-    """Yield a function that an epoch's loss is shown by, if the estimator is verbose."""
+    """Yield a function that shows the loss of an epoch if the estimator is verbose."""
     if not is_shown(estimator.verbose):
         yield lambda loss: None
         return
@@ -198,18 +198,18 @@ def _progress(estimator):
 
 
 def _below(tol, targets):
-    """Whether a loss is at most `tol` times that of predicting 0."""
+    """Return a test of whether a loss is at most `tol` times that of predicting 0."""
     limit = tol * float(targets.square().sum()) / (2 * len(targets))
     return lambda outputs, loss: loss <= limit
 
 
 @fill_docs
 class CNNRegressor(TrainedRegressorParameters, RegressionTask, _CNNEstimator):
-    """Regression by a convolutional network of finite width.
+    """Regression with a convolutional network of finite width.
 
-    The network whose limit of infinite width is :class:`~sklearn_cntk.CNTKRegressor` with the
-    same parameters: NTK parametrisation, weights N(0, 1), squared loss, stochastic gradient descent
-    ([1]_, sections 4 and 5).
+    The network whose infinite-width limit is :class:`~sklearn_cntk.CNTKRegressor` with the same
+    parameters: NTK parametrisation, weights drawn from N(0, 1), squared loss, stochastic gradient
+    descent ([1]_, sections 4 and 5).
 
     Parameters
     ----------
@@ -229,12 +229,12 @@ class CNNRegressor(TrainedRegressorParameters, RegressionTask, _CNNEstimator):
 
     See Also
     --------
-    sklearn_cntk.CNTKRegressor : Infinite width.
+    sklearn_cntk.CNTKRegressor : The limit of infinite width.
 
     Notes
     -----
-    Without `bias_variance` the network has no bias: targets whose mean is much larger than their
-    spread are predicted badly.  Centre them with scikit-learn's
+    Without `bias_variance` the network has no bias, so it predicts targets badly whose mean is much
+    larger than their spread.  Centre such targets with scikit-learn's
     ``TransformedTargetRegressor(CNNRegressor(), transformer=StandardScaler())``.
 
     References
@@ -256,16 +256,19 @@ class CNNRegressor(TrainedRegressorParameters, RegressionTask, _CNNEstimator):
         return _below(1e-4 if tol == "auto" else tol, targets)
 
     def _aim(self, check):
-        return f"the loss was {1e-4 if check['tol'] == 'auto' else check['tol']} of that of 0"
+        return (
+            f"the loss was {1e-4 if check['tol'] == 'auto' else check['tol']} times that of "
+            "predicting 0"
+        )
 
 
 @fill_docs
 class CNNClassifier(TrainedClassifierParameters, ClassificationTask, _CNNEstimator):
-    """Classification by a convolutional network of finite width.
+    """Classification with a convolutional network of finite width.
 
-    The network whose limit of infinite width is :class:`~sklearn_cntk.CNTKClassifier` with the
-    same parameters: NTK parametrisation, weights N(0, 1), squared loss on one-hot labels minus 1/k
-    for k classes, stochastic gradient descent ([1]_, sections 4 and 5).
+    The network whose infinite-width limit is :class:`~sklearn_cntk.CNTKClassifier` with the same
+    parameters: NTK parametrisation, weights drawn from N(0, 1), squared loss on one-hot labels
+    minus 1/k for k classes, stochastic gradient descent ([1]_, sections 4 and 5).
 
     Parameters
     ----------
@@ -286,7 +289,7 @@ class CNNClassifier(TrainedClassifierParameters, ClassificationTask, _CNNEstimat
 
     See Also
     --------
-    sklearn_cntk.CNTKClassifier : Infinite width.
+    sklearn_cntk.CNTKClassifier : The limit of infinite width.
 
     References
     ----------
@@ -315,5 +318,5 @@ class CNNClassifier(TrainedClassifierParameters, ClassificationTask, _CNNEstimat
 
     def _aim(self, check):
         if check["tol"] != "auto":
-            return f"the loss was {check['tol']} of that of 0"
+            return f"the loss was {check['tol']} times that of predicting 0"
         return "full training accuracy"

@@ -36,10 +36,10 @@ class RandomCNTKFeatures(
 ):
     """Gradients of finite networks at random weights, as features for linear models.
 
-    The inner products of the features are :class:`EmpiricalCNTK` with the same parameters.
-    ``trained_layers="last"`` gives the last hidden layer's activations, the random features of
-    the paper's section 5 [1]_; "all" and "hidden" the gradients by all trained weights, which
-    are many: about ``(depth - 2) * (width * filter_size) ** 2`` of a plain network.
+    The inner products of the features equal :class:`EmpiricalCNTK` with the same parameters.
+    ``trained_layers="last"`` gives the activations of the last hidden layer, the random features of
+    section 5 of the paper [1]_.  "all" and "hidden" give the gradients with respect to all trained
+    weights: about ``(depth - 2) * (width * filter_size) ** 2`` features for a plain network.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class RandomCNTKFeatures(
 
     @default_settings()
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Draw the networks; of `X` only the shape of its images matters.
+        """Draw the networks; only the shape of the images in `X` matters.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class RandomCNTKFeatures(
         ------
         {unusable}
         MemoryError
-            The networks do not fit.
+            If the networks do not fit in memory.
         """
         images = self._check_images(X, reset=True)
         draws = check_integer("n_draws", self.n_draws, 1, "use 1 or more networks")
@@ -103,7 +103,7 @@ class RandomCNTKFeatures(
             return network_of(self, images.shape[1:], draw)
 
         networks = [network(draw) for draw in draw_seeds(seed, 1)]
-        if networks[0].readout.device.type == "cpu":  # elsewhere PyTorch says what does not fit
+        if networks[0].readout.device.type == "cpu":  # elsewhere PyTorch raises its own error
             weights = sum(weights.nbytes for weights in networks[0].parameters())
             check_memory(
                 (draws - 1) * weights,
@@ -116,7 +116,7 @@ class RandomCNTKFeatures(
 
     @default_settings()
     def transform(self, X: ArrayLike) -> Array:
-        """Features of images.
+        """Compute the features of images.
 
         Parameters
         ----------
@@ -129,9 +129,9 @@ class RandomCNTKFeatures(
         Raises
         ------
         MemoryError
-            The features do not fit; nothing is computed then.
+            If the features do not fit in memory; nothing is computed.
         ValueError
-            Images so large that their features exceed `dtype`.
+            If the images are so large that their features exceed `dtype`.
         """
         check_is_fitted(self)
         images = self._check_images(X, reset=False)
@@ -153,7 +153,7 @@ class RandomCNTKFeatures(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # it is what `dtype` says
+        tags.transformer_tags.preserves_dtype = []  # the parameter `dtype` sets it
         return tags
 
     @property

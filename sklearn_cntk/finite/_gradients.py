@@ -1,11 +1,11 @@
 """Gradients of a network's output with respect to its weights, and their inner products.
 
-A convolution's gradient for one image is Σ_p g_p ⊗ z_p over the pixels p of its output, with g the
-derivative by the pre-activations and z the patch that its filters saw, and that of its biases is
-Σ_p g_p.  So a single backward pass over a batch, which yields g for every image, holds all
-gradients, and their inner products can be taken in two ways: from the gradients themselves, or,
-without forming them, as Σ_pp' (g_p · g'_p') (z_p · z'_p').  The second is cheaper where images are
-small and layers wide.
+The gradient of a convolution for one image is Σ_p g_p ⊗ z_p over the pixels p of its output, where
+g is the derivative with respect to the pre-activations and z the patch that its filters saw; the
+gradient of its biases is Σ_p g_p.  A single backward pass over a batch yields g for every image,
+and so determines all gradients.  Their inner products can be computed in two ways: from the
+gradients themselves, or, without forming them, as Σ_pp' (g_p · g'_p') (z_p · z'_p').  The second is
+cheaper for small images and wide layers.
 """
 
 import math
@@ -21,7 +21,7 @@ from ._network import to_tensor
 
 @dataclass(frozen=True)
 class PlainGradients:
-    """Gradients (n, numbers) that cost little: those of the dense layer, and of biases."""
+    """Gradients (n, n_weights) that are cheap to form: those of the dense layer and of biases."""
 
     values: torch.Tensor
 
@@ -37,12 +37,12 @@ class PlainGradients:
 
 @dataclass(frozen=True)
 class ConvolutionGradients:
-    """Gradients of a convolution's filters, as what they are made of.
+    """Gradients of the filters of a convolution, stored as their factors.
 
     Parameters
     ----------
     derivatives : Tensor (n, C', P', Q')
-        Derivatives of the output by the pre-activations, times the layer's factor.
+        Derivatives of the output with respect to the pre-activations, times the layer's factor.
     inputs : Tensor (n, C, P, Q)
     layer : Conv
     """
@@ -52,19 +52,19 @@ class ConvolutionGradients:
     layer: Conv
 
     def explicit(self):
-        """Gradients (n, C' · C q), with filters of q pixels."""
+        """Return the gradients (n, C' · C q) for filters of q pixels."""
         padded, layer = pad(self.inputs, self.layer), self.layer
         patches = functional.unfold(padded, layer.sides, stride=layer.steps)
         return torch.bmm(self.derivatives.flatten(2), patches.transpose(1, 2)).flatten(1)
 
     def inner(self, other):
-        """Inner products (n, m) with the gradients of other images."""
+        """Return the inner products (n, m) with the gradients of other images."""
         if pixelwise_is_cheaper(self.derivatives.shape[1:], self.inputs.shape[1:], self.layer):
             return self._pixelwise(other)
         return self.explicit() @ other.explicit().T
 
     def squares(self):
-        """Inner products (n,) of each gradient with itself."""
+        """Return the inner products (n,) of each gradient with itself."""
         return self.explicit().square().sum(dim=1)
 
     def _pixelwise(self, other):
@@ -74,12 +74,12 @@ class ConvolutionGradients:
 
 
 def pixelwise_is_cheaper(after, before, layer):
-    """Whether inner products of a convolution's gradients cost less without forming them.
+    """Return whether inner products of a convolution's gradients are cheaper pixel by pixel.
 
     Parameters
     ----------
     after, before : tuple (channels, rows, columns)
-        Shapes of its output and input.
+        Shapes of the output and input of the convolution.
     layer : Conv
     """
     q = math.prod(layer.sides)
@@ -89,7 +89,7 @@ def pixelwise_is_cheaper(after, before, layer):
 
 
 def _all_pixels(a, b):
-    """Inner products over channels (n, P, Q, m, P, Q) of all pixels of both sets."""
+    """Return the inner products over channels (n, P, Q, m, P, Q) of all pixels of both sets."""
     (n, channels, rows, columns), m = a.shape, len(b)
     left = a.permute(0, 2, 3, 1).reshape(-1, channels)
     right = b.permute(0, 2, 3, 1).reshape(-1, channels)
@@ -97,7 +97,7 @@ def _all_pixels(a, b):
 
 
 def _box(sums, layer):
-    """Σ over the pixels (a, b) of a filter of T[:, i+a, j+b, :, i'+a, j'+b], padded."""
+    """Return Σ over the pixels (a, b) of a filter of T[:, i+a, j+b, :, i'+a, j'+b], padded."""
     rows, columns = layer.output_shape(sums.shape[1:3])
     padded = pad(sums, layer, axes=((1, 2), (4, 5)))
     result = sums.new_zeros((len(sums), rows, columns, sums.shape[3], rows, columns))
@@ -111,10 +111,10 @@ def _box(sums, layer):
 
 
 def gradients(network, images):
-    """Gradients of a one-output network by what is trained, a list with items for each layer."""
+    """Return the gradients of a one-output network as a list with items for each trained layer."""
     trained = [layer for layer, weight in enumerate(network.filters) if weight.requires_grad]
     with torch.set_grad_enabled(bool(trained)):
-        # Derivatives by the images make sure of a graph where the first layer is frozen.
+        # Images that require gradients ensure that there is a graph if the first layer is frozen.
         outputs, layers = network.layers(images.detach().requires_grad_(bool(trained)))
         values = (
             torch.autograd.grad(outputs.sum(), [layers[n][2] for n in trained]) if trained else ()
@@ -136,14 +136,14 @@ def gradients(network, images):
 
 
 def _trained_places(network):
-    """Trained convolutions with the shapes of their outputs and inputs."""
+    """Yield the trained convolutions with the shapes of their outputs and inputs."""
     for place, weights in zip(network.places, network.filters, strict=True):
         if weights.requires_grad:
             yield place.layer, (len(weights), *place.after), (place.channels, *place.before)
 
 
 def is_pixelwise(network):
-    """Whether any layer's inner products are taken pixel by pixel."""
+    """Return whether the inner products of any layer are computed pixel by pixel."""
     return any(
         pixelwise_is_cheaper(after, before, layer)
         for layer, after, before in _trained_places(network)
@@ -151,14 +151,14 @@ def is_pixelwise(network):
 
 
 def rows_at_a_time(network, budget):
-    """How many images' gradients, with what is needed to form them, take `budget` bytes."""
+    """Return for how many images the gradients, and forming them, take `budget` bytes."""
     numbers = number_of_weights(network) + network.kept_numbers
     patches = [place.patch * math.prod(place.after) for place in network.places]
     numbers += 2 * max(patches, default=0)
     itemsize = network.readout.element_size()
     images = budget / (numbers * itemsize)
     if is_pixelwise(network):
-        # Products of all pixels of two blocks: before the convolution, padded, and twice behind it.
+        # Products of all pixels of two blocks: before the convolution, padded, and twice after it.
         products = max(
             math.prod(place.before) ** 2 + place.padded**2 + 2 * math.prod(place.after) ** 2
             for place in network.places
@@ -168,9 +168,9 @@ def rows_at_a_time(network, budget):
 
 
 def explicit_gradients(network, images, budget):
-    """Gradients (n, number of trained weights) of images (n, P, Q, C), as a tensor.
+    """Return the gradients (n, number of trained weights) of images (n, P, Q, C) as a tensor.
 
-    What is needed to form them takes `budget` bytes at a time.
+    Blocks of images are processed so that forming the gradients takes `budget` bytes at a time.
     """
     weights = network.readout
     size = rows_at_a_time(network, budget)
@@ -182,5 +182,5 @@ def explicit_gradients(network, images, budget):
 
 
 def number_of_weights(network):
-    """How many weights are trained."""
+    """Return the number of trained weights."""
     return sum(weights.numel() for weights in network.trained.values())

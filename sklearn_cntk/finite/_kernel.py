@@ -1,4 +1,4 @@
-"""The Monte-Carlo CNTK of finite random networks under scikit-learn's kernel contract."""
+"""The Monte-Carlo CNTK of finite random networks, with scikit-learn's kernel interface."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from ._settings import default_settings
 # Bytes of the gradients, and of the pixel-by-pixel products, that are held at a time.
 _BUDGET = 2**28
 
-# Bytes of all images' gradients up to which they are formed once and kept.
+# Gradients of all images are formed once and kept if they take up to this many bytes.
 _HELD = 2**30
 
 
 def draw_seeds(seed, n_draws):
-    """Seeds of `n_draws` networks; the first ones do not depend on how many follow."""
+    """Return seeds of `n_draws` networks; the first ones do not depend on how many follow."""
     children = np.random.SeedSequence(seed).spawn(n_draws)
     return [int(child.generate_state(1, np.uint64)[0] >> np.uint64(1)) for child in children]
 
@@ -49,11 +49,11 @@ def draw_seeds(seed, n_draws):
 class EmpiricalCNTK(EmpiricalParameters, SettableNetwork, ImageKernel):
     """Neural tangent kernel of finite networks at random weights.
 
-    The mean over `n_draws` networks of ``⟨∂f(θ, x)/∂θ, ∂f(θ, x')/∂θ⟩`` (eq. 2 of [1]_): what
-    :class:`~sklearn_cntk.CNTK` is the limit of as `width` grows (Theorem 3.1), with an error of
+    The mean over `n_draws` networks of ``⟨∂f(θ, x)/∂θ, ∂f(θ, x')/∂θ⟩`` (eq. 2 of [1]_).  As
+    `width` grows it converges to :class:`~sklearn_cntk.CNTK` (Theorem 3.1), with an error of
     about ``1 / sqrt(width * n_draws)`` and a bias of about ``1 / width``.  With
     ``trained_layers="last"`` it is the random-feature kernel of section 5, whose limit is the
-    NNGP kernel.  A kernel of scikit-learn's like :class:`~sklearn_cntk.CNTK`.
+    NNGP kernel.  Like :class:`~sklearn_cntk.CNTK`, it is a scikit-learn kernel.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class EmpiricalCNTK(EmpiricalParameters, SettableNetwork, ImageKernel):
         return split_scale(images, select_dtype(self.dtype), degree_of(network))
 
     def _seeds(self):
-        """Seeds of the networks."""
+        """Return the seeds of the networks."""
         try:
             seed = check_seed("random_state", self.random_state, bits=32)
         except TypeError as error:
@@ -139,7 +139,7 @@ class EmpiricalCNTK(EmpiricalParameters, SettableNetwork, ImageKernel):
         return gradients(network, to_tensor(images, weights.dtype, weights.device))
 
     def _blocks(self, network, X, Y, symmetric):
-        """Yield slices and values of the kernel's blocks, of the upper ones if symmetric."""
+        """Yield slices and values of the kernel's blocks, only the upper ones if symmetric."""
         n_gradients = len(X) if symmetric else len(X) + len(Y)
         held = n_gradients * number_of_weights(network) * network.readout.element_size()
         if held <= _HELD and not is_pixelwise(network):

@@ -1,6 +1,6 @@
-"""What layers do to tensors of finite width, and the convolutions of a network in their order.
+"""Operations of the layers on tensors, and the convolutions of a network in order.
 
-Nothing here has weights: `ConvolutionalNetwork` draws them, and runs the layers.
+Nothing here has weights: `ConvolutionalNetwork` draws them and runs the layers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .._support.layers import Activation, AvgPool, Conv, LayerNorm, Residual
 
 
 class Place(NamedTuple):
-    """A convolution where it stands in a network.
+    """A convolution and its position in a network.
 
     Attributes
     ----------
     layer : Conv
     channels : int
-        Of its input.
+        Number of channels of its input.
     before, after : tuple (rows, columns)
         Shapes of its input and output.
     """
@@ -33,12 +33,12 @@ class Place(NamedTuple):
 
     @property
     def patch(self):
-        """Numbers that a filter sees."""
+        """Number of values that a filter sees."""
         return self.channels * math.prod(self.layer.sides)
 
     @property
     def padded(self):
-        """Pixels of its input with what it is padded by."""
+        """Number of pixels of the padded input."""
         return math.prod(
             side + sum(margin)
             for side, margin in zip(self.before, margins(self.layer, self.before), strict=True)
@@ -46,15 +46,15 @@ class Place(NamedTuple):
 
 
 def places(network, image_shape, width):
-    """Convolutions of a network, and channels and shape of the last layer's output.
+    """Return the convolutions of a network, and channels and shape of the last layer's output.
 
     Raises
     ------
     ValueError
-        Images too small for a layer, or a residual block that finite networks cannot have: the
-        message names it.
+        If the images are too small for a layer, or if finite networks do not support a residual
+        block: the message names it.
     """
-    network.shapes(image_shape)  # or says which layer has nothing left
+    network.shapes(image_shape)  # raises if a layer has no output pixels
     found: list[Place] = []
 
     def walk(layers, channels, shape):
@@ -75,9 +75,9 @@ def places(network, image_shape, width):
             name = f"layer {number}, {layer!r},"
             if len(found) == counted:
                 raise ValueError(
-                    f"{name} has no convolution: a finite network adds what depends on the input "
-                    "alone, and the kernel the covariances of independent terms. Give the body a "
-                    "Conv, or leave the block out."
+                    f"{name} has no convolution: in a finite network both branches are functions "
+                    "of the same input, but the kernel adds the covariances of independent terms. "
+                    "Add a Conv to the body, or leave the block out."
                 )
             if ends[0] != ends[1]:
                 raise ValueError(
@@ -92,7 +92,7 @@ def places(network, image_shape, width):
 
 
 def kept_numbers(network, image_shape, width):
-    """About how many numbers automatic differentiation keeps of an image, and makes of them."""
+    """Return about how many numbers automatic differentiation keeps and computes per image."""
 
     def walk(layers, shape):
         total = 0
@@ -112,13 +112,13 @@ def kept_numbers(network, image_shape, width):
 
 
 def _divides_by_size(layer):
-    """Whether a layer calls `_normalised`."""
+    """Return whether a layer calls `_normalised`."""
     by_activation = isinstance(layer, Activation) and layer.kind in ("exp_normalized", "gaussian")
     return by_activation or isinstance(layer, LayerNorm)
 
 
 def margins(layer, shape):
-    """Pixels that a convolution adds before and after the rows and the columns of an input."""
+    """Return how many pixels a convolution adds before and after the rows and columns."""
     sizes = zip(
         layer.padding_before(shape),
         layer.output_shape(shape),
@@ -132,12 +132,12 @@ def margins(layer, shape):
 
 def pad(tensor, layer, axes=((2, 3),)):
     """Pad pairs of axes, the rows and columns of images, as a convolution does."""
-    amounts = [0] * (2 * tensor.ndim)  # from the last axis to the first, as PyTorch wants them
+    amounts = [0] * (2 * tensor.ndim)  # from the last axis to the first, as PyTorch expects
     for pair in axes:
         shape = tuple(tensor.shape[axis] for axis in pair)
         for axis, n, (first, last) in zip(pair, shape, margins(layer, shape), strict=True):
             if layer.padding == "circular":
-                # PyTorch's own circular padding goes round once at most.
+                # PyTorch's own circular padding wraps around once at most.
                 index = torch.arange(-first, n + last, device=tensor.device) % n
                 tensor = tensor.index_select(axis, index)
             else:
@@ -147,7 +147,7 @@ def pad(tensor, layer, axes=((2, 3),)):
 
 
 def convolve(inputs, weights, layer):
-    """What the filters make of images (n, C, P, Q)."""
+    """Convolve images (n, C, P, Q) with the filters."""
     both = margins(layer, inputs.shape[2:])
     if layer.padding == "zeros" and all(first == last for first, last in both):
         padding = tuple(first for first, _ in both)
@@ -156,7 +156,7 @@ def convolve(inputs, weights, layer):
 
 
 def apply(layer, inputs):
-    """What a layer without weights makes of images (n, C, P, Q)."""
+    """Apply a layer without weights to images (n, C, P, Q)."""
     if isinstance(layer, AvgPool):
         return functional.avg_pool2d(inputs, layer.windows(tuple(inputs.shape[2:])))
     if isinstance(layer, LayerNorm):
@@ -175,9 +175,9 @@ def apply(layer, inputs):
 
 
 def _normalised(inputs):
-    """Inputs over their root mean square over channels, and it; 0 where all channels are 0."""
-    # Over the largest channel first, so that no square overflows, or underflows to 0.  Both results
-    # are homogeneous in the inputs, so it may be a constant of their derivatives.
+    """Return inputs divided by their RMS over channels, and the RMS; 0 if all channels are 0."""
+    # Dividing by the largest channel first keeps squares from overflowing, or underflowing to 0.
+    # Both results are homogeneous in the inputs, so it can be treated as a constant in derivatives.
     largest = inputs.detach().abs().amax(dim=1, keepdim=True)
     some = largest > 0
     largest = torch.where(some, largest, 1)

@@ -1,15 +1,16 @@
-"""The networks whose infinitely wide limit is the CNTK, in NTK parametrisation.
+"""The networks whose infinite-width limit is the CNTK, in NTK parametrisation.
 
-With weights and biases N(0, 1), `width` channels C, and filters of q pixels that see c channels
-(Arora et al. 2019, section 4)::
+With weights and biases drawn from N(0, 1), `width` channels C, and filters of q pixels that see c
+channels (Arora et al. 2019, section 4)::
 
     u = sqrt(weight_variance / (c q)) W * x + sqrt(bias_variance) b
     f = sqrt(S) (sqrt(dense_weight_variance / n) Σ w z + sqrt(dense_bias_variance) b)
 
-for the n numbers z of the last layer, averaged over the pixels first where they are pooled.  S is
-the channels of the images, times the pixels of the last layer where it is flattened: these are the
-paper's units, and the kernel's.  Plain networks of the paper have the same outputs in another way,
-without a factor before their first layer, so that E[u¹ u¹'] is its Σ⁰ = box(x · x')::
+for the n values z of the last layer, which global average pooling first averages over the pixels.
+S is the number of channels of the images, multiplied with flattening by the number of pixels of
+the last layer: these are the units of the paper and of the kernel.  The paper's plain networks
+arrive at the same outputs differently, without a factor in the first layer, so that E[u¹ u¹'] is
+the paper's Σ⁰ = box(x · x')::
 
     u¹ = W¹ * x                              u^h = sqrt(2 / (C q)) W^h * relu(u^(h-1))
     f  = sqrt(2 / (C q)) Σ_ijc w_ijc relu(u^L)_ijc                      flattening, "CNN-V"
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 @fill_docs_like(FiniteNetworkParameters)
 class ConvolutionalNetwork(nn.Module):
-    """A convolutional network at random weights, in NTK parametrisation.
+    """A convolutional network with random weights, in NTK parametrisation.
 
     Parameters
     ----------
@@ -52,29 +53,31 @@ class ConvolutionalNetwork(nn.Module):
         Shape of an image, or of a signal.
     {parameters}
     n_outputs : int, default=1
-        Outputs, each with a dense layer of its own.
+        Number of outputs, each with its own dense layer.
     seed : int, default=0
-        Draws the weights, in float64 on the CPU: the same for every device and precision.
-        From 0 to 2**64 - 1.
+        Determines the random weights; from 0 to 2**64 - 1.  They are drawn in float64 on the CPU,
+        so they are the same for every device and precision.
     dtype : torch.dtype, default=torch.float32
-        Of the weights: torch.float32 or torch.float64.
+        Precision of the weights: torch.float32 or torch.float64.
 
     Attributes
     ----------
     filters : ParameterList
         Weights of the ``depth - 1`` convolutions, (width, channels, rows, columns).
     biases : ParameterDict
-        Those of the convolutions that have some, (width,), by "0" for the first convolution etc.
-    readout : Parameter (n_outputs, width) or (n_outputs, width * height * width)
-        Weights of the dense layer, with the height and width of the last layer's output.
+        Biases (width,) of the convolutions that have them, with keys "0" for the first convolution,
+        and so on.
+    readout : Parameter (n_outputs, width) or (n_outputs, width * n_pixels)
+        Weights of the dense layer: (n_outputs, width) with pooling.  With flattening, n_pixels
+        is the number of pixels of the last layer's output.
     readout_bias : Parameter (n_outputs,) or None
 
     Raises
     ------
     ValueError, TypeError
-        Parameters that cannot be used, by name.
+        If a parameter is invalid; the message names it.
     MemoryError
-        The weights do not fit; nothing is drawn then.
+        If the weights do not fit in memory; nothing is drawn.
 
     References
     ----------
@@ -146,7 +149,7 @@ class ConvolutionalNetwork(nn.Module):
             normal(*layer, trained=n >= readout.frozen) for n, layer in enumerate(layers)
         )
         self.readout = normal(*dense, trained=trains_dense)
-        # After all weights, which do not depend on whether there are biases.
+        # Drawn after all weights, so that these do not depend on whether there are biases.
         self.biases = nn.ParameterDict(
             {str(n): normal(width, trained=n >= readout.frozen) for n in biased}
         )
@@ -155,7 +158,7 @@ class ConvolutionalNetwork(nn.Module):
         )
 
     def _set_factors(self, architecture, channels, last):
-        """Factors of the weights of each layer, the dense one last, and of the dense bias."""
+        """Set the factors of the weights of each layer, the dense one last, and of its bias."""
         *variances, dense = self.network.weight_variances
         scale = architecture.image_shape[-1]
         self.bias_factor = math.sqrt(
@@ -169,16 +172,17 @@ class ConvolutionalNetwork(nn.Module):
             math.sqrt(variance / place.patch)
             for variance, place in zip(variances, self.places, strict=True)
         ]
-        # Flattened, both the numbers that the dense layer adds and the scale grow by the pixels.
+        # With flattening, the number of inputs of the dense layer and the scale both grow with the
+        # number of pixels, which cancels.
         self.factors.append(math.sqrt(dense * scale / channels))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs of the network.
+        """Compute the outputs of the network.
 
         Parameters
         ----------
         images : Tensor (n, channels, height, width)
-            Of the network's dtype and on its device.
+            With the dtype of the network and on its device.
 
         Returns
         -------
@@ -190,7 +194,7 @@ class ConvolutionalNetwork(nn.Module):
     def layers(
         self, images: torch.Tensor
     ) -> tuple[torch.Tensor, list[tuple[float, torch.Tensor, torch.Tensor]]]:
-        """Outputs, and what gradients need of each layer.
+        """Compute the outputs, and what gradients need from each layer.
 
         Parameters
         ----------
@@ -200,7 +204,7 @@ class ConvolutionalNetwork(nn.Module):
         -------
         outputs : Tensor (n, n_outputs)
         layers : list of (float, Tensor, Tensor)
-            For each layer its weights' factor, inputs and pre-activations.
+            For each layer with weights their factor, the inputs and the pre-activations.
         """
         layers: list[tuple[float, torch.Tensor, torch.Tensor]] = []
         activations = self._run(self.network.layers, images, layers)
@@ -213,7 +217,7 @@ class ConvolutionalNetwork(nn.Module):
         return outputs, layers
 
     def _run(self, layers, activations, seen):
-        """What layers make of their input; convolutions add to what is `seen`."""
+        """Apply layers to their input; convolutions append an entry to `seen`."""
         for layer in layers:
             if isinstance(layer, Residual):
                 body, shortcut = (
@@ -234,12 +238,12 @@ class ConvolutionalNetwork(nn.Module):
 
     @property
     def trained(self) -> dict[str, nn.Parameter]:
-        """Names and values of the weights that are trained."""
+        """Names and values of the trained weights."""
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 
 
 def network_of(model, image_shape, seed, n_outputs=1):
-    """The network that an estimator's or kernel's parameters ask for, on its device."""
+    """Return the network for the parameters of an estimator or kernel, on its device."""
     names = set(declared(FiniteNetworkParameters)) - {"image_shape"}
     network = ConvolutionalNetwork(
         image_shape,
@@ -252,23 +256,23 @@ def network_of(model, image_shape, seed, n_outputs=1):
 
 
 def described(model, image_shape):
-    """The Network that an estimator's or kernel's parameters describe."""
+    """Return the Network that the parameters of an estimator or kernel describe."""
     readout = Readout(check_depth(model.network, model.depth), model.gap, model.trained_layers)
     return Architecture.of(model, image_shape).layers(readout.depth)
 
 
 def degree_of(network):
-    """The power of an image's scale that gradients of a Network have, or None if they have none."""
+    """Return the degree of homogeneity of a Network's gradients in an image, or None."""
     degree = network.channel_degree
     return None if degree and network.dense_bias_variance else degree
 
 
 def split_scale(images, dtype, degree):
-    """Images (n, P, Q, C) over powers of two, and the exponents that gradients have left of them.
+    """Divide images (n, P, Q, C) by powers of two; return them and the exponents for gradients.
 
-    Where gradients by the weights are homogeneous, of a `degree` in an image, those of images of
-    any scale are 2**exponents times those of images whose largest values are from 1 to 2, which
-    overflow in no torch `dtype`.  Dividing by powers of two does not round.
+    If the gradients with respect to the weights are homogeneous of some `degree` in an image, those
+    of the original images are 2**exponents times those of the divided ones, whose largest values
+    lie between 1 and 2 and overflow in no torch `dtype`.  Dividing by powers of two does not round.
     """
     if degree is None:
         return images, np.zeros(len(images), dtype=int)
@@ -283,9 +287,9 @@ def split_scale(images, dtype, degree):
 
 
 def restore_scale(values, exponents, what, dtype):
-    """Multiply `values` by 2**exponents, in place, or say that `what` exceed their dtype.
+    """Multiply `values` by 2**exponents in place, or raise if `what` exceed their dtype.
 
-    `dtype` is that of the network, which values may exceed before.
+    `dtype` is that of the network; the values may have exceeded it already.
     """
     finite = np.isfinite(values).all()
     with np.errstate(over="ignore"):
@@ -301,21 +305,21 @@ def restore_scale(values, exponents, what, dtype):
 
 
 def to_tensor(images, dtype, device):
-    """Images (n, P, Q, C) of any NumPy dtype as a tensor (n, C, P, Q).
+    """Convert images (n, P, Q, C) of any NumPy dtype to a tensor (n, C, P, Q).
 
     Raises
     ------
     ValueError
-        Pixels exceed `dtype`.
+        If pixels exceed `dtype`.
     """
-    # A copy: PyTorch warns about arrays that it may not write to.
+    # A copy, because PyTorch warns about read-only arrays.
     with np.errstate(over="ignore"):
         channels_first = np.array(images.transpose(0, 3, 1, 2), dtype=_name(dtype))
     if not np.isfinite(channels_first).all():
         remedy = ", or use dtype='float64'" if dtype == torch.float32 else ""
         raise ValueError(
             f"pixels of up to {abs(images).max():.3g} exceed dtype={_name(dtype)!r}: scale the "
-            f"images, by preprocessing.ImageStandardizer say{remedy}."
+            f"images, for example with preprocessing.ImageStandardizer{remedy}."
         )
     return torch.from_numpy(channels_first).to(device)
 
@@ -325,7 +329,7 @@ def _name(dtype):
 
 
 def select_device(device):
-    """The torch.device that "auto", "cpu", "cuda" or "cuda:N" names."""
+    """Return the torch.device named by "auto", "cpu", "cuda" or "cuda:N"."""
     kind, index = check_device(device)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "auto":
@@ -338,12 +342,12 @@ def select_device(device):
 
 
 def device_label(device):
-    """What a progress bar calls a torch.device, as it calls the exact kernel's."""
+    """Return the name of a torch.device for a progress bar, in the style of the exact kernel."""
     if device.type == "cpu":
         return "CPU"
     return f"{device} ({torch.cuda.get_device_name(device)})"
 
 
 def select_dtype(dtype):
-    """The torch.dtype that "float32" or "float64" names."""
+    """Return the torch.dtype named by "float32" or "float64"."""
     return getattr(torch, check_dtype(dtype))

@@ -1,4 +1,4 @@
-"""The parameters of finite networks, see `_support.parameters`."""
+"""The parameters of finite networks (see `_support.parameters`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Stop when the training loss is at most `tol` times the loss of predicting 0.  "a
 
 @parameters(kw_only=False)
 class FiniteDepthParameters(DepthParameters):
-    """The architecture, where no pooling costs more than another."""
+    """The architecture; for finite networks, all kinds of pooling cost the same."""
 
     gap: bool = parameter(
         text="""
@@ -32,26 +32,26 @@ class FiniteDepthParameters(DepthParameters):
 
 @parameters(kw_only=True)
 class FiniteNetworkParameters(LayerParameters, NetworkParameters, FiniteDepthParameters):
-    """What `ConvolutionalNetwork` takes."""
+    """The parameters of `ConvolutionalNetwork`."""
 
     trained_layers: TrainedLayers = parameter(
         text="""
-        Layers that are trained; the others keep their random weights, and biases.  "hidden" is all
-        but the first and the last layer (appendix H of [1]_), "last" the dense layer alone.
+        Layers that are trained; the others keep their random weights and biases.  "hidden" trains
+        all layers but the first and the last (appendix H of [1]_), "last" only the dense layer.
         """,
         default="all",
     )
-    width: int = parameter("int", "Channels of each convolution.", default=128)
+    width: int = parameter("int", "Number of channels of each convolution.", default=128)
 
 
 @parameters(kw_only=True)
 class TorchParameters:
-    """Where PyTorch computes, and how precisely."""
+    """The device and precision of computations in PyTorch."""
 
     device: str = parameter(
         '{"auto", "cpu", "cuda", "cuda:N"}',
         """
-        Where to compute.  "auto" takes a GPU that PyTorch finds, and else the CPU.
+        Where to compute.  "auto" uses a GPU if PyTorch finds one, and otherwise the CPU.
         """,
         default="auto",
     )
@@ -67,10 +67,10 @@ class DescentParameters:
     kappa: float = parameter(
         "float",
         """
-        Root mean square of the random initial function, relative to that of the targets: the
-        output is multiplied by κ (Theorem 3.2 of [1]_), and this says to what size, so that it
-        means the same at every depth.  The smaller, the less is left of the initial function in
-        predictions, and the further the weights have to move.
+        Root mean square of the random initial function, relative to that of the targets.  The
+        output is multiplied by a factor κ (Theorem 3.2 of [1]_), which is chosen to give this size,
+        so that the parameter means the same at every depth.  With smaller values, less of the
+        initial function is left in predictions, and the weights have to move further.
         """,
         default=0.1,
     )
@@ -78,25 +78,25 @@ class DescentParameters:
         'float or "auto"',
         """
         Learning rate for the loss, the mean over a batch of ½ ‖κ f(x) − y‖².  "auto" is
-        1 / λ_max of the empirical kernel at the start, half the largest stable one (kernels differ
-        by orders of magnitude between depths, and so do the rates that suit them); should
-        training diverge, it starts again with a quarter of that, up to four times.
+        1 / λ_max of the empirical kernel at the start, half the largest stable rate (kernels, and
+        so suitable rates, differ by orders of magnitude between depths).  If training diverges, it
+        restarts with a quarter of the rate, up to four times.
         """,
         default="auto",
     )
     momentum: float = parameter(
-        "float", "Of stochastic gradient descent; the paper uses none.", default=0.0
+        "float", "Momentum of the gradient descent; the paper uses none.", default=0.0
     )
     batch_size: int = parameter(
         "int",
-        "Images a step.  As many as there are, or more, gives gradient descent.",
+        "Images per step.  At least the number of training images gives full gradient descent.",
         default=128,
     )
-    max_epochs: int = parameter("int", "Passes over the images at most.", default=200)
+    max_epochs: int = parameter("int", "Maximum number of passes over the images.", default=200)
     tol: float | Literal["auto"] = parameter('float or "auto"', default="auto")
     random_state: RandomState = parameter(
         "int, RandomState instance or None",
-        "Draws the weights and the order of the images.",
+        "Determines the random weights and the order of the images.",
         default=None,
     )
 
@@ -110,14 +110,14 @@ class TrainedNetworkParameters(TorchParameters, DescentParameters, FiniteNetwork
 
 @parameters(kw_only=True)
 class TrainedRegressorParameters(TrainedNetworkParameters):
-    """The same for regression."""
+    """The parameters of a trained network for regression."""
 
     tol: float | Literal["auto"] = parameter(text=_TOL.format("1e-4"), default="auto")
 
 
 @parameters(kw_only=True)
 class TrainedClassifierParameters(TrainedNetworkParameters):
-    """The same for classification."""
+    """The parameters of a trained network for classification."""
 
     tol: float | Literal["auto"] = parameter(
         text=_TOL.format("full training accuracy"), default="auto"
@@ -126,23 +126,23 @@ class TrainedClassifierParameters(TrainedNetworkParameters):
 
 @parameters(kw_only=True)
 class DrawParameters:
-    """Networks at random weights."""
+    """The draws of networks with random weights."""
 
     n_draws: int = parameter("int", default=1)
     random_state: RandomState = parameter(
         "int, RandomState instance or None",
-        "Draws the weights, in :meth:`fit`.  Integers from 0 to 2**32 - 1.",
+        "Determines the weights drawn in :meth:`fit`.  Integers from 0 to 2**32 - 1.",
         default=None,
     )
 
 
 @parameters(kw_only=True)
 class RandomNetworkParameters(TorchParameters, DrawParameters, FiniteNetworkParameters):
-    """The parameters of gradients at random weights."""
+    """The parameters of gradients of networks with random weights."""
 
     trained_layers: TrainedLayers = parameter(
         text="""
-        Layers whose weights the gradient is taken by, see :class:`~sklearn_cntk.CNTK`.
+        Layers with respect to whose weights gradients are taken; see :class:`~sklearn_cntk.CNTK`.
         """,
         default="all",
     )
@@ -157,9 +157,9 @@ class EmpiricalParameters(RandomNetworkParameters):
     random_state: int = parameter(
         "int",
         """
-        Draws the weights.  An integer, so that every call, and every clone, uses the same
-        networks: blocks of a matrix that are computed one by one fit together.  From 0 to
-        2**32 - 1, as scikit-learn's seeds.
+        Determines the random weights: an integer from 0 to 2**32 - 1.  It has to be an integer so
+        that every call and every clone uses the same networks, and blocks of a matrix that are
+        computed separately fit together.
         """,
         default=0,
     )

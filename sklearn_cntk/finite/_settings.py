@@ -1,4 +1,4 @@
-"""PyTorch's settings around a call, which estimators and kernels must not depend on."""
+"""Global settings of PyTorch, on which estimators and kernels must not depend."""
 
 from contextlib import ExitStack, contextmanager
 
@@ -7,9 +7,10 @@ import torch
 
 @contextmanager
 def default_settings():
-    """PyTorch as it is by default: with gradients, on the CPU, in the precision that is asked for.
+    """Use PyTorch's default settings: with gradients, on the CPU, in the requested precision.
 
-    Whatever ``no_grad``, ``inference_mode``, ``set_default_device`` or ``autocast`` say around.
+    This overrides a surrounding ``no_grad``, ``inference_mode``, ``set_default_device`` or
+    ``autocast``.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

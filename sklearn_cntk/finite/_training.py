@@ -1,23 +1,24 @@
-"""Training by stochastic gradient descent: the loop, its learning rate, and when it stops."""
+"""Training by stochastic gradient descent: the loop, its learning rate and stopping."""
 
 import math
 
 import torch
 from torch.func import functional_call
 
-# Images from which the largest stable learning rate is found, and steps of the power iteration.
+# Number of images for estimating the largest stable learning rate, and of power-iteration steps.
 _IMAGES = 128
 _STEPS = 20
 
-# How many times the loss of the start, or of predicting 0, a batch's may be.
+# Training diverges if the loss of a batch exceeds this multiple of the initial loss or, if that is
+# larger, of the loss of predicting 0.
 _GROWTH = 20
 
 
 def largest_stable_rate(network, images, kappa):
-    """2 / λ_max, above which gradient descent diverges (for the linearised network: exactly).
+    """Return 2 / λ_max, above which gradient descent diverges (exact for the linearised network).
 
     λ_max is the largest eigenvalue of the empirical kernel of ``kappa * network`` over all images
-    and outputs, divided by the number of images, since the loss is a mean over images.
+    and outputs, divided by the number of images because the loss is a mean over images.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def largest_stable_rate(network, images, kappa):
     weights = list(network.trained.values())
     with torch.enable_grad():
         outputs = kappa * network(images)
-        # The gradient g(u) = Jᵀ u is linear in u, and its own gradient by u is J.
+        # The gradient g(u) = Jᵀ u is linear in u, and its derivative with respect to u gives J.
         u = torch.zeros_like(outputs, requires_grad=True)
         pulled = torch.autograd.grad(outputs, weights, u, create_graph=True)
         generator = torch.Generator().manual_seed(0)
@@ -52,10 +53,10 @@ def largest_stable_rate(network, images, kappa):
 
 
 def initial_scale(network, images):
-    """Root mean square of the outputs of networks with these filters and any dense layer.
+    """Return the root mean square output of networks with these filters and a random dense layer.
 
-    That is of the outputs' standard deviation under the dense layer's N(0, 1) parameters, given the
-    filters: hardly random, other than the few outputs of one network.
+    This is the standard deviation over N(0, 1) parameters of the dense layer, given the filters.
+    It is hardly random, unlike the few outputs of one network.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def initial_scale(network, images):
     Returns
     -------
     float
-        0 if every image is 0, and there are no biases.
+        0 if every image is 0 and there are no biases.
     """
     with torch.no_grad():
         _, layers = network.layers(images[:_IMAGES])
@@ -89,9 +90,9 @@ def train(
     kappa, rate, momentum : float
     batch_size, max_epochs : int
     generator : torch.Generator
-        Orders the images.
+        Draws the order of the images.
     done : callable (outputs, loss) -> bool
-        Whether to stop, from the outputs for all images in their order, and their loss.
+        Returns whether to stop, given the outputs for all images in order and their loss.
     bar : callable (loss)
         Called after each epoch.
 
@@ -103,8 +104,8 @@ def train(
     Raises
     ------
     OverflowError
-        The loss is not finite, or a batch's has grown twentyfold, or all outputs have become 0:
-        training diverges.
+        If training diverges: the loss is not finite, that of a batch has grown twentyfold, or all
+        outputs have become 0.
     """
     optimizer = torch.optim.SGD(network.trained.values(), lr=rate, momentum=momentum)
     losses = []
@@ -118,14 +119,14 @@ def train(
             loss = error.square().sum() / (2 * len(rows))
             loss.backward()
             optimizer.step()
-            # Kept where it is, so that no step waits for it; NaN propagates.
+            # Kept on the device, so that no step waits for it; NaN propagates.
             worst = torch.maximum(worst, loss.detach())
         outputs = predict(network, images, kappa)
         losses.append(_loss(outputs, targets))
         bar(losses[-1])
         grown = not float(worst) <= limit or not losses[-1] <= limit
-        # Steps that are too long may also leave all units of a layer dead, with a loss that is
-        # not large at all: the outputs are exactly 0 for good.
+        # Steps that are too large may also leave all units of a layer dead.  The loss is then not
+        # large, but the outputs stay exactly 0.
         dead = len(losses) > 1 and not outputs.any() and bool(targets.any())
         if rate > 0 and (grown or dead):
             raise OverflowError(losses[-1])
@@ -135,10 +136,10 @@ def train(
 
 
 def predict(network, images, kappa, dtype=None, batch_size=256):
-    """Outputs (n, k) times kappa.
+    """Return the outputs (n, k) times kappa.
 
-    With ``dtype=torch.float64``, whatever the precision of the weights, they do not depend on how
-    many images share a batch (but for rounding in float64).
+    With ``dtype=torch.float64``, they do not depend on how many images share a batch (except for
+    rounding in float64), whatever the precision of the weights.
     """
     weights = {name: value.detach().to(dtype) for name, value in network.named_parameters()}
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Displays in scikit-learn's manner: ``pip install "sklearn-cntk[plot]"``.
+"""Displays in the style of scikit-learn: ``pip install "sklearn-cntk[plot]"``.
 
-Class methods compute and draw, the data are attributes, and ``plot`` draws them again.
-matplotlib is imported when something is drawn.
+Class methods compute and draw, attributes hold the data, and ``plot`` draws them again.
+matplotlib is imported only when something is drawn.
 """
 
 from ._depth import DepthDisplay

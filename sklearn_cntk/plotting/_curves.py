@@ -1,4 +1,4 @@
-"""Lines of mean scores with the spread of folds: what displays of depth and of size share."""
+"""Lines of mean scores with their spread over folds, for displays of depth and of size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPREADS = ("fill_between", "errorbar", None)
 
 @fill_docs
 class CurveDisplay:
-    """Draws ``scores``, a dict of label → (n_points, n_splits), over ``_points()``."""
+    """Base class that draws ``scores``, {label: (n_points, n_splits)}, against ``_points()``."""
 
     scores: Mapping[str, ArrayLike]
     score_name: str
@@ -46,7 +46,7 @@ class CurveDisplay:
         line_kw: dict[str, Any] | None = None,
         spread_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the curves.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class CurveDisplay:
         return self
 
     def _points(self) -> ArrayLike:
-        """Values on the horizontal axis."""
+        """Return the values on the horizontal axis."""
         raise NotImplementedError
 
     def _draw_points(self, ax: Axes) -> None:
@@ -92,7 +92,7 @@ class CurveDisplay:
         for k, (label, scores) in enumerate(self.scores.items()):
             scores = np.asarray(scores, dtype=float)
             mean, std = scores.mean(axis=1), scores.std(axis=1)
-            known = ~np.isnan(mean)  # a pooling need not have every depth
+            known = ~np.isnan(mean)  # not every pooling need have been tried at every depth
             x, mean, std = points[known], mean[known], std[known]
             options = merged({**line_style(k), "label": label}, line_kw, Line2D)
             (line,) = ax.plot(x, mean, **options)
@@ -125,13 +125,13 @@ def check_curves(points, scores, name):
         shape = np.shape(values)
         if len(shape) != 2 or shape[0] != len(points):
             raise ValueError(
-                f"scores[{label!r}] has shape {shape}: use ({len(points)}, n_splits), a row for "
+                f"scores[{label!r}] has shape {shape}: use ({len(points)}, n_splits), one row for "
                 f"each of the {len(points)} {name}."
             )
 
 
 def place(best, points, label_of):
-    """Scores (n_points, n_splits) by label from a dict of (point, group) → Candidate."""
+    """Return scores (n_points, n_splits) by label from a dict {(point, group): Candidate}."""
     n_splits = len(next(iter(best.values())).scores)
     scores = {}
     for (point, group), candidate in best.items():

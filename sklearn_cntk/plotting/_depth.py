@@ -1,4 +1,4 @@
-"""Score over depth, for searches of architectures."""
+"""Score against depth, for architecture searches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @fill_docs
 class DepthDisplay(CurveDisplay):
-    """Score over depth: a line for each pooling, with the spread of folds.
+    """Score against depth: one line per pooling, with the spread over folds.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_cv_results`.
 
@@ -36,7 +36,7 @@ class DepthDisplay(CurveDisplay):
     Attributes
     ----------
     lines_ : list of matplotlib lines
-        One a pooling, the means over splits.
+        The means over splits, one line per pooling.
     {fill_between_}
     {errorbar_}
     ax_ : matplotlib Axes
@@ -44,7 +44,7 @@ class DepthDisplay(CurveDisplay):
 
     See Also
     --------
-    TrainSizeDisplay : Score over training-set size.
+    TrainSizeDisplay : Score against training-set size.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class DepthDisplay(CurveDisplay):
         cv_results : dict of arrays
             ``cv_results_`` of :class:`~sklearn_cntk.CNTKClassifierCV` or of scikit-learn's
             searches.  Parameters are found by their last part, such as "depth" of
-            "cntkclassifier__depth".  Of candidates with the same depth and pooling the one with
+            "cntkclassifier__depth".  Among candidates with the same depth and pooling, the one with
             the best mean score is shown.
         {ax}
         {scorer_name}
@@ -110,7 +110,7 @@ class DepthDisplay(CurveDisplay):
         ------
         {no_params}
         ValueError
-            `depth` was not searched, or `scorer_name` is missing.
+            If `depth` was not searched, or `scorer_name` is missing.
         {no_matplotlib}
         """
         return cls._from_results(cv_results, None, ax, scorer_name, plot_options)

@@ -1,4 +1,4 @@
-"""The fitted CNTK estimator within pipelines and searches, and what it was trained on."""
+"""Access to the fitted CNTK estimator in pipelines and searches, and to its training data."""
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, is_classifier
@@ -12,7 +12,7 @@ from ..search import CNTKClassifierCV, CNTKRegressorCV
 
 
 def unwrap(estimator, X=None):
-    """The CNTK estimator at the end of pipelines and searches, and X as images that it takes.
+    """Return the CNTK estimator at the end of pipelines and searches, and X as its input images.
 
     Returns
     -------
@@ -34,10 +34,10 @@ def unwrap(estimator, X=None):
                 raise ValueError(
                     f"{type(model).__name__} was fitted with refit=False, so it has no estimator "
                     "to show: fit it with refit=True (with several scores, the name of one), or "
-                    "give an estimator that was fitted with the parameters that you choose."
+                    "give an estimator that was fitted with the parameters of your choice."
                 )
             raise TypeError(
-                f"{type(model).__name__} is no CNTK estimator: give a fitted CNTKClassifier or "
+                f"{type(model).__name__} is not a CNTK estimator: give a fitted CNTKClassifier or "
                 "CNTKRegressor, a search over one (with refit=True), or a pipeline that ends in "
                 "one."
             )
@@ -46,7 +46,7 @@ def unwrap(estimator, X=None):
 
 
 def training_targets(model):
-    """Class labels, or targets, of ``X_fit_``; None where a model of landmarks has none."""
+    """Return class labels, or targets, of ``X_fit_``; None if a model of landmarks has none."""
     targets = model._fit_targets
     if targets is None or not is_classifier(model):
         return targets
@@ -56,7 +56,7 @@ def training_targets(model):
 
 
 def true_labels(model, images, y, target):
-    """Classes, or the column `target` of the targets, one for each image; None without `y`."""
+    """Return the class, or the value in the column `target`, of each image; None without `y`."""
     if y is None:
         return None
     labels = np.asarray(on_host(y))
@@ -68,22 +68,23 @@ def true_labels(model, images, y, target):
 
 
 def check_target(model, target, of_classifiers):
-    """Raise unless `target` is a column of the targets; `of_classifiers` says what they do."""
+    """Raise unless `target` is a column of the targets; `of_classifiers` is for the message."""
     n_targets = 1 if is_classifier(model) or model.dual_coef_.ndim == 1 else len(model.dual_coef_.T)
     if is_integer(target) and target in range(n_targets):
         return
     if is_classifier(model):
         raise ValueError(
-            f"target={target!r} is for regressors: of a {type(model).__name__} {of_classifiers}."
+            f"target={target!r} is for regressors: for a {type(model).__name__} {of_classifiers}."
         )
-    numbers = f"0 to {n_targets - 1}" if n_targets > 1 else "0, for there is one target"
-    raise ValueError(f"target={target!r} is no column: use {numbers}.")
+    numbers = f"0 to {n_targets - 1}" if n_targets > 1 else "0, since there is one target"
+    raise ValueError(f"target={target!r} is not a column of the targets: use {numbers}.")
 
 
 def images_as_given(estimator, X, image_shape=None):
-    """X as images before any step of pipelines.
+    """Return X as images, before any step of pipelines.
 
-    Rows hold images of `image_shape`, or of the shape that the first step that has one has seen.
+    Rows hold images of `image_shape`, or by default of the shape seen by the first step that
+    records one.
 
     Returns
     -------
@@ -95,22 +96,22 @@ def images_as_given(estimator, X, image_shape=None):
     seen, given = first.image_shape_, np.shape(on_host(X))[1:]
     if len(given) == 1 and given != (np.prod(seen),):
         raise ValueError(
-            f"X has {given[0]} features a row, of which the steps before {type(first).__name__} "
-            f"make images of shape {seen}: give image_shape, the shape of the images that rows of "
-            "X hold."
+            f"X has {given[0]} features per row, from which the steps before "
+            f"{type(first).__name__} make images of shape {seen}: give image_shape, the shape of "
+            "the images that rows of X hold."
         )
     is_seen = len(given) == 1 or seen in (given, (*given, 1), (1, *given))
     return as_images(X, seen if is_seen else None)
 
 
 def in_form_of(X, images):
-    """Images (n, P, Q, C) as images, rows or a table, whichever X is."""
+    """Return images (n, P, Q, C) as images, rows or a table, in the form of X."""
     result = images.reshape(len(images), *np.shape(on_host(X))[1:])
     return type(X)(result, columns=X.columns) if hasattr(X, "iloc") else result
 
 
 def _parts(estimator):
-    """What sees X one after the other: steps of pipelines, within searches too."""
+    """Yield the estimators that X passes through: steps of pipelines, also within searches."""
     if isinstance(estimator, Pipeline):
         for _, step in estimator.steps:
             yield from _parts(step)

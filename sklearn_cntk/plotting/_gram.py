@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from .._support.typing import Array, ArrayLike, FloatArray
 
-# Share of the entries beyond either end of the colours: without it one pair of near-duplicates
-# would leave one colour to all others.
+# Share of the entries beyond either end of the colour scale.  Without clipping, one pair of
+# near-duplicates would leave a single colour for all others.
 _CLIPPED = 0.005
 
-# Classes up to which each one has a boundary and a label.
+# Boundaries and labels are drawn for up to this many classes.
 _MARKED_CLASSES = 50
 
 
 @fill_docs
 class GramDisplay:
-    """A Gram matrix ordered by class, and its eigenvalues beside it.
+    """A Gram matrix ordered by class, next to its eigenvalues.
 
     It is recommended to use :meth:`from_estimator`, :meth:`from_kernel` or :meth:`from_gram`.
 
@@ -37,18 +37,18 @@ class GramDisplay:
     ----------
     {gram}
     labels : array-like (n,), default=None
-        Classes, by which rows and columns are ordered, and whose names are drawn shortened; or
+        Classes, by which rows and columns are ordered (long class names are shortened), or
         continuous targets, which order them without boundaries.  None keeps the order.
     eigenvalues : array-like (n,), default=None
-        Descending.  None computes them.
+        Eigenvalues in descending order.  None computes them.
 
     Attributes
     ----------
     order_ : ndarray (n,)
-        Rows of `gram` in the order in which they are drawn.
+        Indices of the rows of `gram` in the order in which they are drawn.
     image_ : matplotlib AxesImage
     axes_ : ndarray of 2 matplotlib Axes
-        Matrix and spectrum.
+        Axes of the matrix and of the spectrum.
     {ax_}
     figure_ : matplotlib Figure
 
@@ -85,12 +85,12 @@ class GramDisplay:
         image_kw: dict[str, Any] | None = None,
         line_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the matrix and its spectrum.
 
         Parameters
         ----------
         ax : pair of matplotlib Axes, default=None
-            For the matrix and for the spectrum; None makes a figure.
+            Axes for the matrix and for the spectrum; None creates a figure.
         image_kw : dict, default=None
             Passed to ``imshow``.
         line_kw : dict, default=None
@@ -121,7 +121,7 @@ class GramDisplay:
         if self.labels is not None:
             self.order_ = np.argsort(self.labels, kind="stable")
         K = self.gram[np.ix_(self.order_, self.order_)]
-        # The diagonal is so much larger than the rest that it would take most colours.
+        # The diagonal is so much larger than the rest that it would take up most of the colours.
         others = K[~np.eye(n, dtype=bool)] if n > 1 else K
         low, high = np.quantile(others, (_CLIPPED, 1 - _CLIPPED))
         options = {"vmin": low, "vmax": high, "cmap": "viridis", "interpolation": "nearest"}
@@ -187,7 +187,7 @@ class GramDisplay:
         {gram}
         {y_of_gram}
         ax : pair of matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
         {plot_options}
 
         Returns
@@ -197,7 +197,7 @@ class GramDisplay:
         Raises
         ------
         ValueError
-            `gram` is not square or not symmetric, or `y` has another length.
+            If `gram` is not square or not symmetric, or `y` has a different length.
         {no_matplotlib}
         """
         import_pyplot(cls.__name__)
@@ -218,7 +218,7 @@ class GramDisplay:
         Parameters
         ----------
         kernel : callable
-            :class:`~sklearn_cntk.CNTK`, or anything that makes a matrix (n, n) of X.
+            :class:`~sklearn_cntk.CNTK`, or any function that returns a matrix (n, n) for X.
         X : array-like, n images
         {y_of_gram}
         {as_from_gram}
@@ -240,17 +240,18 @@ class GramDisplay:
         ax: Any = None,
         **plot_options: Any,
     ) -> Self:
-        """Draw the Gram matrix of a fitted estimator's training images, or of others.
+        """Draw the Gram matrix of a fitted estimator's training images, or of other images.
 
         Parameters
         ----------
         {fitted_estimator}
         X : array-like, n images, default=None
-            None takes the training images.
+            None uses the training images.
         y : array-like (n,), default=None
-            Classes, or continuous targets.  For the training images None takes those of fit, if
-            there is one target and they are kept (which ``solver="nystroem"`` does not do).  With
-            a `train_size` the estimator has fewer than fit was given: for all of those, give X.
+            Classes, or continuous targets.  For the training images, None uses those given to fit,
+            if there is one target and the estimator keeps them (``solver="nystroem"`` does not).
+            With a `train_size`, the estimator keeps fewer images than fit was given: to show all of
+            them, give X.
         {as_from_gram}
 
         Returns
@@ -261,7 +262,7 @@ class GramDisplay:
         ------
         {not_fitted}
         ValueError
-            `y` has another length than the images, or a search was fitted with ``refit=False``.
+            If `y` and the images differ in length, or a search was fitted with ``refit=False``.
         """
         import_pyplot(cls.__name__)
         model, images = unwrap(estimator, X)
@@ -294,7 +295,7 @@ def _check_length(y, model):
 def _check_gram(gram):
     gram = check_array(gram, dtype=np.float64, input_name="gram")
     if gram.shape[0] != gram.shape[1]:
-        raise ValueError(f"gram has shape {gram.shape}: a Gram matrix is square.")
+        raise ValueError(f"gram has shape {gram.shape}: a Gram matrix must be square.")
     if not np.allclose(gram, gram.T, rtol=1e-5, atol=1e-8 * np.abs(gram).max()):
         raise ValueError("gram is not symmetric: give the kernel values of images with themselves.")
     return gram

@@ -1,13 +1,13 @@
-"""The only place that imports matplotlib, and what all displays draw with."""
+"""Import of matplotlib, and the colours and styles shared by all displays."""
 
-#: Okabe and Ito's colours ("Color Universal Design", 2008), which the colour-blind can tell apart.
+#: Okabe and Ito's colour-blind-safe palette ("Color Universal Design", 2008).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D")
 STYLES = ("-", "--", "-.", ":")
 
 
 def import_pyplot(user):
-    """``matplotlib.pyplot``, or an error that names its `user` and the extra to install."""
+    """Return ``matplotlib.pyplot``, or raise an error with the `user` and the extra to install."""
     try:
         import matplotlib.pyplot
     except ImportError as error:
@@ -18,16 +18,16 @@ def import_pyplot(user):
 
 
 def merged(defaults, given, artist):
-    """Keywords of an artist, `given` ones first, also by matplotlib's short names such as "c"."""
+    """Merge keywords of an artist; `given` ones, aliases such as "c" too, override `defaults`."""
     from matplotlib.cbook import normalize_kwargs
 
     return {**defaults, **normalize_kwargs(given, artist)}
 
 
 def short(text, length=12):
-    """One line of at most `length` characters; of longer ones the middle becomes an ellipsis.
+    """Shorten text to one line of at most `length` characters, with an ellipsis in the middle.
 
-    The end stays, since classes' names often differ there alone.
+    The end is kept because class names often differ only there.
     """
     text = " ".join(str(text).split())
     if len(text) <= length:
@@ -37,7 +37,7 @@ def short(text, length=12):
 
 
 def line_style(k):
-    """Colour, marker and dashes of the k-th line: as many as there may be, all different."""
+    """Return the colour, marker and dashes of the k-th line."""
     cycle = k // len(COLORS)
     return {
         "color": COLORS[k % len(COLORS)],

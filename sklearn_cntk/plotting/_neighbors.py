@@ -1,4 +1,4 @@
-"""Which training images a prediction comes from."""
+"""The training images that contribute most to a prediction."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 
 @fill_docs
 class NeighborsDisplay:
-    """Images, each beside the training images that weigh most in its prediction.
+    """Images, each next to the training images that contribute most to its prediction.
 
-    A prediction is a sum over training images, f(x) = Σ k(x, x_i) a_i with the dual coefficients
-    a, and of a regressor the mean of its targets.  The sum's terms are shown, signed: of the
-    predicted class for a classifier (positive speaks for that class), of the target for a
-    regressor.  It is recommended to use :meth:`from_estimator`.
+    A prediction is a sum over training images, f(x) = Σ k(x, x_i) a_i with dual coefficients a,
+    plus the mean of the targets for a regressor.  The display shows the signed terms of this sum:
+    for the predicted class of a classifier (positive terms support that class), or for the target
+    of a regressor.  It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     images : ndarray (m, height, width, channels)
-        Of 1 or 3 channels, in any range.
+        Images of 1 or 3 channels, in any range.
     predictions : ndarray (m,)
         Predicted classes or targets.
     neighbors : ndarray of int, shape (m, n_neighbors)
-        Rows of ``X_fit_``, those of the largest absolute contribution first.
+        Indices of rows of ``X_fit_``, in descending order of absolute contribution.
     neighbor_images : ndarray (m, n_neighbors, height, width, channels)
     contributions : ndarray (m, n_neighbors)
-        Their terms of the sum.
+        Terms of these training images in the sum.
     decisions : ndarray (m,)
-        The whole sums, without the mean of a regressor's targets.
+        The full sums, without the mean of a regressor's targets.
     neighbor_labels : ndarray (m, n_neighbors), default=None
         Classes or targets of the training images.
     labels : ndarray (m,), default=None
@@ -62,7 +62,7 @@ class NeighborsDisplay:
     Notes
     -----
     Each image is scaled for display by its own smallest and largest value.  In a pipeline, images
-    are shown as the last step sees them.  Long names of classes are drawn shortened.
+    are shown as the last step sees them.  Long class names are shortened.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class NeighborsDisplay:
         self.labels = labels
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw: a row for each image, with its neighbours to the right.
+        """Draw one row per image, with its neighbours to the right.
 
         Parameters
         ----------
@@ -145,18 +145,18 @@ class NeighborsDisplay:
         target: int = 0,
         ax: Any = None,
     ) -> Self:
-        """Compute the contributions to the predictions for X, and draw the largest.
+        """Compute the contributions to the predictions for X and draw the largest.
 
         Parameters
         ----------
         {fitted_estimator}
         X : array-like, m images
         n_neighbors : int, default=5
-            Training images to show for each; all, where there are fewer.
+            Number of training images to show for each image; all of them if there are fewer.
         y : array-like (m,), default=None
-            True classes or targets, to be shown as well.
+            True classes or targets, which are also shown.
         target : int, default=0
-            Column of the targets of a regressor with several; for all else it stays 0.
+            Column of the targets, for a regressor with several targets.
         {neighbor_axes}
 
         Returns
@@ -166,9 +166,9 @@ class NeighborsDisplay:
         Raises
         ------
         ValueError
-            Images that cannot be shown: feature vectors, or channels other than 1 or 3, unless
-            they have one row or column.  No such `target`.  A search that was fitted with
-            ``refit=False``.
+            If images cannot be shown because they are feature vectors or, unless they have only one
+            row or column, do not have 1 or 3 channels; if there is no such `target`; or if a search
+            was fitted with ``refit=False``.
         {not_fitted}
         {no_matplotlib}
         """
@@ -193,14 +193,14 @@ class NeighborsDisplay:
 
 
 def _contributions(model, images, target):
-    """Terms (m, n) of the sums, the predictions (m,), and the training targets (n,) or None."""
+    """Return terms (m, n) of the sums, predictions (m,), and training targets (n,) or None."""
     (K,) = model.kernel_._job(images).of_known_store().gram(images, model.X_fit_)
     dual = model.dual_coef_
     known = training_targets(model)
     if is_classifier(model):
         decisions = K @ dual
         predictions = model._labels(decisions)
-        if dual.ndim == 1:  # of the second class; the first one's are their negatives
+        if dual.ndim == 1:  # coefficients of the second class; the first class has their negatives
             return K * dual * np.where(decisions > 0, 1, -1)[:, None], predictions, known
         return K * dual.T[decisions.argmax(axis=1)], predictions, known
     offset = model.intercept_

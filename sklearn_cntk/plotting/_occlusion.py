@@ -1,4 +1,4 @@
-"""Which parts of an image a prediction depends on."""
+"""The parts of an image that a prediction depends on."""
 
 from __future__ import annotations
 
@@ -30,61 +30,61 @@ if TYPE_CHECKING:
 
     from .._support.typing import Array, ArrayLike, FloatArray, ImageShape, ResponseMethod
 
-# What the methods of estimators return.
+# Names of what the methods of estimators return.
 _QUANTITIES = {
     "decision_function": "decision",
     "predict_proba": "probability",
     "predict": "prediction",
 }
 
-# Parts of an image that are white would have no border otherwise.
+# Grey frame, because white parts of an image would otherwise have no border.
 _FRAME = "0.8"
 
 
 @fill_docs
 class OcclusionDisplay:
-    """Images, each beside a map of how its prediction drops where a patch of it is covered.
+    """Images, each next to a map of how much covering a patch lowers its prediction.
 
-    A square patch is moved over the image and replaced by a fill value, as in [1]_; each place is
-    one cell of the map.  Cells are positive (blue) where what the patch covers speaks for the
-    class, or raises the prediction of a regressor, and negative (orange) where it speaks against
-    it.  It is recommended to use :meth:`from_estimator`.
+    A square patch is moved over the image and replaced by a fill value, as in [1]_; each position
+    is one cell of the map.  Cells are positive (blue) where the covered pixels support the class,
+    or raise the prediction of a regressor, and negative (orange) where they do the opposite.  It is
+    recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     images : ndarray (m, height, width, channels)
-        Of 1 or 3 channels, in any range.
+        Images of 1 or 3 channels, in any range.
     predictions : ndarray (m,)
-        Predicted classes or targets of the whole images.
+        Predicted classes or targets of the original images.
     maps : ndarray (m, n_rows, n_columns)
-        Decision of the whole image minus that of the image with a patch covered.
+        Decision for the original image minus that for the image with a patch covered.
     decisions : ndarray (m,)
-        Decisions of the whole images.
+        Decisions for the original images.
     patch_shape : tuple (rows, columns)
-        Pixels of a patch.
+        Size of a patch in pixels.
     stride : int, default=1
-        Pixels from one place of the patch to the next.
+        Pixels from one position of the patch to the next.
     classes : ndarray (m,), default=None
-        Classes whose decisions these are; None for a regressor.
+        Classes that the decisions refer to; None for a regressor.
     labels : ndarray (m,), default=None
         True classes or targets.
     quantity : str, default="decision"
-        What the decisions are, for the labels of the figure.
+        Name of the decisions in the labels of the figure.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes, shape (m, 2)
-        Images and maps.
+        Axes of the images and of the maps.
     {ax_}
     heatmaps_ : list of matplotlib AxesImage
-        One an image.
+        One per image.
     colorbar_ : matplotlib Colorbar
-        All maps have the same colours.
+        Colour bar shared by all maps.
     figure_ : matplotlib Figure
 
     See Also
     --------
-    NeighborsDisplay : The training images that weigh most in a prediction.
+    NeighborsDisplay : The training images that contribute most to a prediction.
 
     Notes
     -----
@@ -131,14 +131,14 @@ class OcclusionDisplay:
         self.quantity = quantity
 
     def plot(self, ax: Any = None, *, image_kw: dict[str, Any] | None = None) -> Self:
-        """Draw: a row for each image, with its map to the right, each cell where its patch was.
+        """Draw one row per image, with its map to the right and each cell where its patch was.
 
         Parameters
         ----------
         {occlusion_axes}
         image_kw : dict, default=None
-            Passed to ``imshow`` for the maps.  By default colours go up to the largest absolute
-            value of all maps.
+            Passed to ``imshow`` for the maps.  By default, the colour scale extends to the largest
+            absolute value of all maps.
 
         Returns
         -------
@@ -177,7 +177,7 @@ class OcclusionDisplay:
         draw_image(ax, image, _FRAME)
         limits = ax.axis()
         places = zip(self.patch_shape, np.shape(self.maps)[1:], strict=True)
-        # Cells are as wide as a step, and centred on their patches.
+        # Cells are as wide as a step and centred on their patches.
         (top, bottom), (left, right) = (
             ((side - self.stride) / 2 - 0.5, (side + (2 * n - 1) * self.stride) / 2 - 0.5)
             for side, n in places
@@ -190,7 +190,7 @@ class OcclusionDisplay:
             for line in ax.lines:
                 line.set_color("0.3")
             look = {"aspect": "auto", "alpha": 0.6}
-        else:  # the image in pale grey, which colours show up on
+        else:  # the image in pale grey, so that colours stand out
             pale = to_display(image)
             pale = pale if pale.ndim == 2 else pale.mean(axis=2)
             ax.images[0].set_data(0.75 + 0.25 * pale)
@@ -217,36 +217,36 @@ class OcclusionDisplay:
         ax: Any = None,
         **plot_options: Any,
     ) -> Self:
-        """Predict for X with every patch covered, in one call of the estimator, and draw.
+        """Predict for X with every patch covered, in one call of the estimator, and draw the maps.
 
         Parameters
         ----------
         {fitted_estimator}
         X : array-like, m images
         patch_size : int, default=None
-            Rows and columns of the patch; along signals, its length.  None takes a quarter of the
+            Height and width of the patch; for signals, its length.  None uses a quarter of the
             shorter side, or of a signal's length, rounded down.
         stride : int, default=1
-            Pixels from one place of the patch to the next.  An estimator predicts
+            Pixels from one position of the patch to the next.  The estimator predicts
             ``((height - patch_size) // stride + 1) * ((width - patch_size) // stride + 1)``
-            copies of each image.  Rows and columns behind the last whole step stay uncovered.
+            copies of each image.  Rows and columns after the last whole step stay uncovered.
         fill : "mean", float or array-like (channels,), default="mean"
-            What the patch is replaced by, in the range of X: "mean" is the mean of each image, by
-            channel.  Where images have a background, its value takes something away and adds
-            nothing.  Rounded where X holds integers.
+            Value that replaces the patch, in the range of X: "mean" is the mean of each channel of
+            the image.  For images with a background, the background value removes content without
+            adding any.  It is rounded if X holds integers.
         response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
-            What is called of a classifier, "auto" being "decision_function"; of a regressor
-            "auto" is ``predict``.
+            Method to call.  "auto" is "decision_function" for a classifier, and ``predict`` for a
+            regressor.
         class_of_interest : object, default=None
-            Class of a classifier whose decision is shown; None takes the predicted one of each
-            whole image.
+            For a classifier, the class whose decision is shown; None uses the class predicted for
+            each original image.
         target : int, default=0
-            Column of the targets of a regressor with several; for all else it stays 0.
+            Column of the targets, for a regressor with several targets.
         y : array-like (m,), default=None
-            True classes or targets, to be shown as well.
+            True classes or targets, which are also shown.
         image_shape : tuple (height, width, channels), (height, width) or (length,), default=None
-            Shape of the images that rows of X hold.  None takes the one that the first step of
-            this package has seen.
+            Shape of the images that rows of X hold.  None uses the shape seen by the first step
+            from this package.
         {occlusion_axes}
         {plot_options}
 
@@ -257,13 +257,13 @@ class OcclusionDisplay:
         Raises
         ------
         ValueError
-            Images that cannot be shown, as for :meth:`NeighborsDisplay.from_estimator`.  A patch
-            that is larger than the images, a `fill` of another number of channels or not finite,
-            no such `class_of_interest` or `target`, or what a regressor, or a classifier, has no
-            use for.  A search that was fitted with ``refit=False``.
+            If images cannot be shown (see :meth:`NeighborsDisplay.from_estimator`); if the patch is
+            larger than the images; if `fill` is not finite or has the wrong number of channels; if
+            there is no such `class_of_interest` or `target`; if a parameter for classifiers is
+            given for a regressor, or vice versa; or if a search was fitted with ``refit=False``.
         {not_fitted}
         MemoryError
-            The copies do not fit; nothing is computed then.
+            If the copies do not fit in memory; nothing is computed.
         {no_matplotlib}
         """
         import_pyplot(cls.__name__)
@@ -300,27 +300,27 @@ class OcclusionDisplay:
 
 
 def _colors():
-    """Orange for what speaks against, white for what does not matter, blue for what speaks for."""
+    """Return a colour map: orange for evidence against, white for none, blue for evidence for."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("against_for", [COLORS[1], "white", COLORS[0]])
 
 
 def _method(model, response_method):
-    """The method to call, of `response_method`."""
+    """Return the name of the method to call for `response_method`."""
     check_choice("response_method", response_method, ("auto", *list(_QUANTITIES)[:2]))
     if is_classifier(model):
         return "decision_function" if response_method == "auto" else response_method
     if response_method != "auto":
         raise ValueError(
-            f"response_method={response_method!r} is for classifiers: of a {type(model).__name__} "
+            f"response_method={response_method!r} is for classifiers: for a {type(model).__name__} "
             "the prediction is shown; leave response_method out."
         )
     return "predict"
 
 
 def _column(model, class_of_interest, target):
-    """The column of a class or target, or None for the predicted class of each image."""
+    """Return the column of a class or target, or None for the predicted class of each image."""
     check_target(model, target, "a class_of_interest can be chosen; leave target out")
     if class_of_interest is None:
         return None if is_classifier(model) else target
@@ -332,21 +332,22 @@ def _column(model, class_of_interest, target):
     classes = model.classes_.tolist()
     if np.ndim(class_of_interest) or class_of_interest not in classes:
         raise ValueError(
-            f"class_of_interest={class_of_interest!r} is no class: use one of {classes}, or None."
+            f"class_of_interest={class_of_interest!r} is not a class: use one of {classes}, or "
+            "None."
         )
     return classes.index(class_of_interest)
 
 
 def _columns(values, model):
-    """What is predicted as columns (n, k), one for each class or target."""
+    """Return predicted values as columns (n, k), one for each class or target."""
     if values.ndim == 2:
         return values
-    # Of two classes the second one's decision is given, and the first one's is its negative.
+    # With two classes, the value is the decision for the second; the first has its negative.
     return np.column_stack([-values, values] if is_classifier(model) else [values])
 
 
 def _patch_shape(patch_size, images):
-    """Rows and columns of the patch; of signals one of them is 1."""
+    """Return the rows and columns of the patch; for signals, one of them is 1."""
     sides = images.shape[1:3]
     longest = max(sides) if is_signal(images[0]) else min(sides)
     if patch_size is None:
@@ -361,7 +362,7 @@ def _patch_shape(patch_size, images):
 
 
 def _fill_values(fill, images):
-    """Values (m, channels) of patches that the dtype of the images can hold."""
+    """Return values (m, channels) for patches that the dtype of the images can hold."""
     channels, dtype = images.shape[3], images.dtype
     if isinstance(fill, str) and fill == "mean":
         values = images.mean(axis=(1, 2), dtype=np.float64)
@@ -378,14 +379,14 @@ def _fill_values(fill, images):
         values, limits = np.rint(values), np.iinfo(dtype)
         if values.min() < limits.min or values.max() > limits.max:
             raise ValueError(
-                f"fill={fill!r} is no {dtype}, which X is: use numbers from {limits.min} to "
-                f"{limits.max}."
+                f"fill={fill!r} is outside the range of {dtype}, the dtype of X: use numbers from "
+                f"{limits.min} to {limits.max}."
             )
     return values > 0.5 if dtype.kind == "b" else values
 
 
 def _length(fill):
-    """Number of values, or None of what holds none in a row."""
+    """Return the number of values, or None if `fill` is not one-dimensional."""
     try:
         values = np.asarray(fill)
     except ValueError:  # lists of unequal length
@@ -394,7 +395,7 @@ def _length(fill):
 
 
 def _covered(images, patch, stride, values):
-    """Each image as it is, and then with a patch of the values at every place, row by row.
+    """Return each image, followed by copies with a patch of the values at every place, by row.
 
     Returns
     -------

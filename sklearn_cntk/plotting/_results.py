@@ -1,4 +1,4 @@
-"""What displays of searches read from ``cv_results_``."""
+"""Reading of ``cv_results_`` for displays of searches."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from .._support.parameters import declared
 _PARAMETERS = declared(DepthParameters) | declared(LocalPoolingParameters)
 _PARAMETERS |= declared(NetworkParameters) | declared(LayerParameters)
 
-#: Parameters that make an architecture, in the order in which labels name them.
+#: Parameters that define an architecture, in the order in which labels name them.
 ARCHITECTURE = tuple(name for name in _PARAMETERS if name != "image_shape")
 
 
@@ -30,31 +30,31 @@ class Candidate(NamedTuple):
 
     @property
     def rank(self):
-        """The mean score; one that is not a number is the lowest."""
+        """The mean score; NaN is the lowest."""
         mean = np.mean(self.scores)
         return -np.inf if np.isnan(mean) else mean
 
 
 def last_part(name):
-    """What a parameter is called by the estimator that has it: "depth" of "pipe__cntk__depth"."""
+    """Return the last part of a parameter's name: "depth" for "pipe__cntk__depth"."""
     return name.rpartition("__")[2]
 
 
 def read_candidates(cv_results, scorer_name, fixed=None):
-    """Candidates of ``cv_results_``, and the name of their score.
+    """Return the candidates of ``cv_results_`` and the name of their score.
 
     Parameters
     ----------
     cv_results : mapping of columns
     scorer_name : str or None
-        Which score of several; of a single one, what to call it.
+        Which of several scores to read; if there is only one, its name.
     fixed : dict or None
         Parameters that are not searched, by their full names.
 
     Returns
     -------
     candidates : list of Candidate
-        Parameters by their last parts.
+        With parameters under their last parts.
     score_name : str
     """
     try:
@@ -68,8 +68,8 @@ def read_candidates(cv_results, scorer_name, fixed=None):
         if not isinstance(own, Mapping):
             raise TypeError(
                 f"cv_results['params'] holds {own!r} ({type(own).__name__}): use dicts, as in "
-                "cv_results_. Of a table from a file, turn texts back into dicts first, such as by "
-                "table['params'] = table['params'].map(ast.literal_eval)."
+                "cv_results_. In a table read from a file, turn texts back into dicts first, for "
+                "example with table['params'] = table['params'].map(ast.literal_eval)."
             )
     column = _score_column(cv_results, scorer_name)
     pattern = re.compile(rf"split\d+_test_{re.escape(column)}")
@@ -84,7 +84,7 @@ def read_candidates(cv_results, scorer_name, fixed=None):
 
 
 def require_searched(candidates, name):
-    """Raise unless every candidate says what `name` is."""
+    """Raise unless every candidate has a parameter `name`."""
     lacking = [c.parameters for c in candidates if name not in c.parameters]
     if lacking:
         searched = ", ".join(sorted({key for c in candidates for key in c.parameters}))
@@ -95,7 +95,7 @@ def require_searched(candidates, name):
 
 
 def search_facts(search):
-    """``cv_results_``, fixed parameters and the score's name of a fitted search."""
+    """Return ``cv_results_``, the fixed parameters and the score's name of a fitted search."""
     if not hasattr(search, "cv_results_"):
         raise ValueError(
             f"{type(search).__name__} has no cv_results_: give a fitted search, such as "
@@ -109,7 +109,7 @@ def search_facts(search):
             for name, value in estimator.get_params().items()
             if last_part(name) in ARCHITECTURE
         }
-    refit = getattr(search, "refit", None)  # of several scores, the one that chose the best
+    refit = getattr(search, "refit", None)  # with several scores, the one that chose the best
     label = (
         refit if isinstance(refit, str) else score_label(search, getattr(search, "scoring", None))
     )
@@ -117,7 +117,7 @@ def search_facts(search):
 
 
 def score_label(estimator, scoring):
-    """What scikit-learn calls this `scoring` of an estimator; None where it cannot be told."""
+    """Return scikit-learn's name for this `scoring` of an estimator, or None if it has none."""
     if isinstance(scoring, str):
         return scoring
     if scoring is None:
@@ -126,7 +126,7 @@ def score_label(estimator, scoring):
 
 
 def axis_label(score_name):
-    """A score's name as the label of an axis: "Negative mean squared error"."""
+    """Return a score's name as an axis label, such as "Negative mean squared error"."""
     if score_name == "r2":
         return "R²"
     text = score_name.removeprefix("neg_").replace("_", " ")
@@ -135,7 +135,7 @@ def axis_label(score_name):
 
 
 def pooling_name(parameters):
-    """The pooling of an architecture in words; "CNTK" where the parameters do not tell."""
+    """Return the pooling of an architecture in words; "CNTK" if the parameters do not say."""
     gap, lap = parameters.get("gap"), parameters.get("lap")
     if lap:
         return f"local average pooling, radius {lap}"
@@ -145,7 +145,7 @@ def pooling_name(parameters):
 
 
 def best_of(candidates, key):
-    """The best candidate of each group, by its ``key(parameters)``, in order of appearance."""
+    """Return the best candidate for each ``key(parameters)``, in order of appearance."""
     best: dict[Any, Candidate] = {}
     for candidate in candidates:
         group = key(candidate.parameters)
@@ -158,10 +158,12 @@ def _score_column(cv_results, scorer_name):
     prefix = "mean_test_"
     columns = [str(key).removeprefix(prefix) for key in cv_results if str(key).startswith(prefix)]
     if not columns:
-        raise ValueError("cv_results has no column 'mean_test_…': give that of a fitted search.")
+        raise ValueError(
+            "cv_results has no column 'mean_test_…': give the cv_results_ of a fitted search."
+        )
     if scorer_name in columns:
         return scorer_name
-    if columns == ["score"]:  # it does not say which score that is
+    if columns == ["score"]:  # the actual score is not named
         return "score"
     if scorer_name is None and len(columns) == 1:
         return columns[0]

@@ -1,4 +1,4 @@
-"""Score over training-set size."""
+"""Score against training-set size."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 @fill_docs
 class TrainSizeDisplay(CurveDisplay):
-    """Score over training-set size: a line for each architecture, with the spread of folds.
+    """Score against training-set size: one line per architecture, with the spread over folds.
 
-    The axis of sizes is logarithmic if they differ by more than a factor of 5.
+    The size axis is logarithmic if sizes differ by more than a factor of 5.
     It is recommended to use :meth:`from_estimator` or :meth:`from_cv_results`.
 
     Parameters
@@ -51,7 +51,7 @@ class TrainSizeDisplay(CurveDisplay):
     Attributes
     ----------
     lines_ : list of matplotlib lines
-        One an architecture, the means over splits.
+        The means over splits, one line per architecture.
     {fill_between_}
     {errorbar_}
     ax_ : matplotlib Axes
@@ -59,8 +59,8 @@ class TrainSizeDisplay(CurveDisplay):
 
     See Also
     --------
-    DepthDisplay : Score over depth.
-    sklearn.model_selection.LearningCurveDisplay : Training scores too, for any estimator.
+    DepthDisplay : Score against depth.
+    sklearn.model_selection.LearningCurveDisplay : Also shows training scores, for any estimator.
 
     Examples
     --------
@@ -115,9 +115,9 @@ class TrainSizeDisplay(CurveDisplay):
         cv_results : dict of arrays
             ``cv_results_`` of scikit-learn's searches.  Parameters are found by their last part,
             such as "train_size" of "cntkclassifier__train_size".  Those of the network, from
-            `depth` to `frozen_layers`, make an architecture, which gets a line; of candidates that
-            differ in others, such as `alpha`, the one with the best mean score is shown.  Sizes are
-            either numbers, or fractions, of which None is 1.
+            `depth` to `frozen_layers`, define an architecture, which gets a line.  Among candidates
+            that differ only in other parameters, such as `alpha`, the one with the best mean score
+            is shown.  Sizes are either all numbers or all fractions; None is the fraction 1.
         {ax}
         {scorer_name}
         {plot_options}
@@ -130,7 +130,7 @@ class TrainSizeDisplay(CurveDisplay):
         ------
         {no_params}
         ValueError
-            `train_size` was not searched, or by numbers and fractions at once, or `scorer_name`
+            If `train_size` was not searched, or with both numbers and fractions, or `scorer_name`
             is missing.
         {no_matplotlib}
         """
@@ -153,28 +153,28 @@ class TrainSizeDisplay(CurveDisplay):
         name: str | None = None,
         **plot_options: Any,
     ) -> Self:
-        """Cross-validate an estimator with parts of the training images, and draw.
+        """Cross-validate an estimator on parts of the training images, and draw the scores.
 
         Parameters
         ----------
         estimator : estimator with a parameter `train_size`
             :class:`~sklearn_cntk.CNTKClassifier`, :class:`~sklearn_cntk.CNTKRegressor`, or a
-            pipeline or search with one.
+            pipeline or search that contains one.
         X : array-like, n images
         y : array-like (n,) or (n, n_targets)
         train_sizes : sequence of int or float, default=(0.125, 0.25, 0.5, 1.0)
-            Numbers of images, or fractions of the smallest training set among the splits.  For a
-            search, or whatever else has a `cv` of its own, fractions only: of the rows on which
-            it fits, which are parts of the training set within its `cv` and then all of it.
+            Numbers of images, or fractions of the smallest training set among the splits.  A
+            search, or any other estimator with its own `cv`, supports only fractions: fractions of
+            the rows on which it fits, first its own folds of the training set and then all of it.
         cv : int, cross-validation generator, iterable or None, default=None
             As in :class:`~sklearn.model_selection.GridSearchCV`.
         scoring : str, callable or None, default=None
             One score, as in :class:`~sklearn.model_selection.GridSearchCV`.
         {ax}
         n_jobs : int or None, default=None
-            Splits and sizes that are computed at a time.
+            Number of splits and sizes to compute in parallel.
         name : str, default=None
-            Label of the line; None takes the estimator's class.
+            Label of the line; None uses the estimator's class.
         {plot_options}
 
         Returns
@@ -184,8 +184,8 @@ class TrainSizeDisplay(CurveDisplay):
         Raises
         ------
         ValueError
-            The estimator has no parameter `train_size` or is a search over it, or a size is out
-            of range, or a number of images for a search.
+            If the estimator has no parameter `train_size`, or is a search over it; or if a size is
+            out of range, or is a number of images for a search.
         {no_matplotlib}
         """
         import_pyplot(cls.__name__)
@@ -222,7 +222,7 @@ class TrainSizeDisplay(CurveDisplay):
             c._replace(parameters={**c.parameters, "train_size": size})
             for c, size in zip(candidates, sizes, strict=True)
         ]
-        # What all candidates have in common needs no mention.
+        # Labels leave out what all candidates have in common.
         varying = [
             name
             for name in ARCHITECTURE
@@ -241,7 +241,7 @@ class TrainSizeDisplay(CurveDisplay):
 
 
 def _architecture_name(parameters, varying):
-    """Words for the parameters that vary."""
+    """Return a label with the parameters that vary."""
     words = []
     if "depth" in varying:
         words.append(f"depth {parameters['depth']}")
@@ -252,21 +252,21 @@ def _architecture_name(parameters, varying):
 
 
 def _common_sizes(sizes):
-    """Sizes of one kind, numbers or fractions; None is the fraction 1."""
+    """Return sizes of one kind, numbers or fractions; None is the fraction 1."""
     numbers = [size for size in sizes if is_integer(size)]
     if not numbers:
         return [1.0 if size is None else float(size) for size in sizes]
     if len(numbers) < len(sizes):
         others = sorted({repr(size) for size in sizes if not is_integer(size)})
         raise ValueError(
-            f"train_size was searched by numbers and by {', '.join(others)}, which have no common "
-            "axis: use numbers of images only, or fractions and None."
+            f"train_size was searched with numbers and with {', '.join(others)}, which have no "
+            "common axis: use only numbers of images, or only fractions and None."
         )
     return [int(size) for size in numbers]
 
 
 def _numbers(train_sizes, n):
-    """Different numbers of images, increasing, for numbers or fractions of n."""
+    """Return distinct numbers of images in increasing order, for numbers or fractions of n."""
     numbers = set()
     for size in _checked(train_sizes):
         number = int(size) if is_integer(size) else int(size * n)
@@ -280,7 +280,7 @@ def _numbers(train_sizes, n):
 
 
 def _fractions(train_sizes, folding):
-    """Different fractions, increasing, for an estimator that fits on folds of its rows."""
+    """Return distinct increasing fractions, for an estimator that fits on folds of its rows."""
     for size in _checked(train_sizes):
         if is_integer(size):
             raise ValueError(
@@ -302,7 +302,7 @@ def _checked(train_sizes):
 
 
 def _folding_owner(estimator, parameter):
-    """What fits the owner of `parameter` on folds of its rows, such as a search, or None."""
+    """Return what fits the owner of `parameter` on folds, such as a search, or None."""
     owner = estimator
     for part in parameter.split("__")[:-1]:
         if hasattr(owner, "cv"):
@@ -319,13 +319,13 @@ def _folding_owner(estimator, parameter):
 
 
 def _train_size_parameter(estimator):
-    """The name of the parameter `train_size` of an estimator or of one of its steps."""
+    """Return the name of the parameter `train_size` of an estimator or one of its steps."""
     names = [name for name in estimator.get_params() if last_part(name) == "train_size"]
     if len(names) != 1:
         found = f"has {' and '.join(names)}" if names else "has no parameter 'train_size'"
         raise ValueError(
             f"{type(estimator).__name__} {found}: use a CNTKClassifier or CNTKRegressor, or a "
-            "pipeline or search with one. For other estimators there is "
+            "pipeline or search with one. For other estimators, use "
             "sklearn.model_selection.LearningCurveDisplay."
         )
     return names[0]

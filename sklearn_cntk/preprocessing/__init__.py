@@ -1,4 +1,4 @@
-"""Transformers of images: they take what the estimators take, and keep its form.
+"""Transformers of images: they accept the same input as the estimators, and keep its form.
 
 Images stay images, and rows of 2-D input stay rows.
 """
@@ -9,7 +9,7 @@ from ._whitening import ZCAWhitening
 
 __all__ = ["ImageStandardizer", "PatchFeatures", "ZCAWhitening"]
 
-# What pickles name, whatever file a class lies in.
+# Pickles refer to this module, whatever file a class is in.
 for _cls in (ImageStandardizer, PatchFeatures, ZCAWhitening):
     _cls.__module__ = __name__
 del _cls

@@ -1,4 +1,4 @@
-"""What the transformers share: images become images, and rows become rows, or a table."""
+"""Base classes of the transformers: images become images, and rows become rows, or a table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_nonnegative(name, value):
-    """Return `value` as a float, or say which `name` is no finite number of 0 or more."""
+    """Return `value` as a float, or raise if the parameter `name` is not finite or negative."""
     if not (is_number(value) and 0 <= value < np.inf):
         raise ValueError(f"{name}={value!r} should be a finite number of 0 or more.")
     return float(value)
@@ -29,10 +29,11 @@ def check_nonnegative(name, value):
 
 @fill_docs
 class Forms:
-    """What returns images or rows, in a class of its own: scikit-learn would make tables of all.
+    """Base class of transformers that return images or rows.
 
-    That is why `fit_transform` is defined here, and `transform` in subclasses of this one which are
-    no TransformerMixin.
+    It is not a TransformerMixin, because scikit-learn would convert all results to tables.  That is
+    why `fit_transform` is defined here, and `transform` in subclasses of this class that are not a
+    TransformerMixin either.
     """
 
     if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Forms:
         _transform_images: Any
 
     def fit_transform(self, X: ArrayLike, y: Any = None) -> Array:
-        """Fit, and transform the same images.
+        """Fit to images, then transform the same images.
 
         Parameters
         ----------
@@ -51,12 +52,12 @@ class Forms:
         Returns
         -------
         ndarray
-            As of `transform`.
+            As returned by `transform`.
         """
         return self.fit(X, y).transform(X)
 
     def _transformed(self, X):
-        """Images, or of rows, rows: a table where `set_output` asks for one."""
+        """Return images for images, and rows for rows: a table if `set_output` asks for one."""
         check_is_fitted(self)
         images = self._transform_images(self._check_images(X, reset=False))
         if np.asarray(X).ndim == 2:
@@ -67,7 +68,7 @@ class Forms:
 
 @fill_docs
 class SameShape(Forms):
-    """`transform` whose result has the shape of X."""
+    """A base class with a `transform` whose result has the shape of X."""
 
     def transform(self, X: ArrayLike) -> FloatArray:
         """Transform images.
@@ -79,7 +80,7 @@ class SameShape(Forms):
         Returns
         -------
         ndarray of float64, the shape of `X`
-            Rows are a table where `set_output` asks for one; no table holds images.
+            Rows are returned as a table if `set_output` asks for one; images never are.
         """
         X = on_host(X)
         result = self._transformed(X)
@@ -89,7 +90,7 @@ class SameShape(Forms):
 
 @fill_docs
 class PixelTransformer(SameShape, OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
-    """Fits and transforms images (n, P, Q, C) of float64; X keeps its shape."""
+    """Base class that fits and transforms images (n, P, Q, C) in float64; X keeps its shape."""
 
     if TYPE_CHECKING:
         _fit_images: Any

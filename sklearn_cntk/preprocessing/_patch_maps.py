@@ -7,31 +7,31 @@ import numpy as np
 from .._linalg.threads import one_thread
 from ._whitening import centred_unit_rows
 
-# Bytes of patches and their inner products that are worked on at a time.
+# Bytes of patches and their inner products that are processed at a time.
 _BLOCK = 2**20
 
 
 def windows(images, sides):
-    """View (n, rows, columns, height, width, channels) of all whole patches of images."""
+    """Return a view (n, rows, columns, height, width, channels) of all whole patches of images."""
     patches = np.lib.stride_tricks.sliding_window_view(images, sides, axis=(1, 2))
     return np.moveaxis(patches, 3, -1)
 
 
 def patch_maps(patches, mean, projections, bias, pooling):
-    """Means of max(z - bias, 0) and of max(-z - bias, 0) over windows.
+    """Return the means of max(z - bias, 0) and of max(-z - bias, 0) over windows.
 
-    z are the inner products of the normalised patches, less a mean, and the projections.  Products
-    are those of one row of patches of one image, so that values do not depend on the block.
+    z are the inner products of the normalised patches, minus a mean, with the projections.  They
+    are computed for one row of patches of one image, so that values do not depend on the block.
 
     Parameters
     ----------
     patches : ndarray (n, rows, columns, height, width, channels)
     mean : ndarray (n_features,)
     projections : ndarray (n_features, n_filters)
-        Its dtype is that of the result.
+        The result has the same dtype.
     bias : float
     pooling : tuple of three pairs (rows, columns)
-        Windows over the map: how many there are, their sides, and the steps from one to the next.
+        Windows over the map: their number, their sides, and the steps from one to the next.
 
     Returns
     -------
@@ -40,15 +40,15 @@ def patch_maps(patches, mean, projections, bias, pooling):
     (n_rows, n_columns), (height, width), (down, right) = pooling
     n_features, n_filters = projections.shape
     maps = np.zeros((len(patches), n_rows, n_columns, 2 * n_filters), projections.dtype)
-    span = (n_columns - 1) * right + width  # columns that some window covers
+    span = (n_columns - 1) * right + width  # columns that windows cover
     size = span * (2 * n_features + 3 * n_filters) * maps.itemsize
     n_block = max(1, _BLOCK // size)
-    with one_thread():  # threads would take longer to start and stop than these products do
+    with one_thread():  # threads would take longer to start and stop than these products take
         for start in range(0, len(patches), n_block):
             block = patches[start : start + n_block, :, :span]
             sums = maps[start : start + n_block]
             for row in range((n_rows - 1) * down + height):
-                # The windows that this row of patches lies in: none if they are further apart.
+                # The windows that contain this row of patches: none if it is in a gap.
                 first, last = max(0, (row - height) // down + 1), min(row // down, n_rows - 1)
                 if first <= last:
                     rows = _normalised(block[:, row].reshape(-1, n_features), mean)
@@ -60,14 +60,14 @@ def patch_maps(patches, mean, projections, bias, pooling):
 
 
 def _normalised(rows, mean):
-    """Patches of mean 0 and norm 1, less the `mean` in its dtype; constant ones become 0."""
+    """Normalise patches to mean 0 and norm 1 and subtract the `mean`; constant ones become 0."""
     rows = centred_unit_rows(rows.astype(mean.dtype, copy=False))
     varied = rows.any(axis=1, keepdims=True)
     return np.subtract(rows, mean, out=rows, where=varied)
 
 
 def _rectified_sums(products, bias, n_windows, width, step):
-    """Both rectifications of products (n, span, n_filters), summed over windows of columns."""
+    """Return both rectifications of products (n, span, n_filters), summed over column windows."""
     shape = len(products), n_windows, 2 * products.shape[2]
     sums = np.zeros(shape, products.dtype)
     stop = (n_windows - 1) * step + 1

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from .._support.typing import Array, ArrayLike, FloatArray, ImageShape, RandomState
 
-# Patches that the whitening is learned from, at most.
+# Maximum number of patches that the whitening is learned from.
 _SAMPLE = 100_000
 
 
 @fill_docs
 class _PatchTransform(Forms):
-    """`transform` to maps."""
+    """A base class with a `transform` to maps."""
 
     def transform(self, X: ArrayLike) -> Array:
-        """Maps of features.
+        """Compute the feature maps of images.
 
         Parameters
         ----------
@@ -41,14 +41,14 @@ class _PatchTransform(Forms):
 
         Returns
         -------
-        ndarray (m, P', Q', 2 * n_patches), or (m, n_features_out) of rows
-            Of float32 if `X` is, and else of float64.  Rows are a table where `set_output` asks
-            for one.
+        ndarray (m, P', Q', 2 * n_patches), or (m, n_features_out) for rows
+            float32 if `X` is float32, otherwise float64.  Rows are returned as a table if
+            `set_output` asks for one.
 
         Raises
         ------
         MemoryError
-            The maps do not fit; nothing is computed then.
+            If the maps do not fit in memory; nothing is computed.
         """
         return self._transformed(on_host(X))
 
@@ -57,49 +57,53 @@ class _PatchTransform(Forms):
 class PatchFeatures(
     _PatchTransform, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator
 ):
-    """Small images of many channels, which say where an image looks like which random patch.
+    """Convolve images with random patches, and pool the result to small images of many channels.
 
-    A convolution with random patches of the training images, as of Coates, Lee and Ng [1]_ [2]_,
-    which Li et al. [3]_ put before a CNTK.  The kernel then has few pixels to go through, so that
-    global average pooling is affordable on CPUs.
+    The filters are random patches of the training images, as proposed by Coates, Lee and Ng [1]_
+    [2]_; Li et al. [3]_ use these features as input of a CNTK.  The kernel then has few pixels to
+    process, which makes global average pooling affordable on CPUs.
 
-    Every patch of an image loses its mean, is scaled to norm 1 and whitened as images are by
-    :class:`ZCAWhitening`.  Its inner products z with the filters, `n_patches` random patches so
-    treated and scaled to norm 1, become two channels each, max(z - bias, 0) and max(-z - bias, 0).
-    Means over windows of `pool_size` patches make the maps smaller.
+    The mean of every patch of an image is subtracted; the patch is then scaled to norm 1 and
+    whitened as :class:`ZCAWhitening` does for images.  The filters are `n_patches` random patches,
+    preprocessed in the same way and scaled to norm 1.  The inner product z of a patch with a filter
+    gives two channels, max(z - bias, 0) and max(-z - bias, 0).  Averaging over windows of
+    `pool_size` patches makes the maps smaller.
 
     Parameters
     ----------
     n_patches : int, default=256
-        Number of filters, which is half of the channels.  Time grows in proportion.
+        Number of filters, half the number of channels.  Time grows in proportion to it.
     patch_size : int or tuple (rows, columns), default=6
-        Pixels of a patch.  Of signals and images of one row an int is the columns.
+        Size of a patch in pixels.  For signals and images of one row, an int is the number of
+        columns.
     pool_size : int or tuple (rows, columns), default=9
-        Patches whose channels are averaged; neighbours start one pixel apart.
+        Number of patches whose channels are averaged; neighbouring patches start one pixel apart.
     strides : int or tuple (rows, columns), default=None
-        Patches from one window to the next; None takes `pool_size`.  As in Keras with
-        ``padding="valid"`` windows that the map does not fill are left out.
+        Number of patches from one window to the next; None uses `pool_size`.  As in Keras with
+        ``padding="valid"``, incomplete windows at the end of the map are left out.
     bias : float, default=0.5
-        What inner products, whose standard deviation is nearly 1, must exceed: larger values make
-        sparser maps.
+        Threshold that inner products, whose standard deviation is nearly 1, must exceed: larger
+        values make sparser maps.
     regularization : float, default=0.1
-        Share of the mean eigenvalue of the patches' covariance that is added to all of them.
+        Share of the mean eigenvalue of the covariance of the patches that is added to all
+        eigenvalues.
     image_shape : tuple (height, width, channels), (height, width) or (length,), default=None
-        Shape of the images that rows of 2-D input hold.  Without it they have one pixel, and no
-        larger patches.
+        Shape of the images that rows of 2-D input hold.  Without it, each row is an image of one
+        pixel, and patches cannot be larger.
     random_state : int, RandomState instance or None, default=None
-        Draws the patches.  With the same seed fewer patches are the first of more.
+        Determines the random patches.  With the same seed, a smaller `n_patches` gives the first
+        patches of a larger one.
 
     Attributes
     ----------
     filters_ : ndarray of float64, shape (n_patches, height, width, channels)
-        Random patches after whitening, of norm 1.
+        Random patches, whitened and scaled to norm 1.
     mean_ : ndarray of float64, shape (height * width * channels,)
-        Mean of the patches that were sampled, after each lost its own mean and norm.
+        Mean of the sampled patches, each first normalised to mean 0 and norm 1.
     whitening_ : ndarray of float64, square
     output_shape_ : tuple (P', Q', 2 * n_patches)
         The `image_shape` of rows for the next step.  P' is ``(P - patch - pool + 1) // stride + 1``
-        of P pixels, and Q' likewise.
+        for P pixels, and Q' likewise.
     {image_shape_}
     {n_features_in_}
 
@@ -109,13 +113,13 @@ class PatchFeatures(
 
     Notes
     -----
-    The whitening is learned from up to 100 000 random patches.  Patches of a single value are left
-    out of it, and have features of 0.  They are drawn as filters, of 0 too, only where there are
-    too few others.
+    The whitening is learned from up to 100 000 random patches.  Constant patches are left out of
+    it, and their features are 0.  They become filters, which are then 0, only if there are too few
+    other patches.
 
-    :meth:`fit` takes three times the memory of these patches in float64: 260 MB for 6 × 6 × 3
-    pixels.  :meth:`transform` takes a few megabytes beside its result, or what a row of patches of
-    one image does.
+    :meth:`fit` needs three times the memory of these patches in float64: 260 MB for 6 × 6 × 3
+    pixels.  :meth:`transform` needs a few megabytes in addition to its result, or the memory of one
+    row of patches of an image if that is more.
 
     References
     ----------
@@ -169,7 +173,7 @@ class PatchFeatures(
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Draw the patches, and learn the whitening.
+        """Draw the patches and learn the whitening.
 
         Parameters
         ----------
@@ -193,7 +197,7 @@ class PatchFeatures(
         rows = centred_unit_rows(self._sample(windows(images, sides), n_patches))
         rows = rows[rows.any(axis=1)]
         drawn = rows[:n_patches].copy()
-        if len(rows) == 0:  # every patch is of one value: a whitening of 0
+        if len(rows) == 0:  # every patch is constant: the whitening is 0
             rows = np.zeros((1, rows.shape[1]))
         self.mean_, self.whitening_ = learn_whitening(rows, share)
         filters = np.zeros((n_patches, rows.shape[1]))
@@ -205,13 +209,13 @@ class PatchFeatures(
         return self
 
     def _sample(self, patches, n_patches):
-        """Rows of random patches of float64, up to `_SAMPLE`, or `n_patches` if these are more."""
+        """Return rows of random patches in float64, up to `_SAMPLE`, or `n_patches` if larger."""
         n, *positions = patches.shape[:3]
         total = n * prod(positions)
         if n_patches > total:
             raise ValueError(
                 f"n_patches={n_patches} is too large: n_samples={n} images of {prod(positions)} "
-                f"patches each have {total}. Use no more, or more images."
+                f"patches each have {total}. Use at most that many, or more images."
             )
         generator = check_random_state(self.random_state)
         size = min(total, max(_SAMPLE, n_patches))
@@ -237,7 +241,7 @@ class PatchFeatures(
         )
 
     def _patch_sides(self):
-        """Rows and columns of a patch, which the images hold."""
+        """Return the rows and columns of a patch, which must fit into the images."""
         rows, columns, channels = self.image_shape_
         height, width = self._sizes("patch_size", self.patch_size)
         if height > rows or width > columns:
@@ -248,13 +252,13 @@ class PatchFeatures(
             )
         if height * width * channels == 1:
             raise ValueError(
-                f"patch_size={self.patch_size!r} makes patches of one number (n_features=1), of "
-                "which nothing is left without its mean: use larger patches."
+                f"patch_size={self.patch_size!r} makes patches of one number (n_features=1), which "
+                "become 0 when their mean is subtracted: use larger patches."
             )
         return height, width
 
     def _pooling_of(self, sides):
-        """Windows over the map of all patches of such sides."""
+        """Return number, sides and steps of the windows over the map of patches of these sides."""
         positions = [n - side + 1 for n, side in zip(self.image_shape_, sides, strict=False)]
         pool = self._sizes("pool_size", self.pool_size)
         steps = pool if self.strides is None else self._sizes("strides", self.strides)
@@ -268,7 +272,7 @@ class PatchFeatures(
         return (rows, columns), pool, steps
 
     def _sizes(self, name, value):
-        """A parameter as (rows, columns); integers count along the axes that images have."""
+        """Return a parameter as (rows, columns); an integer applies to axes of 2 or more pixels."""
         several = isinstance(value, (tuple, list))
         if several and len(value) != 2:
             raise ValueError(f"{name}={value!r} must be an integer, or a pair (rows, columns).")

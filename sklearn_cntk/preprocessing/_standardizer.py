@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 class ImageStandardizer(PixelTransformer):
     """Subtract the mean of each channel and divide by its standard deviation.
 
-    The statistics are those of all pixels of all training images, as in the experiments of
-    Arora et al. 2019, so that neighbouring pixels stay comparable, which
-    :class:`~sklearn.preprocessing.StandardScaler`, pixel by pixel, does not do.
+    The statistics are computed over all pixels of all training images, as in the experiments of
+    Arora et al. 2019.  Neighbouring pixels therefore stay comparable, unlike with
+    :class:`~sklearn.preprocessing.StandardScaler`, which scales each pixel separately.
 
     Parameters
     ----------
     image_shape : tuple (height, width, channels), (height, width) or (length,), default=None
-        Shape of the images that rows of 2-D input hold.  None takes every feature of such rows
+        Shape of the images that rows of 2-D input hold.  None treats every feature of such rows
         as a channel.
 
     Attributes
@@ -54,12 +54,12 @@ class ImageStandardizer(PixelTransformer):
         self.image_shape = image_shape
 
     def _fit_images(self, images):
-        # In units, powers of 2, in which no square and no sum leaves the range of float64.
+        # In units, powers of 2, in which no square and no sum exceeds the range of float64.
         _, unit = np.frexp(np.abs(images).max(axis=(0, 1, 2)))
         images = np.ldexp(images, -unit)
         self.mean_ = np.ldexp(images.mean(axis=(0, 1, 2)), unit)
         scale = images.std(axis=(0, 1, 2))
-        # The deviation of a constant channel is rounding, of its mean as well.
+        # The deviation of a constant channel is only rounding error, and its mean has some too.
         constant = np.ptp(images, axis=(0, 1, 2)) == 0
         self.mean_ = np.where(constant, np.ldexp(images[0, 0, 0], unit), self.mean_)
         tiny = 10 * np.finfo(np.float64).eps

@@ -1,4 +1,4 @@
-"""ZCA whitening, of images and of whatever has rows."""
+"""ZCA whitening of images and of other rows."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ if TYPE_CHECKING:
 
 @fill_docs
 class ZCAWhitening(PixelTransformer):
-    """Decorrelate pixels, by the symmetric square root of the inverse covariance.
+    """Decorrelate pixels by the symmetric square root of the inverse covariance.
 
-    Each image loses its mean and is scaled to norm 1; then all are multiplied by
-    ``(C + ε mean(eigenvalues of C) I)^(-1/2)``, where C is the covariance matrix of the training
-    images so treated and ε the `regularization`, or by ``(C + reg_covar I)^(-1/2)``.  Kernels of
-    convolutional networks gain much from it on natural images [1]_.
+    The mean of each image is subtracted, and the image is scaled to norm 1.  All are then
+    multiplied by ``(C + ε mean(eigenvalues of C) I)^(-1/2)``, where C is the covariance matrix of
+    the training images so normalised and ε the `regularization`, or by
+    ``(C + reg_covar I)^(-1/2)``.  On natural images this considerably improves kernels of
+    convolutional networks [1]_.
 
     Parameters
     ----------
     regularization : float, default=0.1
-        Share of the mean eigenvalue that is added to all of them: larger values leave noise in
-        the directions of little variance smaller.  More than 0 if there are fewer training
+        Share of the mean eigenvalue that is added to all eigenvalues: larger values amplify noise
+        in directions of small variance less.  Use a value above 0 if there are fewer training
         images than features.
     image_shape : tuple (height, width, channels), (height, width) or (length,), default=None
         Shape of the images that rows of 2-D input hold.  It is only recorded: the whitening is
         the same without it.
     reg_covar : float, default=None
-        Number that is added to all eigenvalues in place of that share, as in [1]_, where the
-        mean of the images is not subtracted.  Without it the eigenvalues add up to 1, less the
-        square of the norm of `mean_`.  None takes `regularization`.
+        Number that is added to all eigenvalues instead of that share, as in [1]_, where the mean
+        over the images is not subtracted.  Before the addition, the eigenvalues sum to 1 minus the
+        squared norm of `mean_`.  None uses `regularization`.
 
     Attributes
     ----------
     mean_ : ndarray of float64, shape (n_features,)
-        Mean of the training images, after each lost its own mean and norm.
+        Mean of the training images, each first normalised to mean 0 and norm 1.
     whitening_ : ndarray of float64, shape (n_features, n_features)
     {image_shape_}
     {n_features_in_}
@@ -87,32 +88,32 @@ class ZCAWhitening(PixelTransformer):
 
 
 def learn_whitening(rows, share, added=None):
-    """Mean and whitening matrix of rows of norm 1, which lose their mean in place.
+    """Return mean and whitening matrix of rows of norm 1, subtracting the mean in place.
 
-    A `share` of the mean eigenvalue is added to all of them, or the number `added`.
+    A `share` of the mean eigenvalue, or the number `added`, is added to all eigenvalues.
     """
     mean = rows.mean(axis=0)
     rows -= mean
     eigenvalues, Q = eigh(rows.T @ rows / len(rows))
     eigenvalues = eigenvalues.clip(0)
     eigenvalues += share * eigenvalues.mean() if added is None else added
-    # Directions in which nothing varies stay at 0: a row's mean, and all of one row.  What rounding
-    # leaves of equal rows is less than 1e-14 of their norm.
+    # Directions without variance stay at 0: that of the rows' means, and all of them if there is
+    # one row.  What rounding leaves of equal rows is less than 1e-14 of their norm.
     visible = eigenvalues > max(1e-12 * eigenvalues[-1], 1e-28)
     inverse = np.where(visible, 1 / np.sqrt(np.where(visible, eigenvalues, 1.0)), 0.0)
     return mean, (Q * inverse) @ Q.T
 
 
 def centred_unit_rows(images):
-    """Rows (n, n_features) of mean 0 and norm 1; constant images become 0."""
+    """Return rows (n, n_features) of mean 0 and norm 1; constant images become 0."""
     rows = images.reshape(len(images), -1)
-    # Largest values of 1: no square overflows, and rounding has one size.
+    # With largest values of 1 no square overflows, and rounding errors have the same size.
     largest = np.abs(rows).max(axis=1, keepdims=True)
     rows = rows / np.where(largest > 0, largest, 1)
     rows -= rows.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    # Centring leaves rounding in each of a constant image's pixels, so √n_features times as much
-    # in their norm.
+    # Centring leaves a rounding error in each pixel of a constant image, and √n_features times as
+    # much in their norm.
     constant = norms <= 10 * np.finfo(rows.dtype).eps * np.sqrt(rows.shape[1])
     rows /= np.where(constant, 1, norms)
     rows[constant[:, 0]] = 0

@@ -77,7 +77,7 @@ def test_a_residual_that_is_no_number(value):
             return super().product(V) * value
 
     options = {"tol": 1e-6, "max_iter": 5, "random_state": np.random.RandomState(0)}
-    with pytest.raises(np.linalg.LinAlgError, match="solver='cg' met a residual of .*Divide"):
+    with pytest.raises(np.linalg.LinAlgError, match="solver='cg' obtained a residual of .*Divide"):
         ridge_cg(Gram(CNTK(3, gap=False)(IMAGES)), LABELS.astype(float), 1e-3, **options)
 
 

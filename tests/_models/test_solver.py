@@ -35,7 +35,7 @@ def test_solvers_agree(train_size):
         ({"solver": "nystroem"}, "needs n_components"),
         ({"solver": "nystroem", "n_components": 151}, "more than the 150 training images"),
         ({"solver": "nystroem", "n_components": 0}, "n_components=0 is too small"),
-        ({"solver": "nystroem", "n_components": 5, "gram_store": "x"}, "gram_store has no use"),
+        ({"solver": "nystroem", "n_components": 5, "gram_store": "x"}, "gram_store cannot be used"),
         ({"landmarks": "random"}, "landmarks='random' is unknown"),
         ({"solver": "cg", "training_time": 1.0}, "needs an eigendecomposition"),
         ({"solver": "cg", "tol": 0}, "tol=0 must be"),

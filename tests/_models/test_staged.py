@@ -108,8 +108,8 @@ def test_staged_predict_after_a_search_and_set_params():
 @pytest.mark.parametrize(
     ("training_time", "error", "message"),
     [
-        (-1, ValueError, "training_time=-1 is no time"),
-        (float("nan"), ValueError, "training_time=nan is no time"),
+        (-1, ValueError, "training_time=-1 is not a time"),
+        (float("nan"), ValueError, "training_time=nan is not a time"),
         ("long", TypeError, "training_time must be None or a number, got 'long'"),
         (True, TypeError, "training_time must be None or a number, got True"),
     ],

@@ -37,8 +37,8 @@ def test_train_size_keeps_the_shares_of_classes():
     [
         (0, ValueError, "train_size=0 is not between 1 and the 60 rows"),
         (61, ValueError, "train_size=61 is not between 1 and the 60 rows"),
-        (1.5, ValueError, "train_size=1.5 is no fraction"),
-        (float("nan"), ValueError, "train_size=nan is no fraction"),
+        (1.5, ValueError, "train_size=1.5 is not a fraction"),
+        (float("nan"), ValueError, "train_size=nan is not a fraction"),
         (True, TypeError, "train_size must be None, a number of rows or a fraction, got True"),
         ("half", TypeError, "train_size must be .* got 'half'"),
     ],

@@ -120,7 +120,7 @@ def test_changed_name_of_a_readout(images, tmp_path):
     assert b"d4-gap" in data
     path.write_bytes(data.replace(b"d4-gap", b"d5-gap"))
     read_records.cache_clear()
-    with pytest.warns(RuntimeWarning, match="a record has another checksum"):
+    with pytest.warns(RuntimeWarning, match="the checksum of a record does not match"):
         K = CNTK(5, memory=tmp_path)(images)
     np.testing.assert_array_equal(K, CNTK(5)(images))
 

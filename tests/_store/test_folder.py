@@ -73,13 +73,13 @@ def test_store_is_a_parameter_like_others(tmp_path):
 @pytest.mark.parametrize(
     ("memory", "error", "message"),
     [
-        (3, TypeError, "memory=3 is no folder"),
-        (SimpleNamespace(folder="x"), TypeError, "is no folder"),
+        (3, TypeError, "memory=3 is not a folder"),
+        (SimpleNamespace(folder="x"), TypeError, "is not a folder"),
         (KernelStore("x", max_bytes=0), ValueError, "max_bytes=0 must be"),
         (KernelStore("x", max_bytes=float("nan")), ValueError, "max_bytes=nan must be"),
-        (KernelStore("x", "big"), TypeError, "max_bytes='big' is no number"),
-        (KernelStore("x", True), TypeError, "max_bytes=True is no number"),
-        (KernelStore(3), TypeError, "folder=3 is no folder"),
+        (KernelStore("x", "big"), TypeError, "max_bytes='big' is not a number"),
+        (KernelStore("x", True), TypeError, "max_bytes=True is not a number"),
+        (KernelStore(3), TypeError, "folder=3 is not a folder"),
     ],
 )
 def test_bad_memory(images, memory, error, message):
@@ -89,7 +89,7 @@ def test_bad_memory(images, memory, error, message):
 
 def test_memory_must_not_be_a_file(images, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match="is a file: name a folder"):
+    with pytest.raises(NotADirectoryError, match="is a file: use a folder"):
         CNTK(memory=tmp_path / "file")(images)
 
 

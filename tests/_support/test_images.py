@@ -76,7 +76,7 @@ def test_channels_that_come_first(channels, rng):
     X, y = normal(rng, 6, (channels, 9, 9)), np.arange(6) % 2
     moved = np.moveaxis(X, 1, -1)
     message = rf"X has shape \(6, {channels}, 9, 9\), .* {channels} × 9 pixels with 9 channels.*"
-    message += r"np.moveaxis\(X, 1, -1\); if not, image_shape="
+    message += r"np.moveaxis\(X, 1, -1\); if not, set image_shape="
     uses = [
         lambda images, **options: CNTK(3, gap=False, **options)(images),
         lambda images, **options: CNTKClassifier(3, gap=False, **options).fit(images, y),
@@ -126,7 +126,7 @@ def test_images_of_several_shapes(rng):
             CNTKClassifier(3).fit(X, [0, 1, 0])
     with pytest.raises(ValueError, match=r"such as \(4, 4\) and \(4, 4, 3\): resize"):
         ImageStandardizer().fit([unequal[0], rng.normal(size=(4, 4, 3))])
-    with pytest.raises(ValueError, match=r"\(3,\) and \(4,\): rows need one number of features"):
+    with pytest.raises(ValueError, match=r"\(3,\) and \(4,\): rows need the same number of"):
         CNTK(3)([np.ones(3), np.ones(4)])
     np.testing.assert_array_equal(CNTK(3)(unequal[:2]), CNTK(3)(np.stack(unequal[:2])))
 
@@ -151,7 +151,7 @@ def test_names_of_files():
     names = ["one.png", "two.png"]
     for X in (names, [Path("one.png")], np.array(names), column):
         for images in (X, X[:1]):
-            with pytest.raises(ValueError, match=r"X holds names such as 'one.png': read the file"):
+            with pytest.raises(ValueError, match=r"X holds file names such as 'one.png': read"):
                 CNTK(3)(images)
     with pytest.raises(ValueError, match="could not convert string to float: 'red'"):
         CNTK(3)(np.array([["red"], ["blue"]], dtype=object))

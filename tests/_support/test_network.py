@@ -24,10 +24,10 @@ DOWN = Residual([RELU, Conv(strides=2), RELU, Conv()], [RELU, Conv(1, strides=2)
         (lambda: Conv(3.0), TypeError, "filter_size must be an integer, got 3.0"),
         (lambda: Conv(strides=0), ValueError, "strides=0 is too small: use 1 or more pixels"),
         (lambda: Conv(padding="same"), ValueError, "padding='same' is unknown: use one of"),
-        (lambda: Conv(weight_variance=-1), ValueError, "weight_variance=-1 is no variance of wei"),
+        (lambda: Conv(weight_variance=-1), ValueError, "weight_variance=-1 is not a variance of"),
         (lambda: Conv(weight_variance=0), ValueError, "weight_variance=0 leaves nothing of the"),
         (lambda: Conv(bias_variance=None), TypeError, "bias_variance must be a number, got None"),
-        (lambda: Conv(bias_variance=float("nan")), ValueError, "bias_variance=nan is no variance"),
+        (lambda: Conv(bias_variance=float("nan")), ValueError, "bias_variance=nan is not a var"),
         (lambda: AvgPool(0), ValueError, "pool_size=0 is too small"),
         (lambda: Activation("tanh"), ValueError, "kind='tanh' is unknown: use one of"),
         (lambda: Activation("relu", gamma=1), TypeError, "no parameter 'gamma': it takes none"),
@@ -119,7 +119,7 @@ def test_orders_that_have_no_kernel(layers, message):
     ("layers", "error", "message"),
     [
         ([Conv], TypeError, r"layer 1 of layers is <class .*use Conv\(\)"),
-        (["relu"], TypeError, "layer 1 of layers is 'relu', no layer"),
+        (["relu"], TypeError, "layer 1 of layers is 'relu', which is not a layer"),
         (Conv(), TypeError, r"layers=Conv\(\) must be a sequence"),
     ],
 )
@@ -219,7 +219,7 @@ def test_parameters_that_differ_are_not_those_of_all_layers():
     assert not {"bias_variance", "activation"} & set(mixed.get_params())
     assert mixed.with_params(**mixed.get_params()) == mixed
     assert mixed.with_params(bias_variance=0.2).get_params()["bias_variance"] == 0.2
-    with pytest.raises(ValueError, match="'depth' is no parameter of a Network: use one of"):
+    with pytest.raises(ValueError, match="'depth' is not a parameter of a Network: use one of"):
         mixed.with_params(depth=3)
 
 

@@ -78,7 +78,7 @@ def test_parameters_of_the_network_can_be_set(cls):
     changed = clone(model).set_params(network__bias_variance=0.5, network__activation="gelu")
     assert changed.network == Network.plain(3, activation="gelu", bias_variance=0.5)
     assert model.network == Network.plain(3, activation="erf")
-    with pytest.raises(ValueError, match="network__gain|'gain' is no parameter"):
+    with pytest.raises(ValueError, match="network__gain|'gain' is not a parameter"):
         model.set_params(network__gain=1)
     with pytest.raises(ValueError, match="network__bias_variance is a parameter of a Network"):
         cls().set_params(network__bias_variance=1)
@@ -91,7 +91,7 @@ def test_parameters_of_the_network_can_be_set(cls):
         (
             {"network": Network([Conv(), Residual([])])},
             ValueError,
-            r"layer 2, Residual\(body=\(\)\), has no convolution: .* Give the body a Conv",
+            r"layer 2, Residual\(body=\(\)\), has no convolution: .* Add a Conv to the body",
         ),
         (
             {"network": Network([Residual([Conv()])]), "width": 8},

@@ -14,6 +14,6 @@ BAD_NETWORKS = [
     ({"network": BLOCKS, "depth": 4}, ValueError, r"depth=4 is not one .* \(1, 2, 3\)"),
     ({"network": Network([Conv(), AvgPool(9)])}, ValueError, "layer 2, .* leaves nothing"),
     ({"network": "myrtle5", "frozen_layers": 5}, ValueError, "allows at most 4"),
-    ({"trained_layers": "last", "frozen_layers": 1}, ValueError, "frozen_layers=1 says noth"),
+    ({"trained_layers": "last", "frozen_layers": 1}, ValueError, "frozen_layers=1 has no meaning"),
     ({"frozen_layers": -1}, ValueError, "frozen_layers=-1 is too small"),
 ]

@@ -121,5 +121,5 @@ def test_gram_errors():
         GramDisplay.from_estimator(CNTKClassifier())
     with pytest.raises(NotFittedError):
         GramDisplay.from_estimator(CNTKClassifierCV())
-    with pytest.raises(TypeError, match="RidgeClassifier is no CNTK estimator"):
+    with pytest.raises(TypeError, match="RidgeClassifier is not a CNTK estimator"):
         GramDisplay.from_estimator(RidgeClassifier())

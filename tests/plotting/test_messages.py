@@ -61,15 +61,15 @@ def test_target_is_of_regressors_with_several():
     for model, message in (
         (
             classifier(depth=2).fit(IMAGES, LABELS),
-            "target=7 is for regressors: of a CNTKClassifier",
+            "target=7 is for regressors: for a CNTKClassifier",
         ),
         (classifier(depth=2).fit(IMAGES, binary), "target=7 is for regressors"),
-        (CNTKRegressor(2, False).fit(IMAGES, INK), "target=7 is no column: use 0, for there is"),
+        (CNTKRegressor(2, False).fit(IMAGES, INK), "target=7 is not a column .* use 0, since"),
     ):
         with pytest.raises(ValueError, match=message):
             NeighborsDisplay.from_estimator(model, IMAGES[:1], target=7)
     two = CNTKRegressor(2, False).fit(IMAGES, np.c_[INK, -INK])
-    with pytest.raises(ValueError, match="target=-1 is no column: use 0 to 1"):
+    with pytest.raises(ValueError, match="target=-1 is not a column of the targets: use 0 to 1"):
         NeighborsDisplay.from_estimator(two, IMAGES[:1], target=-1)
 
 

@@ -51,7 +51,7 @@ def test_contributions_of_a_regressor():
         targets = (-1) ** target * FEW_INK[display.neighbors]
         np.testing.assert_array_equal(display.neighbor_labels, targets)
         np.testing.assert_allclose(display.predictions, predicted[:, target])
-    with pytest.raises(ValueError, match="target=2 is no column: use 0 to 1"):
+    with pytest.raises(ValueError, match="target=2 is not a column of the targets: use 0 to 1"):
         NeighborsDisplay.from_estimator(model, TEST, target=2)
 
 

@@ -186,7 +186,7 @@ def test_images_keep_their_dtype():
         covered[2:8, 2:8] = round(image.mean())
         expected = decisions[row] - model.decision_function(covered[None])[0]
         assert display.maps[row, 1, 1] == pytest.approx(expected[decisions[row].argmax()])
-    with pytest.raises(ValueError, match="fill=300 is no uint8, .* numbers from 0 to 255"):
+    with pytest.raises(ValueError, match="fill=300 is outside .* uint8, .* from 0 to 255"):
         OcclusionDisplay.from_estimator(model, given, fill=300)
 
 
@@ -244,7 +244,7 @@ def test_tables_keep_their_columns():
 def test_image_shape_where_no_step_has_seen_it():
     reduced = make_pipeline(PCA(10, random_state=0), classifier(2)).fit(ROWS, LABELS)
     rows = TEST[:1].reshape(1, -1)
-    with pytest.raises(ValueError, match=r"X has 64 features a row, .* before CNTKClassifier .*"
+    with pytest.raises(ValueError, match=r"X has 64 features per row, .* before CNTKClassifier .*"
                        r"\(1, 1, 10\): give image_shape"):  # fmt: skip
         OcclusionDisplay.from_estimator(reduced, rows)
     display = OcclusionDisplay.from_estimator(reduced, rows, image_shape=(8, 8), patch_size=4)
@@ -356,9 +356,9 @@ def test_drawn_again_on_given_axes(model):
         ({"fill": [[0], [1, 2]]}, ValueError, r"fill=.* cannot be used"),
         ({"fill": [0, 1]}, ValueError, r"fill=\[0, 1\] cannot .* or 1 of them, one for each"),
         ({"response_method": "predict"}, ValueError, "response_method='predict' is unknown"),
-        ({"class_of_interest": 7}, ValueError, r"class_of_interest=7 is no class: .*\[0, 1, 2, 3"),
-        ({"class_of_interest": [1, 2]}, ValueError, r"class_of_interest=\[1, 2\] is no class"),
-        ({"target": 1}, ValueError, "target=1 is for regressors: of a CNTKClassifier a class_of"),
+        ({"class_of_interest": 7}, ValueError, r"class_of_interest=7 is not a class: .*\[0, 1, 2"),
+        ({"class_of_interest": [1, 2]}, ValueError, r"class_of_interest=\[1, 2\] is not a class"),
+        ({"target": 1}, ValueError, "target=1 is for regressors: for a CNTKClassifier a class_of"),
         ({"image_shape": (4, 4)}, ValueError, "holds images of shape .8, 8, 1., but image_shape="),
         ({"y": [1]}, ValueError, "inconsistent numbers of samples"),
     ],
@@ -371,9 +371,9 @@ def test_wrong_parameters(model, options, error, message):
 def test_wrong_parameters_of_regressors():
     model = CNTKRegressor(2, False).fit(IMAGES, INK)
     for options, message in (
-        ({"response_method": "predict_proba"}, "'predict_proba' is for classifiers: of a CNTKReg"),
+        ({"response_method": "predict_proba"}, "'predict_proba' is for classifiers: for a CNTKReg"),
         ({"class_of_interest": 1}, "class_of_interest=1 is for classifiers: a CNTKRegressor has"),
-        ({"target": 1}, "target=1 is no column: use 0, for there is one target"),
+        ({"target": 1}, "target=1 is not a column of the targets: use 0, since there is one"),
     ):
         with pytest.raises(ValueError, match=message):
             OcclusionDisplay.from_estimator(model, TWO, **options)
@@ -383,7 +383,7 @@ def test_wrong_estimators_and_images(model):
     for estimator in (CNTKClassifier(), make_pipeline(ImageStandardizer(), CNTKClassifierCV())):
         with pytest.raises(NotFittedError):
             OcclusionDisplay.from_estimator(estimator, TWO)
-    with pytest.raises(TypeError, match="RidgeClassifier is no CNTK estimator"):
+    with pytest.raises(TypeError, match="RidgeClassifier is not a CNTK estimator"):
         OcclusionDisplay.from_estimator(RidgeClassifier(), TWO)
     search = GridSearchCV(classifier(2), {}, cv=2, refit=False).fit(IMAGES, LABELS)
     with pytest.raises(ValueError, match="fitted with refit=False"):

@@ -90,5 +90,5 @@ def test_train_size_errors():
         TrainSizeDisplay.from_estimator(classifier(), IMAGES, LABELS, train_sizes=("all",), cv=3)
     grid = {"train_size": [10, 0.5]}
     search = GridSearchCV(classifier(), grid, cv=2).fit(IMAGES, LABELS)
-    with pytest.raises(ValueError, match=r"by numbers and by 0\.5"):
+    with pytest.raises(ValueError, match=r"with numbers and with 0\.5"):
         TrainSizeDisplay.from_cv_results(search.cv_results_)

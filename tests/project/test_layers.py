@@ -85,8 +85,8 @@ def test_circle_of_modules(package):
     })  # fmt: skip
     assert broken_rules(folder) == [
         "made_up._compute.cost imports made_up._compute.job, made_up._compute.job imports "
-        "made_up._compute.tiles, made_up._compute.tiles imports made_up._compute.cost: a circle. "
-        "Move what both ends need into a module below them."
+        "made_up._compute.tiles, made_up._compute.tiles imports made_up._compute.cost: circular "
+        "imports. Move what both ends need into a module below them."
     ]
 
 
@@ -100,7 +100,7 @@ def test_circle_of_folders(package):
     (broken,) = broken_rules(folder)
     assert broken.startswith(
         "made_up._store.entries imports made_up._support.images, made_up._support.ram imports "
-        "made_up._store.records: a circle."
+        "made_up._store.records: circular imports."
     )
 
 
@@ -153,8 +153,8 @@ def test_engines_stand_side_by_side(package):
     (broken,) = broken_rules(folder)
     assert broken == (
         "made_up._engines.cuda.engine imports made_up._engines.cpu.engine: _engines.cpu and "
-        "_engines.cuda stand side by side. Move what both need into a module beside them, in "
-        "_engines."
+        "_engines.cuda must not depend on each other. Move what both need into a module next to "
+        "them, in _engines."
     )
 
 
@@ -182,7 +182,7 @@ FILES = {
 }
 
 MAP = """\
-| module | what it is |
+| module | description |
 | --- | --- |
 | **2. Public modules** | Imports `_engines/cpu`. |
 | `__init__.py` | A package. |

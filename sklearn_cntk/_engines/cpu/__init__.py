@@ -1,1 +1,1 @@
-"""The CPU engine: Numba, one vector lane an image."""
+"""The CPU engine: Numba, with one image per vector lane."""

@@ -1,4 +1,4 @@
-"""Arrays as the CPU engine's vectors want them: aligned, and with images in lanes."""
+"""Arrays laid out for the CPU engine's vectors: aligned, and with images in lanes."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from .lanes import VECTOR_BYTES
 
 
 def aligned_zeros(shape, dtype):
-    """Zeros that start where a vector register may be loaded without crossing cache lines."""
+    """Return zeros, aligned so that vector loads do not cross cache lines."""
     dtype = np.dtype(dtype)
     size = int(np.prod(shape))
     buffer = np.zeros(size + VECTOR_BYTES // dtype.itemsize, dtype)
@@ -15,7 +15,7 @@ def aligned_zeros(shape, dtype):
 
 
 def in_lanes(values, lanes, dtype):
-    """Values (n, …) of images in vectors (n / lanes, …, lanes), zero beyond the last image."""
+    """Return values (n, …) as vectors (n / lanes, …, lanes), zero after the last image."""
     shape = (-(-len(values) // lanes), *values.shape[1:], lanes)
     vectors = aligned_zeros(shape, dtype)
     for lane in range(lanes):

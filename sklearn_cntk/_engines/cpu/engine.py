@@ -1,6 +1,6 @@
-"""The CPU engine: exact kernels with Numba, one thread a call (see ``planes`` for the method).
+"""The CPU engine: exact kernels with Numba, one thread per call (see ``planes`` for the method).
 
-The compiled code holds no interpreter lock, so callers run several calls at once.
+The compiled code releases the interpreter lock, so callers can run several calls simultaneously.
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ from .lanes import VECTOR_BYTES, lane_count
 from .network import network_gram, network_images, network_pairs
 from .planes import SLOTS, START_FACTOR, START_R, compile_sweep
 
-# Images scaled at a time: a multiple of the lanes of any vector.
+# Images that are scaled together: a multiple of the lanes of any vector.
 _BATCH = 32
 
 
@@ -28,11 +28,11 @@ class CpuEngine(HostEngine):
     """See ``protocol.Engine``."""
 
     def limits(self, travelling):
-        """What tiles suit a core, which computes vectors."""
+        """Return the tile sizes that suit a core, which computes vectors."""
         return super().limits(travelling)._replace(vector_bytes=VECTOR_BYTES)
 
     def gram(self, X, Y, architecture, readouts, *, dtype="float32", triu=None):
-        """Kernel values of all pairs of two tiles."""
+        """Return the kernel values of all pairs of two tiles."""
         ids = ids_for(architecture, dtype, X.dtype, Y.dtype)
         x_ids = ids.of(X)
         i, j = np.nonzero(x_ids[:, None] == (x_ids if Y is X else ids.of(Y)))
@@ -51,7 +51,7 @@ class CpuEngine(HostEngine):
             plan = plan_of(architecture, tuple(readouts))
             x = network_images(X, plan)
             values = network_gram(plan, x, x if Y is X else network_images(Y, plan), dtype, triu)
-            if len(i):  # whose correlation is 1 at the plane (0, 0)
+            if len(i):  # their correlation is 1 on the plane (0, 0)
                 values[:, i, j] = values_of_equal(
                     architecture, partial(_own_values, plan), X, Y, i, j
                 )
@@ -60,7 +60,10 @@ class CpuEngine(HostEngine):
         return _by_kind(architecture, readouts, plain, general)
 
     def pairs(self, X, Y, architecture, readouts, *, dtype="float32"):
-        """Kernel values of the pairs (X[i], Y[i]); of networks that are not plain in float64."""
+        """Return the kernel values of the pairs (X[i], Y[i]).
+
+        Networks that are not plain are computed in float64.
+        """
         ids = ids_for(architecture, dtype, X.dtype, Y.dtype)
         equal = ids.of(X) == ids.of(Y)
         (i,) = np.nonzero(equal)
@@ -87,13 +90,13 @@ class CpuEngine(HostEngine):
 
 
 def _own_values(plan, images):
-    """Kernel values (readouts, n) of images with themselves, in float64."""
+    """Return kernel values (readouts, n) of images with themselves, in float64."""
     same = network_images(images, plan)
     return network_pairs(plan, same, same, np.ones(len(images), dtype=bool))
 
 
 def _by_kind(architecture, readouts, plain, general):
-    """Values (readouts, …) of functions of the plain readouts, and of the others."""
+    """Return values (readouts, …): ``plain`` of the plain readouts, ``general`` of the others."""
     is_one = np.array([is_plain(architecture, readout) for readout in readouts])
     if is_one.all():
         return plain(readouts)
@@ -109,14 +112,14 @@ def _by_kind(architecture, readouts, plain, general):
 
 
 class _Sweep:
-    """The arrays of the compiled pass, from a plan."""
+    """The arrays of the compiled pass, built from a plan."""
 
     def __init__(self, plan):
         self.plan = plan
         self.lanes = lane_count(plan.dtype)
 
     def run(self, X, Y, equal, triu, paired):
-        """Kernel values of two tiles, without the (0, 0) plane of the pairs named by `equal`."""
+        """Return the kernel values of two tiles, without the plane (0, 0) of the `equal` pairs."""
         plan, lanes = self.plan, self.lanes
         x_lanes = lanes if paired else 1
         x_pixels, x_scales = self._side(X, x_lanes)
@@ -155,11 +158,11 @@ class _Sweep:
             return chosen.reshape(n_x, -1)
 
         values = plan.read(sum_of)[:, :, : len(Y)]
-        with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
+        with np.errstate(over="ignore", invalid="ignore"):  # callers check the values
             return values * (y_scales * (x_scales if paired else x_scales[:, None]))
 
     def _layers(self):
-        """Polynomials and factors of the layers, as ``planes`` lays them out."""
+        """Return the polynomials and factors of the layers, in the layout of ``planes``."""
         plan = self.plan
         p, r = arccos_coefficients(plan.dtype)
         layers = np.zeros((plan.n_layers, SLOTS))
@@ -169,7 +172,7 @@ class _Sweep:
         return layers.astype(plan.dtype).ravel()
 
     def _weights(self):
-        """Weights w_P and w_Q of every pooling, 1 where entries are summed as they are."""
+        """Return the weights w_P and w_Q of every pooling, 1 if entries are not weighted."""
         plan = self.plan
         rows, columns, _ = plan.architecture.image_shape
         weights = np.ones((len(plan.poolings), rows**2 + columns**2))
@@ -180,11 +183,11 @@ class _Sweep:
         return weights.astype(plan.dtype)
 
     def _side(self, images, lanes):
-        """Scaled pixels of `images` in vectors of `lanes`, and the images' scales."""
+        """Return scaled pixels of `images` in vectors of `lanes`, and the images' scales."""
         shape = (-(-len(images) // lanes), *images.shape[1:], lanes)
         pixels = aligned_zeros(shape, self.plan.dtype)
         scales = np.empty(len(images))
-        # In small batches: of all images at once, the float64 copies would be the largest arrays.
+        # In small batches, since float64 copies of all images would be the largest arrays.
         buffer = np.empty((min(len(images), _BATCH), *images.shape[1:]))
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
@@ -198,7 +201,7 @@ class _Sweep:
         return pixels, scales
 
     def _tables(self, vectors, lanes):
-        """Room for the tables of so many vectors of images."""
+        """Return room for the tables of this many vectors of images."""
         rows, columns, _ = self.plan.architecture.image_shape
         size = rows * (columns + self.plan.architecture.radius) * lanes
         return aligned_zeros(vectors * self.plan.n_layers * 2 * size, self.plan.dtype)

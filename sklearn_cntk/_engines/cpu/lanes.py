@@ -1,12 +1,12 @@
 """A short vector of numbers that Numba code handles like one number.
 
-Numba vectorises loops, but only the innermost one, and it must keep whatever that loop
-carries over in memory.  The CNTK recursion slides a window along image columns while every
-lane (sample) does the same arithmetic, so the loop to vectorise is not the inner one.
-:class:`Lanes` says so directly: a value of this type is one LLVM vector, lives in registers,
-and supports ``+ - *``, :func:`fma`, :func:`sqrt` and the few other operations that the kernel
-needs.  LLVM splits a vector that is wider than the machine's registers, so the same code
-serves SSE, AVX2, AVX-512 and NEON.
+Numba vectorises only the innermost loop, and keeps whatever that loop carries over in memory.
+The CNTK recursion slides a window along image columns while every lane (sample) does the same
+arithmetic, so the loop to vectorise is not the inner one.  :class:`Lanes` expresses this
+directly: a value of this type is one LLVM vector, lives in registers, and supports ``+ - * /``,
+:func:`fma`, :func:`sqrt` and the few other operations that the kernel needs.  LLVM splits a
+vector that is wider than the machine's registers, so the same code serves SSE, AVX2, AVX-512
+and NEON.
 """
 
 import operator
@@ -22,9 +22,10 @@ from numba.extending import intrinsic, models, register_model
 
 
 def _vector_bytes():
-    """Bytes of one vector: a register of AVX-512, or one of AVX2, or two of NEON or SSE.
+    """Return the bytes of one vector: one register of AVX-512 or AVX2, or two of NEON or SSE.
 
-    AVX2 has 16 registers only: with two a vector the inner loop spills, and loses up to a third.
+    AVX2 has only 16 registers: with two per vector, the inner loop spills and loses up to a third
+    of its speed.
     """
     features = config.CPU_FEATURES  # NUMBA_CPU_FEATURES, which overrides the host's
     if features is None:
@@ -36,7 +37,7 @@ VECTOR_BYTES = _vector_bytes()
 
 
 def lane_count(dtype):
-    """Number of samples that one vector of `dtype` holds."""
+    """Return the number of samples that one vector of `dtype` holds."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
@@ -129,7 +130,7 @@ def sum_of(builder, vectors):
 
 @intrinsic
 def load(typingctx, array, index):
-    """The vector that starts at element `index` of a contiguous 1-D array."""
+    """Return the vector that starts at element `index` of a contiguous 1-D array."""
     if not is_flat(array) or not isinstance(index, types.Integer):
         return None
     lanes = Lanes(array.dtype)
@@ -164,7 +165,7 @@ def _broadcast(builder, vector_type, scalar):
 
 @intrinsic
 def broadcast(typingctx, array, index):
-    """The vector whose lanes all hold element `index` of a 1-D array."""
+    """Return the vector whose lanes all hold element `index` of a 1-D array."""
     if not is_flat(array):
         return None
     lanes = Lanes(array.dtype)
@@ -178,7 +179,7 @@ def broadcast(typingctx, array, index):
 
 @intrinsic
 def zeros(typingctx, array):
-    """The zero vector for elements of `array`'s type."""
+    """Return the zero vector for elements of `array`'s type."""
     if not is_flat(array):
         return None
     lanes = Lanes(array.dtype)
@@ -187,7 +188,7 @@ def zeros(typingctx, array):
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """``a * b + c``, rounded once where the machine has the instruction."""
+    """Return ``a * b + c``, rounded once if the machine has the instruction."""
     if not (isinstance(a, Lanes) and a == b == c):
         return None
 
@@ -199,7 +200,7 @@ def fma(typingctx, a, b, c):
 
 @intrinsic
 def fms(typingctx, a, b, c):
-    """``a * b - c``, likewise."""
+    """Return ``a * b - c``, likewise."""
     if not (isinstance(a, Lanes) and a == b == c):
         return None
 
@@ -212,7 +213,7 @@ def fms(typingctx, a, b, c):
 
 @intrinsic
 def sqrt(typingctx, a):
-    """Square root of every lane."""
+    """Return the square root of every lane."""
     if not isinstance(a, Lanes):
         return None
 
@@ -224,7 +225,7 @@ def sqrt(typingctx, a):
 
 @intrinsic
 def distance_to_one(typingctx, a):
-    """``max(1 - |a|, 0)`` of every lane."""
+    """Return ``max(1 - |a|, 0)`` for every lane."""
     if not isinstance(a, Lanes):
         return None
 
@@ -238,7 +239,7 @@ def distance_to_one(typingctx, a):
 
 @intrinsic
 def distance_to_one_within(typingctx, a, limit):
-    """``1 - |a|`` in the lanes where ``|a| <= limit``, 0 in the rest."""
+    """Return ``1 - |a|`` in the lanes where ``|a| <= limit``, 0 in the rest."""
     if not (isinstance(a, Lanes) and a == limit):
         return None
 
@@ -253,7 +254,7 @@ def distance_to_one_within(typingctx, a, limit):
 
 @intrinsic
 def positive_part(typingctx, a):
-    """``max(a, 0)`` of every lane."""
+    """Return ``max(a, 0)`` for every lane."""
     if not isinstance(a, Lanes):
         return None
 
@@ -270,7 +271,7 @@ def _at_least_zero(builder, lanes, value):
 
 @intrinsic
 def where_negative(typingctx, condition, negative, otherwise):
-    """`negative` in the lanes where `condition` < 0, `otherwise` in the rest."""
+    """Return `negative` in the lanes where `condition` < 0, `otherwise` in the rest."""
     if not (isinstance(condition, Lanes) and condition == negative == otherwise):
         return None
 
@@ -283,7 +284,7 @@ def where_negative(typingctx, condition, negative, otherwise):
 
 @intrinsic(prefer_literal=True)
 def coefficients(typingctx, array, start, count):
-    """Tuple of `count` (a constant) broadcast elements of a 1-D array from `start` on."""
+    """Return a tuple of `count` (a constant) broadcast elements of a 1-D array from `start` on."""
     if not is_flat(array) or not isinstance(count, types.IntegerLiteral):
         return None
     result, codegen = _broadcast_elements(array, count.literal_value)
@@ -292,7 +293,7 @@ def coefficients(typingctx, array, start, count):
 
 @intrinsic(prefer_literal=True)
 def coefficients_of_precision(typingctx, array, start, single, double):
-    """The same of `single` elements of a float32 array, `double` ones of a float64 array."""
+    """Return the same for `single` elements of a float32 array, `double` of a float64 array."""
     counts = single, double
     if not is_flat(array) or not all(isinstance(n, types.IntegerLiteral) for n in counts):
         return None
@@ -302,7 +303,7 @@ def coefficients_of_precision(typingctx, array, start, single, double):
 
 
 def _broadcast_elements(array, count):
-    """Type and code of a tuple of `count` broadcast elements of an array."""
+    """Return type and code of a tuple of `count` broadcast elements of an array."""
     lanes = Lanes(array.dtype)
     result = types.UniTuple(lanes, count)
 
@@ -319,7 +320,7 @@ def _broadcast_elements(array, count):
 
 @intrinsic
 def polynomial(typingctx, coefs, u):
-    """Horner's rule for a tuple of coefficients, the constant term first."""
+    """Evaluate a polynomial by Horner's rule; the constant term comes first."""
     if not isinstance(coefs, types.UniTuple) or coefs.dtype != u or not isinstance(u, Lanes):
         return None
 
@@ -335,7 +336,7 @@ def polynomial(typingctx, coefs, u):
 
 @intrinsic
 def times_each(typingctx, factor, values):
-    """A tuple of vectors, each times `factor`."""
+    """Return a tuple of vectors, each times `factor`."""
     if not is_window(values) or values.dtype != factor:
         return None
 
@@ -348,7 +349,7 @@ def times_each(typingctx, factor, values):
 
 @intrinsic(prefer_literal=True)
 def zero_window(typingctx, array, count):
-    """Tuple of `count` (a constant) zero vectors for elements of `array`'s type."""
+    """Return a tuple of `count` (a constant) zero vectors for elements of `array`'s type."""
     if not is_flat(array) or not isinstance(count, types.IntegerLiteral):
         return None
     result = types.UniTuple(Lanes(array.dtype), count.literal_value)
@@ -362,7 +363,7 @@ def zero_window(typingctx, array, count):
 
 @intrinsic
 def slide(typingctx, window, value):
-    """The window without its first vector and with `value` at its end."""
+    """Return the window without its first vector and with `value` appended."""
     if not is_window(window) or window.dtype != value:
         return None
 
@@ -375,7 +376,7 @@ def slide(typingctx, window, value):
 
 @intrinsic
 def total(typingctx, window):
-    """Sum of the vectors of a window."""
+    """Return the sum of the vectors of a window."""
     if not is_window(window):
         return None
 

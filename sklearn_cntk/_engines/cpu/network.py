@@ -16,7 +16,7 @@ from .network_sweep import network_sweep
 
 
 def network_images(images, plan):
-    """NetworkImages by this engine."""
+    """Return NetworkImages whose variances this engine computes."""
 
     def record(diagonals, pixels, units):
         return _pass(diagonals, "float64", zero_first=True, paired=True).record(pixels, units)
@@ -25,22 +25,22 @@ def network_images(images, plan):
 
 
 def network_gram(plan, X, Y, dtype, triu):
-    """Kernel values (readouts, n, m) of NetworkImages, equal ones not told from others."""
+    """Return kernel values (readouts, n, m) of NetworkImages; equal images are not special."""
     sums = _pass(plan, dtype).sums(X, Y, triu)
     return _values(plan, sums, X, Y, np.multiply.outer)
 
 
 def network_pairs(plan, X, Y, equal):
-    """Kernel values (readouts, n) of the pairs (X[i], Y[i]), in float64.
+    """Return kernel values (readouts, n) of the pairs (X[i], Y[i]), in float64.
 
-    `equal` tells which of them are equal images.
+    `equal` says which pairs consist of equal images.
     """
     sums = _pass(plan, "float64", paired=True).sums(X, Y, 0, equal)
     return _values(plan, sums[0], X, Y, np.multiply)
 
 
 def _values(plan, sums, X, Y, product):
-    """Kernel values from sums (…, read, state); `product` combines numbers of X and of Y."""
+    """Return kernel values from sums (…, read, state); `product` combines numbers of X and Y."""
     return network_values(
         plan,
         lambda number, state: sums[..., number, state],
@@ -50,12 +50,12 @@ def _values(plan, sums, X, Y, product):
 
 @lru_cache(maxsize=32)
 def _pass(plan, dtype, zero_first=False, paired=False):
-    """A `_Pass`: the same for all tiles of a Gram matrix."""
+    """Return a `_Pass`, the same one for all tiles of a Gram matrix."""
     return _Pass(plan, dtype, zero_first, paired)
 
 
 class _Pass:
-    """The arrays of a compiled pass that depend on the plan alone, and calls of it."""
+    """A compiled pass, with those of its arrays that depend on the plan only."""
 
     def __init__(self, plan, dtype, zero_first, paired):
         self.plan, self.dtype, self.paired = plan, np.dtype(dtype), paired
@@ -70,10 +70,10 @@ class _Pass:
         self.row_size = (n_columns + 2 * self.radius[1]) * self.lanes
         self.plane_size = (n_rows + 2 * self.radius[0]) * self.row_size
         most = self.arrays.stages[:, WAITING].max()
-        # One slot more, for what nobody needs.
+        # One more slot, for values that are not needed.
         self.nowhere = self.arrays.n_waiting * self.lanes
         self.slots = self.nowhere + self.n_states * most * self.lanes
-        # At least one element, and a 1 at the end of `trained`.
+        # At least one element each, and a 1 at the end of `trained`.
         self.coefs = np.append(self.arrays.coefs.ravel(), 0.0).astype(dtype)
         self.trained = np.append(self.arrays.trained.ravel(), 1.0).astype(dtype)
         n_fused, places = activation_calls(self.arrays, paired)
@@ -81,7 +81,7 @@ class _Pass:
         self.calls = n_fused, places, addresses
 
     def record(self, pixels, units):
-        """Variances (n, pixels) of images whose units are given."""
+        """Return variances (n, pixels) of images with the given units."""
         lanes, n = self.lanes, len(pixels)
         pixels = in_lanes(pixels, lanes, self.dtype)
         vectors = len(pixels)
@@ -97,7 +97,7 @@ class _Pass:
         return by_image.reshape(vectors * lanes, -1)[:n, : self.arrays.variance_pixels]
 
     def sums(self, X, Y, triu, equal=None):
-        """Sums (x, y, read, state), or (1, pair, read, state)."""
+        """Return sums (x, y, read, state), or (1, pair, read, state) if paired."""
         x_pixels, x_tables, x_linear = self._side(X, self.x_lanes)
         y_pixels, y_tables, y_linear = self._side(Y, self.lanes)
         vectors = len(y_pixels)
@@ -135,7 +135,7 @@ class _Pass:
         )  # fmt: skip
 
     def _side(self, images, lanes):
-        """Pixels, tables and numbers of the linear operations of images, in lanes."""
+        """Return pixels, tables and numbers of the operations of images, in lanes."""
         tables = np.zeros((len(images), self.plan.table_pixels))
         for operation in self.plan.operations:
             if operation.kind not in TABLES:

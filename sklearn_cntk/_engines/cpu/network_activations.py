@@ -1,7 +1,7 @@
-"""Activations and normalisation of the CPU engine's planes of networks, see ``network_planes``.
+"""Activations and normalisation for the CPU engine's network planes, see ``network_planes``.
 
-Each kind is compiled for each place that it can have in a network, and only once a network has it
-there: a pass is handed addresses of compiled functions.
+Each kind is compiled for each place that it can have in a network, but only once a network has it
+there: a pass receives the addresses of compiled functions.
 """
 
 import numpy as np
@@ -45,21 +45,21 @@ from .lanes import (
 )
 from .network_planes import x_table
 
-# Terms of p, r, q and e, single and double, which are constants to the compiler.
+# Numbers of terms of p, r, q and e in single and double precision, constants to the compiler.
 _P_SINGLE, _P_DOUBLE = (DEGREES[dtype][0] + 1 for dtype in ("float32", "float64"))
 _R_SINGLE, _R_DOUBLE = (DEGREES[dtype][1] + 1 for dtype in ("float32", "float64"))
 _Q_SINGLE, _Q_DOUBLE = Q_TERMS
 _E_SINGLE, _E_DOUBLE = E_TERMS
 
 
-#: Where an activation is: on its own, or in one go with the convolution before it; with that, the
-#: sum of a residual block in between, or the pool behind it.
+#: The place of an activation: on its own; fused with the convolution before it; also with the sum
+#: of a residual block in between; or also with the pool after it.
 ALONE, BEHIND_CONV, RESIDUAL, POOLED = range(4)
 
 
 @compile_lazily
 def _relu(lam, p, r, limit, numbers):
-    """κ and K̇ of a (leaky) ReLU at correlation λ, which is ±1 beyond a `limit`.
+    """Return κ and K̇ of a (leaky) ReLU at correlation λ, which counts as ±1 beyond `limit`.
 
     `numbers` are -c and c' of κ, and those of K̇, see ``dual_networks``.  With |λ| = 1 - u, κ is
     ±c + u (v r(u) ∓ c).
@@ -75,7 +75,7 @@ def _relu(lam, p, r, limit, numbers):
 
 @compile_lazily
 def _arcsin(lam, q, numbers):
-    """asin(λ) and sqrt(1 - λ²), from below where λ is ±1."""
+    """Return asin(λ) and sqrt(1 - λ²); λ = ±1 is approached from inside."""
     _, quarter_turn, one, _, tiny, _ = numbers
     zero = one - one
     u = distance_to_one(lam)
@@ -93,7 +93,7 @@ def _arcsin(lam, q, numbers):
 
 @compile_lazily
 def _gelu(lam, q, numbers, a, b):
-    """K over its scale, and K̇, of GELU; a and b are v t² of both images, see ``network_tables``."""
+    """Return K over its scale, and K̇, of GELU; a and b are v t² (see ``network_tables``)."""
     one, quarter = numbers[2], numbers[3] * numbers[3]
     angle, root = _arcsin(lam, q, numbers)
     over_two_pi = numbers[0] * quarter
@@ -107,23 +107,23 @@ def _gelu(lam, q, numbers, a, b):
 
 @compile_lazily
 def _column(planes, at, pitch):
-    """Sum of three vectors below each other."""
+    """Return the sum of three vectors in consecutive rows."""
     return load(planes, at) + load(planes, at + pitch) + load(planes, at + 2 * pitch)
 
 
 @compile_lazily
 def _entry(place, x, x_at, x_lanes, y, y_at):
-    """The product of both images' entries of a table."""
+    """Return the product of both images' entries of a table."""
     if place != ALONE:
         return broadcast(x, x_at) * load(y, y_at)
     return x_table(x, x_at, x_lanes) * load(y, y_at)
 
 
 def _compile_activation(kind, place):
-    """Compile what activations of a kind do in a place, both of them constants to the compiler."""
+    """Compile activations of a kind in a place; both are constants to the compiler."""
 
     def activate(arguments):
-        """K and Θ + K behind an activation, of Σ and Θ + Σ; for `arguments` see below."""
+        """Compute K and Θ + K after an activation, from Σ and Θ + Σ; for `arguments` see below."""
         planes, source, pitch, target, size, source_step, step, n_thetas = arguments[:8]
         x, at_x, x_lanes, y, at_y, table, lanes = arguments[8:15]
         exact, coefs, at_coefs, unit, offset, residual, slots, pool, normalised = arguments[15:]
@@ -134,11 +134,12 @@ def _compile_activation(kind, place):
         if kind == RELU:
             p = coefficients_of_precision(coefs, at_coefs, _P_SINGLE, _P_DOUBLE)
             r = coefficients_of_precision(coefs, at_coefs + START_R, _R_SINGLE, _R_DOUBLE)
-            p = times_each(unit, p)  # and K̇ with it
+            p = times_each(unit, p)  # and so K̇
             below, above = numbers[0], numbers[1]
             of_relu = (one - one - below, above, below * unit, above * unit)
-            # What differs from 1 by rounding is 1: with biases, pixels that see zeros alone are
-            # parallel in all images, and the root of a rounding error would be half of the digits.
+            # Correlations within rounding of 1 count as 1: with biases, pixels that see only zeros
+            # are parallel in all images, and the root of a rounding error would cost half of the
+            # digits.
             limit = where_negative(exact, exact, one - numbers[5])
         elif kind == EXP:
             e = coefficients_of_precision(coefs, at_coefs, _E_SINGLE, _E_DOUBLE)
@@ -166,8 +167,8 @@ def _compile_activation(kind, place):
                         continue
                     sigma, of_theta = total(window_k) + offset, total(window_u) + offset
                 if place == RESIDUAL:
-                    # Bit for bit what the operations do one after the other, which they do where
-                    # there is something to read in between.
+                    # Bit for bit the result of the separate operations, which run if there is a
+                    # `READ` in between.
                     u = of_theta + sigma
                     if added:
                         sigma = sigma * factors[0] + load(planes, to + other) * factors[1]
@@ -232,7 +233,7 @@ def _compile_activation(kind, place):
 
 @compile_lazily
 def _normalise(arguments):
-    """Σ/(s s') and (Θ + Σ)/(s s')."""
+    """Compute Σ/(s s') and (Θ + Σ)/(s s')."""
     planes, source, pitch, target, size, source_step, step, n_thetas = arguments[:8]
     x, at_x, x_lanes, y, at_y, table, lanes = arguments[8:15]
     for i in range(size[0]):
@@ -249,7 +250,7 @@ def _normalise(arguments):
             to += lanes
 
 
-#: What there is, by kind and place; nothing is compiled before an address of it is asked for.
+#: The functions by kind and place; each is compiled only when its address is requested.
 _COMPILED = {
     (kind, place): _compile_activation(kind, place)
     for kind, places in {
@@ -264,22 +265,22 @@ _COMPILED[NORM, ALONE] = _normalise
 
 
 def _argument_types(real):
-    """Numba's types of the arguments of these functions, which are one tuple.
+    """Return Numba's types of the arguments of these functions, which form one tuple.
 
     planes, source, pitch, target, size, source_step, step, n_thetas : see ``network_planes``;
-        source is, behind a convolution, the first window of a 3 × 3 convolution whose biases are
-        `offset`, and all of whose states are trained; n_thetas is 0 or 1 there
-    x, at_x, x_lanes, y, at_y : tables; x_lanes is 1 behind a convolution
+        fused with a convolution, source is the first window of a 3 × 3 convolution with biases
+        `offset`, all of whose states are trained, and n_thetas is 0 or 1
+    x, at_x, x_lanes, y, at_y : tables; x_lanes is 1 if fused with a convolution
     table : (pixels, columns) of a table
     lanes : of a vector
     exact : negative in the lanes whose entries have λ = 1, those of equal images
     coefs, at_coefs : see ``dual_networks``
-    unit : what K̇ ⊙ Θ is multiplied by, for the sake of K's unit
+    unit : factor that brings K̇ ⊙ Θ to the unit of K
     offset : biases
-    residual : of `RESIDUAL`, whether another plane is added to the sums before the activation;
-        where it lies; factors of the sums and of that plane; and where this sum is kept, 0 for
-        nowhere, both behind the target
-    slots, pool : of `POOLED`, the array that the states are added to, and where, see
+    residual : for `RESIDUAL`, whether another plane is added to the sums before the activation;
+        its position; factors of the sums and of that plane; and the position where the result is
+        kept, 0 for nowhere; positions are relative to the target
+    slots, pool : for `POOLED`, the array that the states are added to, and where, see
         ``slot_rows`` of ``network_pools``
     normalised : whether a layer normalisation comes in between
     """
@@ -296,7 +297,7 @@ def _argument_types(real):
 
 
 def activation_calls(arrays, paired):
-    """Operations that are done in one go with a convolution, and the functions of all.
+    """Return which operations are fused with a convolution, and the places of activations.
 
     Parameters
     ----------
@@ -307,9 +308,9 @@ def activation_calls(arrays, paired):
     Returns
     -------
     n_fused : ndarray of int64, shape (operations,)
-        Of a convolution, how many of the operations behind it.
+        For a convolution, how many of the operations after it are fused with it.
     places : ndarray of int64, shape (operations,)
-        Of an activation or a normalisation.
+        The places of activations and normalisations.
     """
     operations = arrays.operations
     n_fused = np.zeros(len(operations), np.int64)
@@ -333,7 +334,7 @@ def activation_calls(arrays, paired):
 
 
 def activation_addresses(arrays, places, dtype):
-    """Addresses of the functions of activations and normalisations, 0 for other operations."""
+    """Return the addresses of the functions of activations and normalisations, 0 for others."""
     arguments = (_argument_types(from_dtype(np.dtype(dtype))),)
     addresses = np.zeros(len(places), np.int64)
     for o, key in enumerate(zip(arrays.operations[:, KIND].tolist(), places.tolist(), strict=True)):
@@ -349,7 +350,7 @@ def activation_addresses(arrays, places, dtype):
 def activate(typingctx, address, arguments):
     """Call the function at an address, see `activation_addresses`."""
     wanted = _argument_types(arguments[0].dtype)
-    if arguments != wanted:  # what the function at the address would read as something else
+    if arguments != wanted:  # the function at the address would misread them
         raise TypingError(f"The arguments of an activation are {wanted}, not {arguments}.")
 
     def codegen(context, builder, sig, args):

@@ -1,8 +1,9 @@
 """Planes through the layers of networks: box sums and other sums, see also ``network_activations``.
 
-A plane of a state is rows of vectors, a pitch apart; the planes of the states, K first and then
-Θ + K of each Θ, lie `step` elements apart.  Tables are those of ``network_tables``, coefficients
-those of ``dual_networks``; `at_x` and `at_y` are the tables' entries of a plane's first entry.
+A plane of a state consists of rows of vectors, `pitch` elements apart.  The planes of the states, K
+first and then Θ + K for each Θ, are `step` elements apart.  Tables are those of ``network_tables``,
+coefficients those of ``dual_networks``; `at_x` and `at_y` are the positions in the tables for a
+plane's first entry.
 """
 
 from ..compile import compile_lazily
@@ -12,7 +13,7 @@ from .states import accumulate_last
 
 @compile_lazily
 def box_3x3(planes, source, pitch, target, size, row_stride, lanes, offset):
-    """3 × 3 box sums plus `offset`; `source` is at the first window."""
+    """Compute 3 × 3 box sums plus `offset`; `source` is at the first window."""
     for i in range(size[0]):
         at, to = source + i * row_stride * pitch, target + i * pitch
         window = zero_window(planes, 3)
@@ -28,7 +29,7 @@ def box_3x3(planes, source, pitch, target, size, row_stride, lanes, offset):
 @compile_lazily
 def box(planes, source, pitch, target, size, strides, lanes, offset, sides,
         scratch):  # fmt: skip
-    """The same of filters of any sides and strides; `scratch` has room for a row."""
+    """Do the same for filters of any sides and strides; `scratch` has room for a row."""
     for i in range(size[0]):
         first = source + i * strides[0] * pitch
         for j in range((size[1] - 1) * strides[1] + sides[1]):
@@ -46,7 +47,7 @@ def box(planes, source, pitch, target, size, strides, lanes, offset, sides,
 
 @compile_lazily
 def combine(planes, target, first, second, pitch, size, lanes, first_factor, second_factor):
-    """The sum of two planes, times a factor each."""
+    """Write the sum of two planes, each times its factor."""
     for i in range(size[0]):
         for at in range(i * pitch, i * pitch + size[1] * lanes, lanes):
             value = load(planes, first + at) * first_factor
@@ -55,7 +56,7 @@ def combine(planes, target, first, second, pitch, size, lanes, first_factor, sec
 
 @compile_lazily
 def x_table(tables, at, x_lanes):
-    """The vector of an entry of x's tables: of one image, or of an image a lane."""
+    """Return the vector of an entry of x's tables: one image for all lanes, or one per lane."""
     if x_lanes == 1:
         return broadcast(tables, at)
     return load(tables, at)
@@ -67,7 +68,7 @@ def plain_sum(planes, source, pitch, size, lanes, sums, at):
     for i in range(size[0]):
         start = source + i * pitch
         end = start + size[1] * lanes
-        # Four sums, as each addition would wait for the one before.
+        # Four sums, since in a single one each addition would wait for the previous one.
         a = b = c = d = zeros(planes)
         for k in range(start, end - 3 * lanes, 4 * lanes):
             a = a + load(planes, k)
@@ -81,7 +82,7 @@ def plain_sum(planes, source, pitch, size, lanes, sums, at):
 
 @compile_lazily
 def weighted_sum(planes, source, pitch, size, lanes, weights, row_weight, column_weight, steps):
-    """Σ w_P w_Q K of a plane; the weights are at two indices, `steps` from one to the next."""
+    """Return Σ w_P w_Q K of a plane; the weights start at two indices and are `steps` apart."""
     plane_sum = zeros(planes)
     for i in range(size[0]):
         row_sum = zeros(planes)

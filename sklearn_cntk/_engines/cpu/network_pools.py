@@ -1,8 +1,9 @@
-"""Average pools of the CPU engine: slots that planes are added to, and taken from when complete.
+"""Average pools of the CPU engine: planes are added up in slots, and taken out when complete.
 
-A coarse plane waits in a slot, flat and without a frame, for all the fine planes that its windows
-of x and of y meet in.  Either a pass over a fine plane adds it (`add_pooled`), or the activation
-that makes it does so at once (`slot_rows` says where): in the same order, for the same bits.
+A coarse plane waits in a slot, flat and without a frame, until all fine planes that contribute to
+its windows of x and y have been added.  A fine plane is added either by a separate pass
+(`add_pooled`) or directly by the activation that computes it (`slot_rows` says where).  Both use
+the same order, so that results are identical bit for bit.
 """
 
 from ..compile import compile_lazily
@@ -11,16 +12,16 @@ from .lanes import broadcast, load, store, zeros
 
 @compile_lazily
 def _add_windows(planes, source, steps, pitch, window, slots, target, size, lanes):
-    """Add windows, `steps` from row to row and from column to column, to a slot.
+    """Add windows, `steps` apart in rows and columns, to a slot.
 
-    In the order in which an activation adds them: which of the two does must not change bits.
+    The order is that in which an activation adds them, so that results are bitwise the same.
     """
     n_rows, n_columns = window
     pair, second = n_rows + n_columns == 3, pitch if n_rows == 2 else lanes
     for i in range(size[0]):
         row = source + i * steps[0]
         end = target + size[1] * lanes
-        # The usual windows without loops of one or two steps.
+        # The usual windows, without loops of one or two steps.
         if n_rows == 1 and n_columns == 1:
             for at in range(target, end, lanes):
                 store(slots, at, load(slots, at) + load(planes, row))
@@ -52,11 +53,12 @@ def add_pooled(planes, at, pitch, step, n_states, displacement, slots, slots_at,
                coarse, window, lanes):  # fmt: skip
     """Add sums over windows of the planes of all states to slots.
 
-    Those of a state begin at the vector `slots_at`, those of the next one `slot_step` vectors on.
+    The slots of the first state begin at the vector `slots_at`, those of the next one `slot_step`
+    vectors further.
 
-    `targets` are four of them, negative for none: y's window is one row further than x's window and
-    the coarse displacement rounded down for the last two, and one column further for the second and
-    the fourth.
+    `targets` are four slots, negative for none.  In the first one, y's window is x's window plus
+    the coarse displacement, rounded down; it is one row further in the last two, and one column
+    further in the second and the fourth.
     """
     di, dj = displacement
     p, q = window
@@ -67,7 +69,7 @@ def add_pooled(planes, at, pitch, step, n_states, displacement, slots, slots_at,
         if targets[half] < 0:
             continue
         further = (half // 2, half % 2)
-        # The part of x's window that y's window meets, and where it begins.
+        # The part of x's window that is paired with y's window, and where it begins.
         part = (e if further[0] else p - e, f if further[1] else q - f)
         big_i, big_j = coarse_i + further[0], coarse_j + further[1]
         source = at + (p * max(0, -big_i) + further[0] * (p - e)) * pitch
@@ -82,12 +84,12 @@ def add_pooled(planes, at, pitch, step, n_states, displacement, slots, slots_at,
 @compile_lazily
 def slot_rows(rows_in_slots, displacement, n_rows, slots_at, targets, nowhere, coarse, window,
               lanes):  # fmt: skip
-    """Where the rows of a plane are added to slots, for the same purpose as `add_pooled`.
+    """Find where the rows of a plane are added to slots, for the same purpose as `add_pooled`.
 
-    Fills `rows_in_slots` (rows, 2): where the first window of x lies in the slot for y's window as
-    far as x's and the coarse displacement, and in that for y's window one column further;
-    `nowhere` if no slot is meant.  Returns the columns of a window, from which of them on the
-    latter holds, and which of them is the plane's first.
+    Fill `rows_in_slots` (rows, 2) with the position of x's first window in two slots: the one in
+    which y's window is x's plus the coarse displacement, and the one in which it is one column
+    further; `nowhere` if there is no slot.  Return the number of columns of a window, the column
+    from which on the second slot applies, and the column of the plane's first entry.
     """
     di, dj = displacement
     p, q = window
@@ -98,7 +100,7 @@ def slot_rows(rows_in_slots, displacement, n_rows, slots_at, targets, nowhere, c
     for half in range(4):
         further = (half // 2, half % 2)
         if further[0] > e or further[1] > f:
-            continue  # no y's window is
+            continue  # no window of y is there
         big_i, big_j = coarse_i + further[0], coarse_j + further[1]
         width = (coarse[1] - abs(big_j)) * lanes
         start = (slots_at + targets[half]) * lanes - max(0, -big_i) * width
@@ -117,7 +119,7 @@ def slot_rows(rows_in_slots, displacement, n_rows, slots_at, targets, nowhere, c
 
 @compile_lazily
 def slots_of(visit_planes, plane):
-    """The four slots that a plane is pooled into, see `add_pooled`."""
+    """Return the four slots that a plane is pooled into, see `add_pooled`."""
     return (
         visit_planes[plane, 3],
         visit_planes[plane, 4],
@@ -128,7 +130,7 @@ def slots_of(visit_planes, plane):
 
 @compile_lazily
 def take_slot(slots, source, planes, at, pitch, size, lanes, shares):
-    """Move a plane out of its slot, which is left empty, times the share at index 0."""
+    """Move a plane out of its slot, multiply it by the share at index 0, and clear the slot."""
     zero, share = zeros(planes), broadcast(shares, 0)
     for i in range(size[0]):
         target = at + i * pitch

@@ -1,8 +1,8 @@
 """The inner loops of the CPU engine for networks of any layers, see ``network_plan``.
 
 Lanes are samples: one vector holds the same entry for as many images of Y (or pairs) as fit.  A
-register holds a plane of every state, framed by what filters see beyond its edges; a convolution
-writes to another register, other operations in place.  What pools make of planes waits in slots for
+register holds a plane of every state, framed by what filters see beyond its edges.  A convolution
+writes to another register, other operations usually work in place.  Pooled planes wait in slots for
 the next stage.
 """
 
@@ -65,9 +65,9 @@ from .states import accumulate_last
 
 @compile_lazily
 def _clear_frame(planes, at, pitch, size, radius, lanes, whole):
-    """Zero the frame of a plane whose first entry is `at`; left and above only if it is `whole`.
+    """Zero the frame of a plane whose first entry is `at`; left and above only if `whole`.
 
-    There nothing is ever written but by `_wrap_frame`, since all planes have one pitch.
+    Only `_wrap_frame` ever writes there, since all planes have the same pitch.
     """
     zero = zeros(planes)
     first = at - radius[1] * lanes
@@ -108,8 +108,8 @@ def _wrap_frame(planes, bases, step, displacement, columns_in_group, shape, plan
                 radius, lanes):  # fmt: skip
     """Fill the frame of a plane of a torus from the other planes of its group.
 
-    `bases` are the first entries of the group's planes of K, those of the state lie a `step`
-    behind; `displacement` are the group's residues.
+    `bases` are the first entries of the group's planes of K; those of the state are `step` elements
+    further.  `displacement` holds the group's residues.
     """
     at = bases[plane] + step
     di = displacement[0] - shape[0] * (plane // columns_in_group)
@@ -121,7 +121,7 @@ def _wrap_frame(planes, bases, step, displacement, columns_in_group, shape, plan
                 continue
             row = (i + x_row) % shape[0]
             column = (j + x_column) % shape[1]
-            # Where x's pixel and y's lie once both are taken modulo the sides.
+            # The displacement once the pixels of x and y are both taken modulo the sides.
             d_row = (i + x_row + di) % shape[0] - row
             d_column = (j + x_column + dj) % shape[1] - column
             half = (d_row < 0) * columns_in_group + (d_column < 0)
@@ -132,13 +132,13 @@ def _wrap_frame(planes, bases, step, displacement, columns_in_group, shape, plan
 
 @compile_lazily
 def _over(displacement, stride):
-    """displacement / stride, rounded down: mostly without a division, which takes a while."""
+    """Return displacement / stride, rounded down; avoid the slow division if possible."""
     return displacement if stride == 1 else displacement // stride
 
 
 @compile_lazily
 def _note_sums(planes, at, pitch, size, lanes, first, variances):
-    """Note what an `ADD` made of the variances; its unit is 1."""
+    """Record the variances after an `ADD`; its unit is 1."""
     for i in range(size[0]):
         for k in range(size[1] * lanes):
             variances[(first + i * size[1]) * lanes + k] = planes[at + i * pitch + k]
@@ -147,7 +147,7 @@ def _note_sums(planes, at, pitch, size, lanes, first, variances):
 @compile_lazily
 def _read(planes, source, pitch, step, n_states, operation, displacement, size, reads, weights,
           sums, sums_at, lanes):  # fmt: skip
-    """Add the sums of a plane of all states to those of a `READ`."""
+    """Add the sums of the planes of all states to those of a `READ`."""
     di, dj = displacement
     rows, columns = operation[ROWS], operation[COLUMNS]
     for read in range(operation[FIRST_READ], operation[FIRST_READ] + operation[N_READS]):
@@ -170,7 +170,7 @@ def _read(planes, source, pitch, step, n_states, operation, displacement, size, 
 
 @compile_lazily
 def _record(planes, source, pitch, size, lanes, operation, smallest, units, variances, tables):
-    """Note the variances Σ(x, x) before an operation, and fill its tables, in units of 1."""
+    """Record the variances Σ(x, x) before an operation, and fill its tables, in units of 1."""
     pixels = size[0] * size[1]
     for i in range(size[0]):
         for j in range(size[1]):
@@ -186,7 +186,7 @@ def _record(planes, source, pitch, size, lanes, operation, smallest, units, vari
 
 @compile_lazily
 def _numbers(x_units, at_x, x_lanes, y_units, at_y, lanes):
-    """The two numbers of an operation, of both images together."""
+    """Return the two numbers of an operation, each the product of both images' numbers."""
     first = x_table(x_units, at_x, x_lanes) * load(y_units, at_y)
     second = x_table(x_units, at_x + x_lanes, x_lanes) * load(y_units, at_y + lanes)
     return first, second
@@ -201,15 +201,15 @@ def network_sweep(operations, stages, visits, visit_planes, calls, coefs, traine
     operations, stages, visits, visit_planes, reads : see ``network_arrays``
     calls : n_fused, places and addresses of operations, see ``network_activations``
     coefs : numbers of the operations; trained : (convolutions, thetas) 1 or 0, then 1; both flat
-    shares : 1 over the entries of a window of both images, of each stage's entry
-    x_side, y_side : (pixels, tables); x's of an image, or with `paired` of an image a lane
-    x_units, y_units : two numbers of every linear operation, of an image or an image a lane; flat
-    exact : two vectors: 0, and -1 in the lanes of equal images, of every y vector; flat
+    shares : for each stage, 1 / number of pixel pairs in a window of the pool before it
+    x_side, y_side : (pixels, tables); those of x are of one image or, if `paired`, one per lane
+    x_units, y_units : two numbers of every operation with output, of the same images; flat
+    exact : for every y vector, a vector of 0, and one of -1 in the lanes of equal images; flat
     triu : skip vectors of pairs with j < i + triu
     record : fill x's tables and `variances` from the planes (0, 0)
     radius : of the frames
     sizes : (states, elements of a framed plane, planes of a group, pixels of tables, channels,
-            linear operations, where the slot lies for what nobody needs, lanes)
+            operations with output, position of the slot for values that are not needed, lanes)
     planes, slots : room for registers and for pooled planes, the latter zero
     sums : flat [x, y vector, read, state, lane]
     """
@@ -247,7 +247,7 @@ def network_sweep(operations, stages, visits, visit_planes, calls, coefs, traine
                 pooled = False
                 o = stages[stage, FIRST_OPERATION]
                 last = o + visits[number, 4]
-                # What pixels are alone is the same in all states: one is enough for a convolution.
+                # Pixel covariances are the same for all states: a convolution can read one copy.
                 n_filled = 1 if o < last and operations[o, OF_PIXELS] == 1 else n_states
 
                 # The planes, into register 0.
@@ -276,8 +276,8 @@ def network_sweep(operations, stages, visits, visit_planes, calls, coefs, traine
                 while o < last:
                     operation = operations[o]
                     kind = operation[KIND]
-                    # A convolution, and the sum and the activation behind it, in one go, where that
-                    # is frequent.
+                    # Fuse a convolution with the sum and the activation after it, in the frequent
+                    # cases.
                     fused = n_fused[o] if o + n_fused[o] < last else 0
                     row_stride, column_stride = operation[ROW_STRIDE], operation[COLUMN_STRIDE]
                     rows, columns = operation[ROWS], operation[COLUMNS]
@@ -378,7 +378,7 @@ def network_sweep(operations, stages, visits, visit_planes, calls, coefs, traine
                         at_x = 2 * (x_image * n_linear + behind[LINEAR]) * x_lanes
                         at_y = 2 * (y * n_linear + behind[LINEAR]) * lanes
                         _, unit = _numbers(x_units, at_x, x_lanes, y_units, at_y, lanes)
-                        # What a convolution's sums are added to, and where they are kept.
+                        # What is added to a convolution's sums, and where the result is kept.
                         added, other, factors = fused == 2, 0, (unit, unit)
                         if added:
                             term = operations[o + 1]
@@ -419,7 +419,7 @@ def network_sweep(operations, stages, visits, visit_planes, calls, coefs, traine
                         ))  # fmt: skip
                     o += 1 + fused
 
-                # What the planes bring to the next stage.
+                # Pool the planes for the next stage.
                 if stage + 1 == stages.shape[0] or pooled:
                     continue
                 coarse = (stages[stage, NEXT_ROWS], stages[stage, NEXT_COLUMNS])

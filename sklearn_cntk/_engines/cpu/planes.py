@@ -7,12 +7,12 @@ for as many images of Y (or pairs) as fit.
 
 A plane keeps a state, K or U, *before* the box sum.  The next layer sums q rows while it loads
 them and slides a window of q such sums along the columns, in registers, so Σ and Θ are never
-stored.  Planes are framed by `radius` zero columns and rows: the convolutions' zero padding.
+stored.  Planes are framed by `radius` zero columns and rows, the convolutions' zero padding.
 
 Layouts (flat arrays of the working dtype, the last axis contiguous):
 
     x tables  [image, layer, (1/s, s), row, column + radius]
-    y tables  [layer, (1/s, s), row, column + radius, lane] of one vector; x tables too, of pairs
+    y tables  [layer, (1/s, s), row, column + radius, lane] of one vector; for pairs, x tables too
     x pixels  [image, row, column, channel]                    y pixels [..., lane] likewise
     layers    [layer, SLOTS]: coefficients of p, of r, and the factor of κ₀
 """
@@ -58,7 +58,7 @@ START_FACTOR = 31
 
 @compile_lazily
 def clear_frame(planes, start, stride, radius, lanes, size):
-    """Zero the frame right of and below a plane; left and above nothing is ever written."""
+    """Zero the frame on the right of a plane and below it; the other sides are never written."""
     zero = zeros(planes)
     for i in range(size[0]):
         at = start + i * stride + size[1] * lanes
@@ -86,7 +86,7 @@ def pixel_covariance(
     n_channels,
     size,
 ):
-    """Fill a plane with Σ_c x_c[i, j] x'_c[i', j'], the K and U of the input layer."""
+    """Fill a plane with Σ_c x_c[i, j] x'_c[i', j'], which is K and U of the input layer."""
     for i in range(size[0]):
         at_x = x + i * x_stride
         at_y = y + i * y_stride
@@ -109,9 +109,9 @@ def pixel_covariance(
 def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
     """Compile the pass of all displacement planes of a tile through all layers.
 
-    The arguments are constants to the compiler: the filter's radius, the number of states, K and a
-    U for each Θ, and of those whose sums are wanted, the last ones; whether a lane is a pair of
-    images rather than an image of Y; the terms of the two polynomials, and the lanes of a vector.
+    The arguments are constants to the compiler: the filter's radius; the number of states (K, and a
+    U for each Θ), and how many of them, the last ones, are summed; whether a lane is a pair of
+    images rather than an image of Y; the terms of the two polynomials; and the lanes of a vector.
     """
     filter_size = 2 * radius + 1
     x_lanes = lanes if paired else 1
@@ -135,15 +135,15 @@ def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
         """Add the sums of K and U over every plane to `sums`.
 
         x_side, y_side : (pixels, room for tables), the layouts above; tables of one vector, but
-                         of all images of X where each meets every vector of Y
-        factors, smallest : what `fill_tables` takes
-        layers : polynomials and factors of the layers, the layout above
-        starts : of each state, whether it starts as Σ⁰ rather than 0
+                         of all images of X if each is paired with every vector of Y
+        factors, smallest : as in `fill_tables`
+        layers : polynomials and factors of the layers, in the layout above
+        starts : for each state, whether it starts as Σ⁰ rather than 0
         displacements : (n, 2) array of (Δi, Δj), (0, 0) first
         poolings : -1 global average, 0 trace, c > 0 local average of radius c
-        weights : (poolings, P² + Q²) array of w_P and w_Q, of use where c > 0
+        weights : (poolings, P² + Q²) array of w_P and w_Q, used if c > 0
         triu : skip vectors of pairs with j < i + triu
-        equal_pairs : (x, y) whether the images are equal: their (0, 0) plane is left out
+        equal_pairs : (x, y) whether the images are equal: their plane (0, 0) is left out
         planes : zeros, room for two framed planes of each state
         sums : flat [x, y vector, pooling, layer, sum, lane], then room for unused sums
         """
@@ -163,11 +163,11 @@ def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
         pool_size = n_layers * layer_size
         unused = sums.size - pool_size
         diagonals = np.empty((2, table_size * lanes))
-        # For functions that would be compiled anew for each constant.
+        # Not constants, for which Numba would compile the functions below again each time.
         any_lanes, any_radius = np.int64(lanes), np.int64(radius)
 
         def advance_row(source, target, at_x, at_y, width, p, r, factor, at_sums):
-            """One row of a plane through one layer: box sum, κ, K and U, and their sums."""
+            """Pass one row of a plane through one layer: box sum, κ, K and U, and their sums."""
             windows = zero_windows(planes, n_states, filter_size)
             row_sums = zero_window(planes, n_states)
             for j in range(-radius, width):
@@ -204,7 +204,7 @@ def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
         def add_pooled(source, weights, row_weight, column_weight, size, at_sums):
             """Add Σ w_P[i, i'] w_Q[j, j'] K[i, j] over a plane to the sums, and of U likewise.
 
-            `row_weight` and `column_weight` are the indices of the weights of its first entry.
+            `row_weight` and `column_weight` are the indices of the first entry's weights.
             """
             plane_sums = zero_window(planes, n_states)
             for i in range(size[0]):
@@ -233,7 +233,7 @@ def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
                     tables,
                 )
         for y in range(n_y):
-            # In the cache, where they are about to be read.
+            # Filled just before they are read, so that they are in the cache.
             fill_tables(
                 y_pixels, y, any_lanes, shape, any_radius, factors, smallest, diagonals, y_tables
             )
@@ -261,7 +261,7 @@ def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
                     x_offset = (x_first[0] * n_columns + x_first[1]) * x_lanes
                     y_offset = (y_first[0] * n_columns + y_first[1]) * lanes
 
-                    # The unweighted sums go to the first pool that wants them, GAP or trace.
+                    # The unweighted sums go to the first pool that needs them, GAP or trace.
                     plain = unused
                     for pool in range(poolings.size):
                         if poolings[pool] < 0 or (poolings[pool] == 0 and d == 0):
@@ -272,7 +272,7 @@ def compile_sweep(radius, n_states, n_sums, paired, p_terms, r_terms, lanes):
                         start = state * plane_size + interior
                         clear_frame(planes, start, stride, any_radius, any_lanes, size)
                     for state in range(n_states):
-                        # 0, as Θ⁰ of a frozen first layer, is a sum of no channels.
+                        # The Θ⁰ of a frozen first layer is 0, a sum over no channels.
                         pixel_covariance(
                             planes,
                             state * plane_size + interior,

@@ -1,4 +1,4 @@
-"""What a machine's arithmetic allows the CPU engine, measured with the engine's own vectors."""
+"""Upper bounds on the CPU engine's speed from a machine's arithmetic, measured with its vectors."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,20 +10,20 @@ import numpy as np
 from ..dual_activations import DEGREES
 from .lanes import fma, lane_count, load, slide, sqrt, store, total, zero_window
 
-# Chains at once; more of them hide a longer latency, but spill where a vector takes several of few
-# registers.
+# Simultaneous chains; more of them hide a longer latency, but spill if there are few registers and
+# a vector needs several.
 _CHAINS = (6, 10)
 
 
 @lru_cache
 def _compile_chains(n_chains, square_roots):
-    """A loop over `n_chains` independent chains of operations kept in registers."""
+    """Compile a loop over `n_chains` independent chains of operations, kept in registers."""
 
     @numba.njit(nogil=True)
     def loop(data, n):
         a, b = load(data, 0), load(data, 16)
         window = zero_window(data, n_chains)
-        for k in range(n_chains):  # different values, so that no two chains are one
+        for k in range(n_chains):  # different values, so that no two chains are merged
             window = slide(window, load(data, k))
         for _ in range(n):
             for _ in range(n_chains):  # unrolled: the window moves no registers
@@ -35,7 +35,7 @@ def _compile_chains(n_chains, square_roots):
 
 
 def _operation_rate(square_roots, dtype, n_threads, seconds):
-    """Operations a second on `n_threads` at once, with the better number of chains."""
+    """Return operations per second on `n_threads` together, with the better number of chains."""
     data = [np.linspace(0.25, 0.75, 64).astype(dtype) for _ in range(n_threads)]
     rates = []
     with ThreadPoolExecutor(n_threads) as threads:
@@ -55,28 +55,28 @@ def _operation_rate(square_roots, dtype, n_threads, seconds):
 
 
 def multiplications(dtype):
-    """Multiplications and fused multiply-adds an element-layer of `planes.sweep` with one Θ.
+    """Count multiplications and FMAs per element-layer of `planes.sweep` with one Θ.
 
-    λ takes 2 (times both 1/s), the polynomials p and r their degrees, t = v p one, κ₁ two
+    λ takes two (times both 1/s), the polynomials p and r their degrees, t = v p one, κ₁ two
     (v u, and the FMA that joins r and max(λ, 0)), K two (times both s) and U one.  Additions,
-    comparisons, loads and stores are left out, as if they were free.
+    comparisons, loads and stores are not counted, as if they were free.
     """
     return 2 + sum(DEGREES[dtype]) + 1 + 2 + 2 + 1
 
 
 def arithmetic_bound(dtype, n_threads, seconds):
-    """Element-layers a second if only multiplications, or only square roots, took time.
+    """Return element-layers per second if only multiplications, or only square roots, took time.
 
-    The smaller one is the bound.  On processors whose square roots share a pipe with the
-    multiplications the two times add up, and the true bound is lower.
+    The smaller one is the bound.  On processors whose square roots share a pipeline with
+    multiplications, the two times add up, and the true bound is lower.
 
     Parameters
     ----------
     dtype : {"float32", "float64"}
     n_threads : int
-        Cores to measure at once.
+        Cores to measure together.
     seconds : float
-        Least time of a measurement.
+        Shortest time of a measurement.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Several planes at once: what `lanes` does to one vector or window, done to those of every state.
+"""Operations on the planes of all states: those that `lanes` applies to one vector or window.
 
-A pass carries K, and a U for each Θ, through the same arithmetic.  What there is of each of them, a
-vector or a window, is a tuple of as many; these functions treat all of its elements alike.
+A pass carries K, and a U for each Θ, through the same arithmetic.  The vectors, or windows, of all
+states form a tuple; these functions treat all of its elements alike.
 """
 
 from llvmlite import ir
@@ -24,7 +24,7 @@ from .lanes import (
 
 @intrinsic(prefer_literal=True)
 def zero_windows(typingctx, array, n_states, count):
-    """For each of `n_states` a window of `count` zero vectors (both constants)."""
+    """Return for each of `n_states` a window of `count` zero vectors (both constants)."""
     literals = isinstance(n_states, types.IntegerLiteral), isinstance(count, types.IntegerLiteral)
     if not is_flat(array) or not all(literals):
         return None
@@ -41,9 +41,9 @@ def zero_windows(typingctx, array, n_states, count):
 
 @intrinsic(prefer_literal=True)
 def column_sums(typingctx, array, index, stride, count, plane_size, n_states):
-    """For each state the sum of `count` vectors that lie `stride` elements apart.
+    """Return for each state the sum of `count` vectors that are `stride` elements apart.
 
-    The states' planes lie `plane_size` elements apart; `count` and `n_states` are constants.
+    The states' planes are `plane_size` elements apart; `count` and `n_states` are constants.
     """
     literals = isinstance(n_states, types.IntegerLiteral), isinstance(count, types.IntegerLiteral)
     if not is_flat(array) or not all(literals):
@@ -68,7 +68,7 @@ def column_sums(typingctx, array, index, stride, count, plane_size, n_states):
 
 @intrinsic
 def slide_each(typingctx, windows, values):
-    """The windows without their first vectors and with `values` at their ends."""
+    """Return the windows without their first vectors and with `values` appended."""
     if not isinstance(windows, types.UniTuple) or not is_window(windows.dtype):
         return None
     if not is_window(values) or len(values) != len(windows):
@@ -87,7 +87,7 @@ def slide_each(typingctx, windows, values):
 
 @intrinsic
 def total_each(typingctx, windows):
-    """The sums of the vectors of each window."""
+    """Return the sum of the vectors of each window."""
     if not isinstance(windows, types.UniTuple) or not is_window(windows.dtype):
         return None
     result = types.UniTuple(windows.dtype.dtype, len(windows))
@@ -102,7 +102,7 @@ def total_each(typingctx, windows):
 
 @intrinsic
 def with_thetas(typingctx, k, kappa0, sums):
-    """K, then U = κ₀ Θ + K of each Θ: the states after a layer, from their box `sums` before."""
+    """Return the states after a layer, K and U = κ₀ Θ + K for each Θ, from their box `sums`."""
     if not is_window(sums) or not sums.dtype == k == kappa0:
         return None
 
@@ -121,7 +121,7 @@ def with_thetas(typingctx, k, kappa0, sums):
 
 @intrinsic(prefer_literal=True)
 def load_each(typingctx, array, index, plane_size, n_states):
-    """For each state the vector at element `index` of its plane."""
+    """Return for each state the vector at element `index` of its plane."""
     if not is_flat(array) or not isinstance(n_states, types.IntegerLiteral):
         return None
     result = types.UniTuple(Lanes(array.dtype), n_states.literal_value)
@@ -158,7 +158,7 @@ def store_each(typingctx, array, index, plane_size, values):
 
 @intrinsic
 def add_each(typingctx, a, b):
-    """``a + b`` of each state."""
+    """Return ``a + b`` for each state."""
     if not is_window(a) or a != b:
         return None
 
@@ -171,7 +171,7 @@ def add_each(typingctx, a, b):
 
 @intrinsic
 def fma_each(typingctx, factor, values, addends):
-    """``factor * value + addend`` of each state."""
+    """Return ``factor * value + addend`` for each state."""
     if not is_window(values) or values != addends or values.dtype != factor:
         return None
 
@@ -187,9 +187,9 @@ def fma_each(typingctx, factor, values, addends):
 
 @intrinsic(prefer_literal=True)
 def accumulate_last(typingctx, array, index, values, count):
-    """Add the vectors of the last `count` states (a constant) to a float64 array from `index` on.
+    """Add the vectors of the last `count` (a constant) states to a float64 array from `index` on.
 
-    The lanes are widened to float64.
+    Lanes are widened to float64.
     """
     if not is_flat(array) or array.dtype != types.float64 or not is_window(values):
         return None

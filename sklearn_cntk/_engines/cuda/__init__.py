@@ -1,1 +1,1 @@
-"""The CUDA engine: CuPy and the kernels."""
+"""The CUDA engine: CuPy, and the CUDA kernels."""

@@ -27,8 +27,8 @@ INLINE REAL polynomial(const REAL (&terms)[TERMS], REAL u) {
     return value;
 }
 
-// Add to a sum under a condition that all states share.  As a factor, which takes an instruction
-// less; of doubles it would take registers that are short.
+// Add to a sum under a condition that all states share.  The condition is a factor, which saves an
+// instruction; with doubles it would need registers, which are scarce.
 INLINE void add_unless(bool condition, float value, float &sum) {
     sum += (condition ? 0 : 1) * value;
 }

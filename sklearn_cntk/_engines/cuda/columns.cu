@@ -1,4 +1,4 @@
-// Planes in the registers of a warp, of which a lane holds one column: for `sweep` and `trace`.
+// Planes in the registers of a warp, with one column per lane: for `sweep` and `trace`.
 
 static_assert(LATE_SUMS || !ONE_TABLE, "the factor of a layer comes before its sums");
 
@@ -35,8 +35,8 @@ INLINE Column column_of(int j, int di, int dj) {
     return column;
 }
 
-// The covariances of the pixels, K and U of the input layer.  A Theta starts as K or, where the
-// first layer is frozen, as 0: a bit of `theta_starts` for each.
+// The covariances of the pixels, K and U of the input layer.  A Theta starts as K or, if the first
+// layer is frozen, as 0: `theta_starts` has a bit for each.
 template <bool CIRCULAR>
 INLINE void start(REAL (&state)[STATES][ROWS], const Column &column, const REAL *x, const REAL *y,
                   int n_channels, int theta_starts) {
@@ -60,8 +60,8 @@ INLINE void start(REAL (&state)[STATES][ROWS], const Column &column, const REAL 
 }
 
 // One layer: box sums, kappa, K and U in the place of the old ones.  `sums` are this lane's.
-// Rows are summed first: then the warp exchanges one number a row and neighbour, not one an entry
-// of the box.  Rows above, overwritten already, are kept in `above`.
+// Rows are summed first: then the warp exchanges one number per row and neighbour, rather than one
+// per entry of the box.  Rows above, already overwritten, are kept in `above`.
 template <bool CIRCULAR>
 INLINE void advance(REAL (&state)[STATES][ROWS], REAL (&sums)[SUMS], const Column &column,
                     const Scales *x, const Scales *y, REAL factor, const REAL *row_weights) {
@@ -109,7 +109,7 @@ INLINE void advance(REAL (&state)[STATES][ROWS], REAL (&sums)[SUMS], const Colum
     rescale(state, factor);
 }
 
-// The sums of a lane's entries, where `advance` leaves them to the layers whose sums are read.
+// The sums of a lane's entries, for layers whose sums are read, if `advance` does not add them.
 INLINE void add_up(const REAL (&state)[STATES][ROWS], REAL (&sums)[SUMS], const Column &column,
                    const REAL *row_weights) {
 #pragma unroll

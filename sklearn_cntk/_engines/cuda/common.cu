@@ -24,7 +24,7 @@ constexpr int SUMS = STATES - FIRST_SUM;
 constexpr int ROW_REACH = RADIUS < ROWS ? RADIUS : ROWS - 1;
 constexpr int COLUMN_REACH = RADIUS < COLUMNS ? RADIUS : COLUMNS - 1;
 constexpr int PLANES = COLUMNS < LANES ? LANES / COLUMNS : 1;  // planes that fit in a warp
-// At least one element, as C++ wants it.
+// At least one element, as C++ requires.
 constexpr int ROW_RING = ROW_REACH > 0 ? ROW_REACH : 1;
 constexpr int COLUMN_RING = COLUMN_REACH > 0 ? COLUMN_REACH : 1;
 

@@ -1,6 +1,6 @@
 // Tables on their way to shared memory, from where the kernels of GAP read them.
 
-// What a thread copies at once: 16 bytes, if planes are aligned to them.
+// What a thread copies in one step: 16 bytes, if planes are aligned to that.
 struct alignas(16) SixteenBytes {
     double values[2];
 };
@@ -14,8 +14,8 @@ struct Choice<true> {
 };
 typedef Choice<PIXELS * sizeof(Scales) % 16 == 0>::Type Piece;
 
-// From sm_80 on copies are asynchronous: the tables of the next layer come behind the arithmetic of
-// this one.  The tests' host has copies of its own.
+// From sm_80 on, copies are asynchronous: the tables of the next layer arrive during the arithmetic
+// of this one.  The tests on the host define their own copies.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 template <class Value>
 INLINE void copy_piece(Value *target, const Value *source) {

@@ -1,4 +1,4 @@
-"""CUDA devices through CuPy, which is imported when a GPU is asked for or looked for."""
+"""CUDA devices through CuPy, which is imported only when a GPU is requested or searched for."""
 
 import re
 import warnings
@@ -9,18 +9,18 @@ from threading import RLock
 
 import numpy as np
 
-# float32 only: denormals are far below what tables let through, and a square root may be wrong in
-# its last place.
+# These options affect float32 only: denormals are far below the smallest values in tables, and a
+# square root may be wrong in its last place.
 _OPTIONS = ("-std=c++14", "-ftz=true", "-prec-sqrt=false")
-_NO_DEVICE = 100  # cudaErrorNoDevice: there is a driver, and no GPU or none visible
-# What a kernel gets without being asked for more.
+_NO_DEVICE = 100  # cudaErrorNoDevice: there is a driver, but no GPU, or none is visible
+# Shared memory that a kernel gets by default.
 _USUAL_SHARED_BYTES = 48 * 1024
 
 
 class CupyDevice:
-    """One GPU: memory, one stream, and kernels compiled once.
+    """One GPU: memory, one stream, and kernels that are compiled once.
 
-    A context manager: what is called inside runs on this device, one thread at a time.
+    A context manager: calls inside run on this device, in one thread at a time.
     """
 
     def __init__(self, index):
@@ -47,7 +47,7 @@ class CupyDevice:
 
     def __enter__(self):
         self._lock.acquire()
-        with ExitStack() as undone:  # where a lost device raises: it must not keep the lock
+        with ExitStack() as undone:  # a lost device raises here, and must not keep the lock
             undone.callback(self._lock.release)
             self._device.__enter__()
             undone.push(self._device)
@@ -62,28 +62,28 @@ class CupyDevice:
             self._stream.__exit__(*error)
 
     def beside(self):
-        """The same GPU with a stream and a lock of its own: neither waits for the other.
+        """Return the same GPU with its own stream and lock, so that neither waits for the other.
 
-        One for all who ask, since CuPy keeps the memory that a stream has freed for that stream.
+        All callers share one, since CuPy keeps memory that a stream has freed for that stream.
         """
         if self._beside is None:
             self._beside = type(self)(self._index)
         return self._beside
 
     def upload(self, array):
-        """A copy of `array` on the device."""
+        """Return a copy of `array` on the device."""
         return self._cupy.asarray(np.ascontiguousarray(array))
 
     def empty(self, shape, dtype):
-        """A device array with any content."""
+        """Return an uninitialised device array."""
         return self._cupy.empty(shape, dtype)
 
     def zeros(self, shape):
-        """A float64 device array of zeros."""
+        """Return a float64 device array of zeros."""
         return self._cupy.zeros(shape, "float64")
 
     def download(self, array):
-        """A copy of a device array, once all launches have ended."""
+        """Return a host copy of a device array, once all launches have finished."""
         return self._cupy.asnumpy(array)
 
     def launch(self, source, name, blocks, threads, shared_bytes, arguments):
@@ -98,7 +98,7 @@ class CupyDevice:
         function((blocks,), (threads,), arguments, shared_mem=shared_bytes)
 
     def free_bytes(self):
-        """Memory that arrays can take now."""
+        """Return the memory that is available for arrays now."""
         try:
             with self._other_context() as device:
                 free, _ = device.mem_info
@@ -107,17 +107,17 @@ class CupyDevice:
         return free + self._cupy.get_default_memory_pool().free_bytes()
 
     def release_memory(self):
-        """Give back what CuPy keeps for later arrays."""
+        """Free the memory that CuPy keeps for later arrays."""
         with self._other_context():
             self._cupy.get_default_memory_pool().free_all_blocks()
 
     def _other_context(self):
-        # For calls that do not wait for their turn.  A Device of CuPy remembers in one list what
-        # was current where it was entered, so threads must not share one at the same time.
+        # For calls that do not take the lock.  A CuPy Device records the devices that were current
+        # when it was entered in a single list, so threads must not use one simultaneously.
         return self._cupy.cuda.Device(self._index)
 
     def load_linear_algebra(self):
-        """Raise ImportError where CuPy does not find cuBLAS and cuSOLVER."""
+        """Raise ImportError if CuPy does not find cuBLAS and cuSOLVER."""
         import cupyx.scipy.linalg  # noqa: F401
         from cupy_backends.cuda.libs import cublas, cusolver
 
@@ -125,20 +125,20 @@ class CupyDevice:
         self.FailedError = tuple({*self.FailedError, *errors})
 
     def cholesky(self, matrix):
-        """The Cholesky factor of a small device matrix, of which the lower triangle is read.
+        """Return the Cholesky factor of a small device matrix; only the lower triangle is read.
 
         Raises
         ------
         scipy.linalg.LinAlgError
-            It is not positive definite.
+            The matrix is not positive definite.
         """
         import cupyx
 
-        with cupyx.errstate(linalg="raise"):  # by default nobody looks at the status
+        with cupyx.errstate(linalg="raise"):  # by default the status is not checked
             return self._cupy.linalg.cholesky(matrix)
 
     def solve_triangular(self, factor, b, transposed=False):
-        """Replace `b` by L⁻¹ b, or L⁻ᵀ b: without a copy if it is in Fortran order."""
+        """Replace `b` by L⁻¹ b, or L⁻ᵀ b, without a copy if it is in Fortran order."""
         from cupyx.scipy.linalg import solve_triangular
 
         solved = solve_triangular(
@@ -149,27 +149,27 @@ class CupyDevice:
 
 
 def is_of_memory(error):
-    """Whether an error of CUDA or one of its libraries says that memory is out."""
+    """Return whether an error of CUDA or one of its libraries reports a lack of memory."""
     return re.search("out of memory|OUT_OF_MEMORY|ALLOC_FAILED", str(error)) is not None
 
 
 def check_memory_is_out(device, error):
-    """Raise what is to be said of a device that failed for another reason than its memory."""
+    """Raise the error for a device that failed for a reason other than lack of memory."""
     if isinstance(error, device.FailedError) and not is_of_memory(error):
         raise lost(device, error) from error
 
 
 def lost(device, error):
-    """The error to raise where a device failed in the middle of its work."""
+    """Return the error to raise if a device failed during a computation."""
     return RuntimeError(
         f"{device.label} failed ({_first_line(error)}). After most failures a GPU is unusable for "
-        "its process: start a new one, or use device='cpu'. What memory or gram_to_zarr had stored "
-        "is kept, and the next run continues from there."
+        "its process: start a new one, or use device='cpu'. Values that memory or gram_to_zarr had "
+        "stored are kept, and the next run continues from there."
     )
 
 
 def check(index):
-    """Raise what CuPy raises if this device cannot compile and run a kernel."""
+    """Compile and run a kernel on a device; raise CuPy's error if that fails."""
     import cupy
 
     with cupy.cuda.Device(index):
@@ -182,7 +182,7 @@ def check(index):
 
 @lru_cache
 def open_devices(index):
-    """The device of this index, or all for None.
+    """Return the device with this index, as a list, or all devices if `index` is None.
 
     Raises
     ------
@@ -191,8 +191,8 @@ def open_devices(index):
     """
     asked = "device='cuda'" if index is None else f"device='cuda:{index}'"
     busy = (
-        "another process may have filled it, which nvidia-smi shows: wait for that one, take "
-        "another GPU, or use device='cpu'"
+        "another process may have filled it, as nvidia-smi shows: wait for that process to end, "
+        "use another GPU, or use device='cpu'"
     )
     extras = (
         "pip install 'sklearn-cntk[cuda12x]' (CUDA 12) or 'sklearn-cntk[cuda13x]' (CUDA 13), "
@@ -219,14 +219,14 @@ def open_devices(index):
         except Exception as error:
             remedy = busy if is_of_memory(error) else extras
             raise RuntimeError(
-                f"{asked}: cuda:{k} runs no kernels ({_first_line(error)}): {remedy}."
+                f"{asked}: cuda:{k} cannot run kernels ({_first_line(error)}): {remedy}."
             ) from error
     return [CupyDevice(k) for k in indices]
 
 
 @lru_cache
 def find_devices():
-    """All devices, or none; a warning, once, if CuPy is installed and they cannot be used."""
+    """Return all usable devices; warn once if CuPy is installed but they cannot be used."""
     if find_spec("cupy") is None:
         return []
     try:
@@ -235,7 +235,7 @@ def find_devices():
         if getattr(error.__cause__, "status", None) == _NO_DEVICE:
             return []
         warnings.warn(
-            f"device='auto' takes the CPU, since CuPy is installed but no GPU can be used: "
+            f"device='auto' uses the CPU: CuPy is installed, but no GPU can be used: "
             f"{_first_line(error)}",
             RuntimeWarning,
             stacklevel=2,

@@ -1,9 +1,9 @@
-"""The CUDA engine: exact kernels on GPUs, by the CUDA sources beside it.
+"""The CUDA engine: exact kernels on GPUs, computed by the CUDA sources in this folder.
 
-A call of plain networks goes by pooling: every depth and every `trained_layers` of GAP come from
-one launch, those of a trace or of local pooling with one radius from another, which costs a small
-share of the first, so that no value depends on what else is asked for.  ``passes`` launches;
-``network`` does so for networks of any layers, ``devices`` knows CuPy.
+For plain networks there is one launch per pooling: one computes every depth and `trained_layers` of
+GAP, another those of the trace or of local pooling with one radius, which costs a small fraction of
+the first.  So no value depends on what else is requested.  ``passes`` launches the kernels of plain
+networks, ``network`` those of networks of any layers; ``devices`` wraps CuPy.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ from .passes import BLOCKS_IN_GLOBAL_MEMORY, passes_of
 from .source import LANES, WARPS, kernel
 from .variants import USUAL
 
-# Of a tile: what keeps a GPU busy for a moment, and Ctrl-C working.
+# Work of a tile: keeps a GPU busy for a moment, without delaying Ctrl-C.
 _TILE_WORK = 4e11
 _LARGEST_TILE = 2048
 
@@ -37,10 +37,10 @@ class CudaEngine:
     ----------
     devices : list of ``devices.CupyDevice``
     variant : Variant, default=USUAL
-        Of the kernels, for those who compare them.
+        Variant of the kernels, for comparisons.
     """
 
-    # While a GPU computes one, the host prepares another and reads a third.
+    # While a GPU computes one call, the host prepares another and reads the results of a third.
     most_calls = 4
 
     def __init__(self, devices, variant=USUAL):
@@ -48,35 +48,35 @@ class CudaEngine:
         self.variant = variant
 
     def __deepcopy__(self, memo):
-        """Clones of kernels and estimators copy their parameters, but share a GPU."""
+        """Return itself: clones of kernels and estimators share their GPU."""
         return self
 
     @property
     def label(self):
-        """What progress bars call this engine."""
+        """The engine's name in progress bars."""
         return ", ".join(device.label for device in self.devices)
 
     def limits(self, travelling):
-        """What tiles suit a GPU; the tables of either side may take an eighth of its memory."""
+        """Return the tile sizes that suit a GPU; each side's tables may use 1/8 of its memory."""
         free = min(device.free_bytes() for device in self.devices)
         return TileLimits(_TILE_WORK, _LARGEST_TILE, free // 8, 32 if travelling else 4)
 
     def gram(self, X, Y, architecture, readouts, *, dtype="float32", triu=None):
-        """Kernel values of all pairs of two tiles."""
+        """Return the kernel values of all pairs of two tiles."""
         call = self.prepare(X, Y, architecture, readouts, dtype)
         return call.gram(slice(0, len(X)), slice(0, len(Y)), triu)
 
     def pairs(self, X, Y, architecture, readouts, *, dtype="float32"):
-        """Kernel values of the pairs (X[i], Y[i])."""
+        """Return the kernel values of the pairs (X[i], Y[i])."""
         return self.prepare(X, Y, architecture, readouts, dtype).diagonal()
 
     def prepare(self, X, Y, architecture, readouts, dtype):
-        """A Call whose tiles share what has to be known of the images."""
+        """Return a Call whose tiles share what is precomputed for the images."""
         return Call(self.devices, self.variant, X, Y, architecture, readouts, dtype)
 
 
 class Call:
-    """Tiles of the Gram matrices of images X and Y; several threads may ask for them at once."""
+    """Tiles of the Gram matrices of X and Y; several threads may request them simultaneously."""
 
     def __init__(self, devices, variant, X, Y, architecture, readouts, dtype):
         self.devices = devices
@@ -84,15 +84,15 @@ class Call:
         self._X, self._Y = X, Y
         self._ids = ids_for(architecture, np.dtype(dtype).name, X.dtype, Y.dtype)
         self._lock = Lock()
-        self._parts = []  # which readouts, what computes them, and both sides
+        self._parts = []  # (indices of readouts, the part that computes them, both sides)
         for chosen, part in _parts_of(architecture, readouts, np.dtype(dtype).name, variant):
             x = part.side(X, self._ids, self._lock)
             y = x if Y is X else part.side(Y, self._ids, self._lock)
             self._parts.append((chosen, part, (x, y)))
-        self._mirrored: dict = {}  # of a part, its X
+        self._mirrored: dict = {}  # the mirrored X of each part
 
     def gram(self, rows, columns, triu=None, flip=False):
-        """Kernel values (readout, row, column) of slices, or lists, of X and Y."""
+        """Return kernel values (readout, row, column) of slices, or lists, of X and Y."""
         x = np.arange(len(self._X))[rows]
         y = np.arange(len(self._Y))[columns]
         wanted = None if triu is None else ~np.tri(len(x), len(y), triu - 1, dtype=bool)
@@ -103,11 +103,11 @@ class Call:
         return values
 
     def diagonal(self):
-        """Kernel values (readout, i) of the pairs (X[i], Y[i])."""
+        """Return kernel values (readout, i) of the pairs (X[i], Y[i])."""
         return self._values(Work.of_same(len(self._X)))
 
     def _values(self, work, flip=False):
-        """Kernel values (readout, pair)."""
+        """Return kernel values (readout, pair)."""
         values = np.empty((len(self.readouts), len(work)))
         for chosen, part, sides in self._parts:
             if flip:
@@ -122,7 +122,7 @@ class Call:
         return self._mirrored[part]
 
     def _values_of(self, part, sides, work):
-        """Those of a part, with an equal share of the pairs for each device."""
+        """Return the values of a part, with an equal share of the pairs for each device."""
         shares = work.split(len(self.devices))
         run = partial(self._run, part, sides)
         if len(shares) > 1:
@@ -133,7 +133,7 @@ class Call:
         return np.concatenate([np.zeros((len(part.readouts), 0)), *values], axis=1)
 
     def _run(self, part, sides, device, work):
-        """Kernel values (readout, pair) from one device, in halves if its memory is too small."""
+        """Return kernel values (readout, pair) from one device, in halves if memory is short."""
         shape = self.architecture.image_shape
         depth = max(readout.depth for readout in part.readouts)
         try:
@@ -142,8 +142,8 @@ class Call:
             check_memory_is_out(device, error)
             if len(work) == 1:
                 raise MemoryError(
-                    f"{device.label} has not enough free memory for one pair of images of shape "
-                    f"{shape} at depth {depth}: {error}"
+                    f"{device.label} does not have enough free memory for one pair of images of "
+                    f"shape {shape} at depth {depth}: {error}"
                 ) from error
         except device.CompileError as error:
             raise RuntimeError(
@@ -157,14 +157,14 @@ class Call:
 
 
 def _described(architecture):
-    """What a message says of a network."""
+    """Return the description of a network for an error message."""
     if architecture.is_plain:
         return f"filter_size={architecture.filter_size}"
     return f"network={architecture.network!r}"
 
 
 def _parts_of(architecture, readouts, dtype, variant):
-    """Which readouts, as indices, are computed by what."""
+    """Return (indices of readouts, the part that computes them) for all readouts."""
     plain = [k for k, readout in enumerate(readouts) if is_plain(architecture, readout)]
     others = [k for k in range(len(readouts)) if k not in plain]
     parts: list[tuple[list[int], _PlainPart | NetworkPart]] = []
@@ -180,7 +180,7 @@ def _parts_of(architecture, readouts, dtype, variant):
 
 
 class _PlainPart:
-    """Readouts of a plain network: a plan in passes, each of one pooling."""
+    """Readouts of a plain network: a plan, split into passes with one pooling each."""
 
     def __init__(self, plan, variant):
         self.plan, self.variant = plan, variant
@@ -189,11 +189,11 @@ class _PlainPart:
         self.passes = passes_of(plan, variant)
 
     def side(self, images, ids, lock):
-        """Images of X or Y, made ready for it."""
+        """Return the images of X or Y, prepared for this part."""
         return PreparedImages(images, self.architecture.filter_size, self.dtype, ids, lock)
 
     def values(self, device, sides, work):
-        """Kernel values (readout, pair)."""
+        """Return kernel values (readout, pair)."""
         x, y = sides[0].take(work.x), sides[1].take(work.y)
         equal = work.equal(x.ids, y.ids)
         passes = [p for _, p in self.passes if p.pooling != TRACE or len(equal) < len(work)]
@@ -214,7 +214,7 @@ class _PlainPart:
         return values
 
     def _sums(self, device, sides, work, passes):
-        """What each pass sums, on the host."""
+        """Return the sums of each pass, on the host."""
         if not passes:
             return {}
         arrays = []
@@ -229,7 +229,7 @@ class _PlainPart:
         }
 
     def _tables(self, device, pixels, n_images):
-        """Device array of the tables (image, layer, row, column, scales), see ``entry.cu``."""
+        """Return the tables (image, layer, row, column, scales) on the device, see ``entry.cu``."""
         rows, columns, n_channels = self.architecture.image_shape
         shape = (n_images, self.n_layers, rows, columns, self.variant.table_numbers)
         tables = device.empty(shape, self.dtype)

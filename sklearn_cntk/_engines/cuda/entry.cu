@@ -2,7 +2,7 @@
 
 // One entry of the tables of an image and layer.
 #if ONE_TABLE
-// 1/s alone; where s is 0, a number so large that K all but vanishes.
+// 1/s only; where s is 0, a number so large that K all but vanishes.
 struct Scales {
     REAL inverse;
 };
@@ -54,7 +54,7 @@ INLINE float distance_to_one(float lam) {
     return fminf(fmaxf(1.0f - fabsf(lam), 0.0f), 1.0f);
 #endif
 }
-// |lam| exceeds 1 by rounding only, where a distance is as good as 0; it is kept off 0 for root().
+// |lam| exceeds 1 only by rounding, where the distance counts as 0; root() needs it to be above 0.
 INLINE double distance_to_one(double lam) { return fabs(1.0 - fabs(lam)) + 1e-40; }
 
 INLINE float positive_part(float lam) { return fmaxf(lam, 0.0f); }

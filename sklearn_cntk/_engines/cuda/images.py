@@ -1,4 +1,4 @@
-"""What the CUDA engine knows on the host: images made ready for it, and the pairs of a launch."""
+"""The CUDA engine's data on the host: prepared images, and the pairs of a launch."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,13 +7,16 @@ import numpy as np
 
 from ..scales import scale_images
 
-# Images that are converted at once: some megabytes.
+# Images that are converted together: a few megabytes.
 _BLOCK = 256
 
 
 class Chosen(NamedTuple):
-    """Some images as the device code takes them: pixels (image, channel, row, column) in the gauge
-    of ``scales``, the scales taken out, and ids."""
+    """Some images in the form that the device code needs.
+
+    Pixels (image, channel, row, column) in the gauge of ``scales``, the scales that they were
+    divided by, and ids.
+    """
 
     pixels: np.ndarray
     scales: np.ndarray
@@ -21,9 +24,9 @@ class Chosen(NamedTuple):
 
 
 class PreparedImages:
-    """Images of X or Y, converted when they are first asked for.
+    """Images of X or Y, converted on first use.
 
-    Tiles share images: a row of tiles of a Gram matrix, all of those in X.
+    Tiles share images: all tiles in a row of a Gram matrix use the same images of X.
 
     Parameters
     ----------
@@ -31,9 +34,9 @@ class PreparedImages:
     filter_size : int
     dtype : str
     ids : ImageIds or DirectionIds
-        That of all images which may meet.
+        Shared by all images that may be paired.
     lock : Lock
-        Likewise: one thread at a time converts.
+        Likewise; only one thread at a time converts images.
     """
 
     def __init__(self, images, filter_size, dtype, ids, lock):
@@ -50,7 +53,7 @@ class PreparedImages:
         return len(self.images)
 
     def take(self, index):
-        """The images of an array of indices."""
+        """Return the images of an array of indices."""
         with self._lock:
             missing = index[self._ids[index] < 0]
             for start in range(0, len(missing), _BLOCK):
@@ -64,7 +67,7 @@ class PreparedImages:
         images = self.images[index]
         scaled, self._scales[index] = scale_images(images, self._filter_size)
         self._pixels[index] = np.moveaxis(scaled, 3, 1)
-        # Views, not the copies: ids refer to the images that they are of.
+        # Views rather than copies, since the ids keep references to the images.
         self._ids[index] = self._ids_of.of([self.images[k] for k in index])
 
 
@@ -77,7 +80,7 @@ class Work:
     x, y : ndarray of int
         Indices of the images of X and Y.
     pairs : ndarray of int32 (n_pairs, 2) or None
-        Positions in `x` and `y`; None is all pairs, row by row.
+        Positions in `x` and `y`; None means all pairs, row by row.
     """
 
     x: np.ndarray
@@ -86,13 +89,13 @@ class Work:
 
     @classmethod
     def of_pairs(cls, x, y, pairs):
-        """Listed pairs, and of the images those that occur."""
+        """Return the work of listed pairs, with only those images that occur in them."""
         (x, of_x), (y, of_y) = _used(x, pairs[:, 0]), _used(y, pairs[:, 1])
         return cls(x, y, np.stack([of_x, of_y], axis=1).astype(np.int32))
 
     @classmethod
     def of_same(cls, n):
-        """The pairs (i, i) of n images."""
+        """Return the work of the pairs (i, i) of n images."""
         every = np.arange(n)
         return cls.of_pairs(every, every, np.stack([every, every], axis=1))
 
@@ -100,7 +103,7 @@ class Work:
         return len(self.x) * len(self.y) if self.pairs is None else len(self.pairs)
 
     def split(self, n):
-        """At most n parts, none of them empty, whose pairs follow each other."""
+        """Split the work into at most n nonempty parts of consecutive pairs."""
         if self.pairs is not None:
             parts = np.array_split(self.pairs, n)
             shares = [Work.of_pairs(self.x, self.y, part) for part in parts]
@@ -111,7 +114,7 @@ class Work:
         return [share for share in shares if len(share)]
 
     def equal(self, x_ids, y_ids):
-        """Numbers of the pairs of equal ids, where ids are those of the images."""
+        """Return the numbers of the pairs with equal ids, given the ids of the images."""
         if self.pairs is not None:
             return np.flatnonzero(x_ids[self.pairs[:, 0]] == y_ids[self.pairs[:, 1]])
         if not np.isin(x_ids, y_ids).any():
@@ -119,7 +122,7 @@ class Work:
         return np.flatnonzero(x_ids[:, None] == y_ids)
 
     def images_of(self, numbers):
-        """Indices of the images of X, and of those of Y, of some pairs."""
+        """Return the indices of the images of X, and of those of Y, of some pairs."""
         if self.pairs is None:
             rows, columns = np.divmod(numbers, len(self.y))
         else:
@@ -127,14 +130,14 @@ class Work:
         return self.x[rows], self.y[columns]
 
     def product(self, of_x, of_y):
-        """Products (pair) of numbers of the images of both sides."""
+        """Return the products (pair) of one number per image of either side."""
         if self.pairs is None:
             return np.multiply.outer(of_x, of_y).ravel()
         return of_x[self.pairs[:, 0]] * of_y[self.pairs[:, 1]]
 
     def scale(self, values, x_scales, y_scales):
         """Multiply values (readout, pair) by the scales of the images."""
-        with np.errstate(over="ignore", invalid="ignore"):  # callers look at the values
+        with np.errstate(over="ignore", invalid="ignore"):  # callers check the values
             if self.pairs is None:
                 values = values.reshape(-1, len(self.x), len(self.y))
                 values *= x_scales[:, None]
@@ -145,7 +148,7 @@ class Work:
 
 
 def _used(index, positions):
-    """Those of an array of indices at some positions, once each, and their places there."""
+    """Return the distinct entries of an index array at some positions, and each one's place."""
     used = np.zeros(len(index), dtype=bool)
     used[positions] = True
     return index[used], (np.cumsum(used, dtype=np.int32) - 1)[positions]

@@ -1,30 +1,30 @@
-"""How planes of GAP sit in the lanes of a warp, and their tables in shared memory."""
+"""How GAP's planes are laid out in the lanes of a warp, and their tables in shared memory."""
 
 from typing import NamedTuple
 
 from .source import LANES
 
-# Entries of a state that a lane holds at most, where a lane has two columns.
+# Largest number of entries of a state that a lane with two columns holds.
 _PAIR_ENTRIES = 32
-# What of shared memory is read at once without waiting.
+# Bytes of shared memory that can be read simultaneously without bank conflicts.
 _BANKS_BYTES = 128
 
 
 class Layout(NamedTuple):
-    """Where a plane sits.
+    """How planes are laid out in a warp.
 
     Attributes
     ----------
     kernel : str
-        The kernel that goes by it.
+        The kernel that uses this layout.
     entries : int
-        Of a state, in the registers of a lane.
+        Entries of a state in the registers of a lane.
     planes : int
-        Of a warp, at once.
+        Planes that a warp holds simultaneously.
     table_entries : int
-        Of the tables of x and y in shared memory, a layer.
+        Entries per layer of the tables of x and y in shared memory.
     constants : dict
-        Of the kernel.
+        Constants of the kernel.
     """
 
     kernel: str
@@ -35,16 +35,16 @@ class Layout(NamedTuple):
 
 
 def one_column(shape):
-    """A lane holds a column of images of a shape (P, Q)."""
+    """Return the layout in which a lane holds one column of images of `shape` (P, Q)."""
     rows, columns = shape
     return Layout("sweep", rows, max(1, LANES // columns), 2 * rows * columns, {})
 
 
 def two_columns(shape, radius, entry_bytes):
-    """A lane holds two columns of some rows; None where that needs other images or filters.
+    """Return the layout with two columns of some rows per lane, or None if it does not apply.
 
-    The table of y stands in shared memory twice, one below the other, so that no row wraps.  Its
-    rows are as long as it takes for two groups of rows to read from different banks.
+    The table of y is stored in shared memory twice, one copy below the other, so that no row wraps.
+    Its rows are padded such that two groups of rows read from different banks.
     """
     rows, columns = shape
     groups = next(g for g in range(1, rows + 1) if rows % g == 0 and 2 * rows <= _PAIR_ENTRIES * g)
@@ -66,6 +66,6 @@ def two_columns(shape, radius, entry_bytes):
         "sweep_pairs",
         2 * lane_rows,
         LANES // (half * groups),
-        -(-entries // 4) * 4,  # layers begin where 16 bytes can be copied to
+        -(-entries // 4) * 4,  # align layers for copies of 16 bytes
         {"GROUPS": groups, "Y_STRIDE": stride},
     )

@@ -1,16 +1,15 @@
 // Networks of any layers: a block carries one pair of images through all visits of a plan.
 //
 // The threads of a block share the entries of a visit's planes, a strip of STRIP rows of one column
-// each, and meet behind every operation.  Planes lie in registers of shared memory, (register,
-// state, entry), or in global memory where that is too small.  What a pool makes of them waits,
-// packed, for the planes that are still to be added: entries of the coarse plane are shared among
-// the threads, so no sum depends on which one is faster.  The arrays are those of
-// network_arrays.py.
+// each, and synchronise after every operation.  Planes are kept in registers in shared memory,
+// (register, state, entry), or in global memory if that is too small.  Pooled planes wait, packed,
+// until all fine planes have been added: each thread adds to its own entries of the coarse plane,
+// so no sum depends on which thread is faster.  The arrays are those of network_arrays.py.
 //
-// Beside the constants of threads.cu: GROUP, planes of a visit at most, more than 1 only where
-// convolutions are circular; RECORD, 1 to note the variances of images with themselves, of which the
-// tables are made on the way.  Loops over the planes of a visit are not unrolled, since that would
-// take the compiler a minute.
+// Constants in addition to those of threads.cu: GROUP, the most planes of a visit, above 1 only if
+// convolutions are circular; RECORD, 1 to record the variances of images with themselves, from which
+// the tables are filled on the way.  Loops over the planes of a visit are not unrolled, since that
+// would take the compiler a minute.
 
 constexpr int STRIP = 4;
 
@@ -53,7 +52,7 @@ INLINE void begin_planes(Plane (&planes)[GROUP], const int *visit_planes, int n_
     }
 }
 
-// The same behind strides since then, in a map of (rows, columns).
+// The same after strides since then, in a map of (rows, columns).
 INLINE void place_planes(Plane (&planes)[GROUP], const int *visit_planes, int n_planes,
                          int row_stride, int column_stride, int rows, int columns) {
 #pragma unroll 1
@@ -141,7 +140,7 @@ INLINE REAL box(const REAL *state, const Plane (&planes)[GROUP], const Plane &pl
     return sum;
 }
 
-// Add the planes of all states to where they wait for the next stage, windows summed.
+// Sum windows of the planes of all states, and add them to the planes that wait for the next stage.
 INLINE void pool(const REAL *source, int state_size, const Plane &plane, const int *targets,
                  const int *stage, REAL *waiting) {
     const int p = stage[WINDOW_ROWS], q = stage[WINDOW_COLUMNS];
@@ -153,7 +152,7 @@ INLINE void pool(const REAL *source, int state_size, const Plane &plane, const i
         const int target = targets[half];
         if (target < 0) continue;
         const int a = half / 2, b = half % 2;
-        // The part of x's window that y's window meets, and where it begins.
+        // The part of x's window that is paired with y's window, and where it begins.
         const int n_rows = a ? e : p - e, n_columns = b ? f : q - f;
         const int di = big_i + a, dj = big_j + b;
         const int rows = stage[NEXT_ROWS] - magnitude(di);
@@ -329,7 +328,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 }
 
                 if (kind == CONV) {
-                    // With the activation behind it in one go, unless its input is kept.
+                    // Fused with the activation after it, unless its input is kept.
                     const int *behind = columns + N_OPERATION_COLUMNS;
                     const bool fused = !RECORD && columns[N_FUSED] == 1 && o + 1 < last &&
                                        behind[TARGET] == columns[TARGET];
@@ -337,7 +336,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                                  columns[ROW_STRIDE] * columns[ROW_STEP],
                                  columns[COLUMN_STRIDE] * columns[COLUMN_STEP],
                                  columns[ROWS_AFTER], columns[COLUMNS_AFTER]);
-                    // As the source has them.
+                    // As they are in the source.
                     Plane sources[GROUP];
 #pragma unroll 1
                     for (int k = 0; k < GROUP; ++k) sources[k] = planes[k];

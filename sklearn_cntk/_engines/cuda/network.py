@@ -1,7 +1,7 @@
-"""Networks of any layers on GPUs: what their kernels take, from a plan and images.
+"""Networks of any layers on GPUs: arguments of their kernels, from a plan and images.
 
-``network_sweep.cu`` takes stacks of convolutions, activations and pools, ``network.cu`` everything
-else, and notes variances.
+``network_sweep.cu`` computes stacks of convolutions, activations and pools; ``network.cu`` computes
+everything else, and records variances.
 """
 
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from .images import Work
 from .source import LANES, WARPS, network_kernel
 from .stacks import Stack, is_stack
 
-# Entries of the largest plane for each warp of a block, which carries one pair: planes have a
-# quarter of that on average, and a thread takes strips of some entries.
+# Entries of the largest plane per warp of a block, which handles one pair: planes have a quarter of
+# that on average, and a thread handles strips of a few entries.
 _ENTRIES_A_WARP = 256
-# Blocks at a time where they have room of their own in global memory.
+# Number of blocks if they have their own space in global memory.
 _BLOCKS = 768
-# Planes that wait lie in shared memory where at least so many blocks have room there at a time.
+# Waiting planes are kept in shared memory if there is room for at least this many blocks.
 _BLOCKS_IN_SHARED_MEMORY = 6
-# Images that are looked at at once.
+# Images that are prepared together.
 _BATCH = 256
-# Readouts of a launch times its states, at most: their sums are in shared memory.
+# Largest product of a launch's readouts and states, whose sums are in shared memory.
 _MOST_SUMS = 512
 
 
 def launches(readouts):
-    """Readouts, as lists of indices, that one launch each computes."""
+    """Yield lists of indices of readouts, each of which one launch computes."""
     chosen: list[int] = []
     frozen: set[int] = set()
     for k in sorted(range(len(readouts)), key=lambda k: readouts[k].frozen):
@@ -47,13 +47,13 @@ def launches(readouts):
 
 
 class NetworkPart:
-    """Readouts of networks of any layers, which one launch computes for all pairs of a tile.
+    """Readouts of networks of any layers that one launch computes for all pairs of a tile.
 
     Parameters
     ----------
     architecture : Architecture
     readouts : list of Readout
-        Of one of the `launches`.
+        Those of one of the `launches`.
     dtype : {"float32", "float64"}
     """
 
@@ -63,11 +63,11 @@ class NetworkPart:
         self._kernel = _arguments_of(self.plan, dtype, record=False)
 
     def side(self, images, ids, lock):
-        """Images of X or Y, made ready for it."""
+        """Return the images of X or Y, prepared for this part."""
         return _Side(images, self, ids, lock)
 
     def variances(self, device, diagonals, pixels, units):
-        """Variances (n, pixels) of images (n, P, Q, C) with themselves, see `NetworkImages`."""
+        """Return the variances (n, pixels) of images (n, P, Q, C), see `NetworkImages`."""
         kernel, n = _arguments_of(diagonals, "float64", record=True), len(pixels)
         numbers = linear_numbers(kernel.arrays, units)
         with device:
@@ -85,7 +85,7 @@ class NetworkPart:
             return device.download(variances)[:, : kernel.arrays.variance_pixels]
 
     def values(self, device, sides, work):
-        """Kernel values (readout, pair)."""
+        """Return kernel values (readout, pair)."""
         x, y = sides[0].take(device, work.x), sides[1].take(device, work.y)
         numbers = [
             linear_numbers(self._kernel.arrays, images.units).astype(self.dtype)
@@ -105,7 +105,7 @@ class NetworkPart:
         )
         equal = work.equal(x.ids, y.ids)
         if len(equal) and self.dtype == "float32":
-            # There 1 - λ² is rounding alone, which erf and GELU make much of.
+            # There 1 - λ² consists of rounding errors only, which erf and GELU amplify.
             values[:, equal] = values_of_equal(
                 self.architecture,
                 partial(self._own_values, device),
@@ -115,13 +115,13 @@ class NetworkPart:
         return values
 
     def _own_values(self, device, images):
-        """Kernel values (readout, n) of images with themselves, in float64."""
+        """Return kernel values (readout, n) of images with themselves, in float64."""
         part = NetworkPart(self.architecture, self.readouts, "float64")
         side = part.side(images, ImageIds(images.dtype), Lock())
         return part.values(device, (side, side), Work.of_same(len(images)))
 
     def _on_device(self, device, images, numbers):
-        """Pixels, tables, numbers of the operations and ids of images."""
+        """Return pixels, tables, numbers of the operations and ids of images on the device."""
         return (
             device.upload(images.pixels),
             self._tables(device, images),
@@ -158,8 +158,7 @@ class NetworkPart:
 
 @dataclass(frozen=True)
 class _Known:
-    """Some images, and what a network needs to know of them, as `NetworkImages` has it; pixels are
-    (n, C, P, Q)."""
+    """Some images with the data that `NetworkImages` computes; pixels are (n, C, P, Q)."""
 
     ids: np.ndarray
     pixels: np.ndarray
@@ -169,16 +168,16 @@ class _Known:
 
 
 class _Side:
-    """Images of X or Y, of which is found out what a network needs when they are first asked for.
+    """Images of X or Y, whose data for the network are computed on first use.
 
     Parameters
     ----------
     images : ndarray (n, P, Q, C)
     part : NetworkPart
     ids : ImageIds or DirectionIds
-        That of all images which may meet.
+        Shared by all images that may be paired.
     lock : Lock
-        Likewise: one thread at a time finds out.
+        Likewise; only one thread at a time prepares images.
     """
 
     def __init__(self, images, part, ids, lock):
@@ -198,7 +197,7 @@ class _Side:
         return len(self.images)
 
     def take(self, device, index):
-        """What is known of the images of an array of indices."""
+        """Return the data of the images of an array of indices."""
         known = self._known
         with self._lock:
             missing = index[known.ids[index] < 0]
@@ -223,7 +222,7 @@ def _arguments_of(plan, dtype, record):
 
 
 class _Kernel:
-    """The kernels of a plan, and their arguments that depend on the plan alone."""
+    """The kernels of a plan, and those of their arguments that depend on the plan only."""
 
     def __init__(self, plan, dtype, record):
         self.plan, self.dtype, self._record = plan, np.dtype(dtype), record
@@ -251,9 +250,10 @@ class _Kernel:
         self._group = max(len(visit.displacements) for visit in schedule.visits)
 
     def launch(self, device, sides, pairs, n_y, n_pairs, variances=None):
-        """Sums (read, state, pair) over planes, on the host.
+        """Return sums (read, state, pair) over planes, on the host.
 
-        Each side is pixels, tables, numbers and ids; `pairs` are the images of each pair, or None.
+        Each side is pixels, tables, numbers and ids; `pairs` lists the images of each pair, or is
+        None.
         """
         results = device.empty((len(self.plan.reads), self.n_states, n_pairs), "float64")
         arguments = [
@@ -340,7 +340,7 @@ class _Kernel:
         )
 
     def _shared_memory(self, available):
-        """Whether planes, and those that wait, lie in shared memory, and how much it takes."""
+        """Return whether planes, and waiting planes, are in shared memory, and its bytes."""
         taken = 8 * self._warps * len(self.plan.reads) * self.n_states
         planes = self.plan.registers * self.n_states * self._state_size * self.dtype.itemsize
         planes_inside = taken + planes <= available
@@ -355,5 +355,5 @@ def _integers(device, *arrays):
 
 
 def _size(shape, displacement):
-    """Entries of a plane."""
+    """Return the number of entries of a plane."""
     return (shape[0] - abs(displacement[0])) * (shape[1] - abs(displacement[1]))

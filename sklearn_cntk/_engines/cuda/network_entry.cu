@@ -1,9 +1,9 @@
-// One entry of a network's plane: what activations and normalisation make of all states.
+// One entry of a network's plane: activations and normalisation, applied to all states.
 //
 // What a state is, and the tables of an image: see network_sweep.py of the CPU engine and
 // network_tables.py.  USES holds a bit for each kind of operation that the network has.
 
-// How many numbers an operation has of each pixel: they lie together.
+// How many numbers an operation has per pixel: they are contiguous.
 INLINE int table_numbers(int kind) {
     return kind == RELU || kind == EXP ? 2 : kind == GELU ? 3 : kind == ERF || kind == NORM ? 1 : 0;
 }
@@ -12,7 +12,7 @@ INLINE int table_numbers(int kind) {
 struct Numbers {
     REAL values[3];
 };
-// Two at once where all operations have two.
+// Two in one load, if all operations have two.
 constexpr bool TWO_NUMBERS = !(USES & (1 << ERF | 1 << GELU | 1 << NORM));
 struct alignas(2 * sizeof(REAL)) TwoNumbers {
     REAL first, second;
@@ -64,7 +64,7 @@ INLINE Operation operation_of(int kind, bool normalised, const Coefs *coefs, boo
     return operation;
 }
 
-// Whether an operation is of a kind: known to the compiler where there is one kind alone.
+// Whether an operation is of a kind: known to the compiler if there is only one kind.
 constexpr int PLANE_KINDS = USES & ~(1 << CONV | 1 << ADD);
 INLINE bool is_of(const Operation &operation, int kind) {
     return PLANE_KINDS == 1 << kind || ((PLANE_KINDS >> kind & 1) && operation.kind == kind);

@@ -1,22 +1,23 @@
 // Stacks of convolutions, activations and pools: planes run through the layers between two pools in
-// the registers of warps, of which a lane holds a column, as in `sweep`: displacements are taken
-// modulo the map, so that up to four planes fill one exactly.
+// the registers of warps, with one column per lane, as in `sweep`: displacements are taken modulo
+// the map, so that up to four planes fill one exactly.
 //
-// A block carries one pair, a row displacement after the other: its warps take all column
-// displacements of one.  Then they add what they have to coarse planes, which wait in shared memory,
-// and take coarse rows that are complete through the next stage.  Modulo the rows, D is made of the
-// fine rows p D - (p - 1) to p D + p - 1: so two coarse rows wait at a time, in turns in two places,
-// and D = 0 in one of its own all the time, since it wants the last fine rows too.
+// A block handles one pair, one row displacement after the other: its warps take all column
+// displacements of one.  Then they add their planes to coarse planes, which wait in shared memory,
+// and pass coarse rows that are complete through the next stage.  Modulo the rows, D is computed
+// from the fine rows p D - (p - 1) to p D + p - 1: so two coarse rows wait at a time, alternating
+// between two places, and D = 0 has its own place throughout, since it needs the last fine rows too.
 //
-// Entries meet in one sum where pixels of one window of x meet pixels of one window of y.  So the
-// warps add in phases, one for each place in the windows of x's column and of y's: in a phase no
-// two lanes of the block have the same target, and the order of every sum is fixed.
+// Entries are added to the same sum if they pair pixels of one window of x with pixels of one window
+// of y.  So the warps add in phases, one for each position in the windows of x's column and of y's:
+// in a phase no two lanes of the block have the same target, and the order of every sum is fixed.
 //
-// What is known of the network before images are, stacks.py compiles in: then the compiler knows
-// where the lanes of a warp go together.  Beside the constants of threads.cu: N_STAGES, MAP_ROWS and
-// MAP_COLUMNS of each stage and 1 for one more, POOL_ROWS and POOL_COLUMNS behind each, which divide
-// them; N_CHANNELS, N_SUMS, N_NUMBERS, TABLE_PIXELS and N_WAITING; BIASES, 1 if there are any;
-// PIXELS_INSIDE, 1 if those are in shared memory; and the arrays below.  Filters are 3 x 3, padded with zeros, strides 1.
+// What depends on the network only, stacks.py compiles in, so that the compiler knows where the
+// lanes of a warp do not diverge.  Constants in addition to those of threads.cu: N_STAGES, MAP_ROWS
+// and MAP_COLUMNS of each stage and 1 for one more, POOL_ROWS and POOL_COLUMNS after each, which
+// divide them; N_CHANNELS, N_SUMS, N_NUMBERS, TABLE_PIXELS and N_WAITING; BIASES, 1 if there are
+// any; PIXELS_INSIDE, 1 if pixels are in shared memory; and the arrays below.  Filters are 3 x 3,
+// padded with zeros, with strides of 1.
 
 constexpr int map_rows[] = MAP_ROWS, map_columns[] = MAP_COLUMNS;
 constexpr int pool_rows[] = POOL_ROWS, pool_columns[] = POOL_COLUMNS;
@@ -33,7 +34,7 @@ struct Layer {
 };
 struct RowOf {
     int di;
-    int needed;          // 1, its layers that somebody needs, and 1 if it is pooled
+    int needed;          // 1 + its layers that are needed, and 1 more if it is pooled
     int place;           // where it waits
     int near, far;       // where it is pooled into: di / p, and the next one; -1 for nowhere
     int complete, also;  // rows of the next stage that are complete then, or -1
@@ -63,7 +64,7 @@ constexpr int TABLES_AT = (TWINS_AT + 2) / 2 * 2;
 constexpr int PIXELS_AT = TABLES_AT + 2 * TABLE_PIXELS;
 constexpr int CHANNELS_SIZE = N_CHANNELS * map_rows[0] * map_columns[0];
 constexpr int PLANES_AT = PIXELS_AT + (PIXELS_INSIDE ? 2 * CHANNELS_SIZE : 0);
-// And what lies in global memory.
+// The arrays in global memory.
 struct Outside {
     const REAL *weights, *x_pixels, *y_pixels;
 };
@@ -153,7 +154,7 @@ INLINE void begin(Number<0>, Map<0>::State &state, const RowOf &, const Seat &se
         for (int i = 0; i < M::ROWS_; ++i) state[s][i] = state[0][i];
 }
 
-// Others have waited, and leave their place empty.
+// Planes of later stages have waited, and leave their place empty.
 template <int S>
 INLINE void begin(Number<S>, typename Map<S>::State &state, const RowOf &row, const Seat &seat,
                   const Outside &) {
@@ -174,8 +175,8 @@ INLINE void begin(Number<S>, typename Map<S>::State &state, const RowOf &row, co
     }
 }
 
-// A number that the compiler finds out anew: what it would compute of it once for all layers would
-// take registers that are short.
+// A number whose value is hidden from the compiler: otherwise it would compute values from it once
+// for all layers, and keep them in registers, which are scarce.
 INLINE int anew(int number) {
 #ifdef __CUDA_ARCH__
     asm volatile("" : "+r"(number));
@@ -330,8 +331,8 @@ struct Rows {
             }
         }
         if (!pooled) return;
-        // What is taken now makes room for the row after the next one that is needed: there are
-        // barriers of that one in between.
+        // The row taken now makes room for the needed row after the next one; the barriers of the
+        // next one are in between.
 #pragma unroll 1
         for (int k = 0; k < 2; ++k) {
             const int coarse = k ? row.also : row.complete;

@@ -1,7 +1,7 @@
 // The tables of images for networks of any layers, from their variances.
 
-// Fill tables (image, table_pixels) of n images from variances (image, variance_pixels), a block an
-// image.  `units` (image, operation, 2) are those of what an operation reads and of what it makes.
+// Fill tables (image, table_pixels) of n images from variances (image, variance_pixels), with one
+// block per image.  `units` (image, operation, 2) are those of an operation's input and output.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     network_tables(const int *operations, int n_operations, const double *units,
                    const double *variances, int variance_pixels, double smallest, REAL *tables,

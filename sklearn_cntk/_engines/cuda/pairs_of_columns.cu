@@ -1,8 +1,8 @@
-// Planes in the registers of a warp, of which a lane holds two columns of some rows: for
-// `sweep_pairs`.  One read of x's table serves both, and they exchange nothing with each other.
+// Planes in the registers of a warp, with two columns of some rows per lane: for `sweep_pairs`.
+// One read of x's table serves both, and they exchange nothing with each other.
 // Filters of 3 x 3 pixels or less, an even number of columns.  Two more constants, see layouts.py:
 //
-//   GROUPS      of rows, of which a lane holds one
+//   GROUPS      groups of rows, of which a lane holds one
 //   Y_STRIDE    entries from a row of the table of y to the next one
 
 constexpr int HALF = COLUMNS / 2;
@@ -12,9 +12,9 @@ constexpr int WARP_PLANES = LANES / PLANE_LANES;
 static_assert(COLUMNS % 2 == 0 && ROWS % GROUPS == 0 && PLANE_LANES <= LANES, "layout");
 static_assert(RADIUS <= 1 && !WEIGHTED, "one column a lane");
 
-// Of the tables of x and y in a layer.  That of y stands there twice, one below the other, so that
+// Of the tables of x and y in a layer.  That of y is stored twice, one copy below the other, so that
 // no row wraps; the even columns of a row come before the odd ones, so that the lanes of a group
-// read one entry after the other.
+// read consecutive entries.
 constexpr int LAYER_ENTRIES = (PIXELS + 2 * ROWS * Y_STRIDE + 3) / 4 * 4;
 
 // A lane's share of a plane.

@@ -1,8 +1,8 @@
 """Launches: which kernel runs a plan of one pooling, with which constants and arguments.
 
-``sweep`` keeps a plane in the registers of a warp (GAP and local pooling), ``sweep_pairs`` likewise
-with two columns a lane (GAP), ``trace`` does so for the one plane of a trace, and ``planes`` keeps
-it in memory, for images that are wider than a warp or too high for its registers.
+``sweep`` keeps a plane in the registers of a warp (GAP and local pooling).  ``sweep_pairs`` does so
+with two columns per lane (GAP), and ``trace`` for the single plane of a trace.  ``planes`` keeps
+planes in memory, for images that are wider than a warp or too high for its registers.
 """
 
 import numpy as np
@@ -12,20 +12,21 @@ from ..plan import GAP, TRACE, pooling_of
 from .layouts import one_column, two_columns
 from .source import LANES, WARPS, kernel
 
-# Registers of a multiprocessor, and of a thread's state at most: beyond it the compiler spills.
+# Registers of a multiprocessor, and most registers for a thread's state: beyond that the compiler
+# spills.
 _REGISTERS = 65536
 _STATE_REGISTERS = 160
-# What a thread needs beside its state, by dtype and kernel, and for a second Θ: read from the
-# compiler, for it to spill nothing.
+# Registers that a thread needs in addition to its state, by dtype and kernel, and for a second Θ:
+# taken from the compiler's output, such that nothing is spilled.
 _OTHER_REGISTERS = {
     "float32": {"sweep": 56, "weighted": 104, "trace": 104},
     "float64": {"sweep": 88, "weighted": 120, "trace": 96},
 }
 _SECOND_THETA_REGISTERS = 32
-# Each row of the box costs instructions for each of the unrolled rows of a plane.
+# Each row of the box adds instructions for each of a plane's rows, which are unrolled.
 _LARGEST_RADIUS = 4
 
-# Blocks of the kernels that keep their planes in global memory: that many planes at once.
+# Number of blocks, and so of simultaneous planes, if a kernel keeps them in global memory.
 BLOCKS_IN_GLOBAL_MEMORY = 512
 
 
@@ -35,9 +36,9 @@ class Pass:
     Parameters
     ----------
     plan : Plan
-        Of these readouts.
+        The plan of these readouts.
     variant : Variant
-        That of the plan's precision.
+        The variant for the plan's precision.
     """
 
     def __init__(self, plan, variant):
@@ -45,11 +46,11 @@ class Pass:
         self.architecture, self.dtype = plan.architecture, plan.dtype
         (self.pooling,) = plan.poolings
         self.n_theta = len(plan.states) - 1
-        # Those that a readout is read from.
+        # The layers that readouts are read from.
         self.layers = sorted({readout.convolutions - 1 for readout in plan.readouts})
 
     def in_registers(self):
-        """Whether a warp can hold a plane."""
+        """Return whether a warp can hold a plane in registers."""
         rows, columns, _ = self.architecture.image_shape
         return (
             columns <= LANES
@@ -62,7 +63,7 @@ class Pass:
         return entries * (1 + self.n_theta) * words
 
     def _constants(self, **others):
-        """Constants of the kernel that are not those of the architecture."""
+        """Return the kernel's constants, apart from those of the architecture."""
         return {
             "N_THETA": self.n_theta,
             "SUMS_K": int("last" in self.plan.sums),
@@ -72,7 +73,7 @@ class Pass:
         }
 
     def _blocks(self, entries, planes):
-        """As many warps a multiprocessor as have their registers, in blocks of 8 or else 4."""
+        """Return blocks of 8 or 4 warps, as many per multiprocessor as there are registers for."""
         kind = {TRACE: "trace", GAP: "sweep"}.get(self.pooling, "weighted")
         registers = self._state_registers(entries) + _OTHER_REGISTERS[self.dtype][kind]
         registers += _SECOND_THETA_REGISTERS * max(0, self.n_theta - 1)
@@ -83,11 +84,11 @@ class Pass:
         return {"WARPS": warps, "MIN_BLOCKS": max(1, min(8, warps_at_once // warps))}
 
     def _most_warps(self, planes):
-        """What a pair gives to do at once."""
+        """Return how many warps one pair can keep busy."""
         return -(-len(self.plan.circular_displacements) // planes)
 
     def sums_of(self, device, sides, pairs, n_y, n_pairs, table_layers):
-        """Sums (sum, layer, pair) without the plane (0, 0) of equal pairs, on the host."""
+        """Return sums (sum, layer, pair) on the host, without the plane (0, 0) of equal pairs."""
         rows, columns, n_channels = self.architecture.image_shape
         n_layers = self.plan.n_layers
         slots = np.full(n_layers, -1, dtype=np.int32)
@@ -131,7 +132,7 @@ class Pass:
             layout = self._layouts()[-1]
             blocks = self._blocks(layout.entries, layout.planes)
             shared_bytes = self._sums_bytes(blocks["WARPS"])
-        if shared_bytes > device.shared_bytes:  # readouts of thousands of depths
+        if shared_bytes > device.shared_bytes:  # readouts at thousands of depths
             return self._launch_planes(device, arguments, n_pairs, results)
         constants = self._constants(STAGED=int(staged), **blocks, **layout.constants)
         device.launch(
@@ -143,7 +144,7 @@ class Pass:
         )
 
     def _layouts(self):
-        """Of the sweep, the one of the variant first."""
+        """Return the layouts of the sweep, the variant's own first."""
         shape, radius = self.architecture.image_shape[:2], self.architecture.radius
         layouts = [one_column(shape)]
         if self.variant.columns == 2 and self.pooling == GAP:
@@ -152,7 +153,7 @@ class Pass:
         return layouts
 
     def _sweep_memory(self, device):
-        """Layout, blocks, whether the tables of all layers are in shared memory, and its bytes."""
+        """Return layout, blocks, whether all tables fit in shared memory, and its bytes."""
         layout = self._layouts()[0]
         blocks = self._blocks(layout.entries, layout.planes)
         layer_bytes = layout.table_entries * self._entry_bytes()
@@ -163,13 +164,13 @@ class Pass:
             at_once = min(self.variant.warps // warps, device.shared_bytes // shared_bytes)
             if at_once:
                 return layout, {"WARPS": warps, "MIN_BLOCKS": at_once}, True, shared_bytes
-        # All layers at once if that leaves room for other blocks; else this one and the next.
+        # Keep all layers' tables if that leaves room for other blocks; else two layers' tables.
         sums_bytes = self._sums_bytes(blocks["WARPS"])
         resident = sums_bytes + all_bytes <= device.shared_bytes // 4
         return layout, blocks, resident, sums_bytes + (all_bytes if resident else 2 * layer_bytes)
 
     def _entry_bytes(self):
-        """Bytes of an entry of a table."""
+        """Return the bytes of an entry of a table."""
         return self.variant.table_numbers * np.dtype(self.dtype).itemsize
 
     def _sums_bytes(self, warps):
@@ -197,7 +198,7 @@ class Pass:
         )
 
     def _planes(self, device):
-        """The displacements, and the weights of local pooling, as arguments."""
+        """Return the displacements, and the weights of local pooling, as arguments."""
         weights = [None, None]
         if self.pooling > 0:
             weights = [
@@ -211,7 +212,7 @@ class Pass:
         ]
 
     def read(self, sums):
-        """Readouts (readout, pair) of sums (sum, layer, pair), but for the images' scales."""
+        """Return values (readout, pair) from sums (sum, layer, pair), up to the images' scales."""
 
         def sum_of(pooling, layer, state):
             return sums[self.plan.sums.index(state), self.layers.index(layer)]
@@ -220,7 +221,7 @@ class Pass:
 
 
 def passes_of(plan, variant):
-    """The passes of a plan, and which of its readouts each of them yields, as indices."""
+    """Return the passes of a plan, each with the indices of the readouts that it yields."""
     of_pooling: dict[int, list[int]] = {}
     for k, readout in enumerate(plan.readouts):
         of_pooling.setdefault(pooling_of(readout, plan.architecture), []).append(k)
@@ -229,7 +230,7 @@ def passes_of(plan, variant):
         whole = _pass(plan, chosen, variant)
         parts = [(chosen, whole)]
         if whole.n_theta > 1 and not whole.in_registers():
-            # Two Θ may be too many for the registers; one may not be.
+            # Two Θ may not fit in the registers where one does.
             halves = []
             for frozen in (False, True):
                 half = [

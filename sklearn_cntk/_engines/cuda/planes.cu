@@ -111,7 +111,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                         results[(s * (long long)n_slots + slot) * n_pairs + pair] += sum;
                 }
             }
-            __syncthreads();  // before the next plane takes the place of this one
+            __syncthreads();  // before the next plane overwrites this one
         }
     }
 }

@@ -1,4 +1,4 @@
-"""CUDA sources: the files of a kernel behind its constants."""
+"""CUDA sources: the constants of a kernel, followed by its files."""
 
 from functools import lru_cache
 from importlib.resources import files
@@ -7,10 +7,10 @@ from .. import dual_networks, network_arrays, network_plan
 from ..dual_activations import arccos_coefficients
 from .variants import USUAL
 
-LANES = 32  # threads of a warp, which is what the columns of a plane must fit into
-WARPS = 8  # of a block, at most
+LANES = 32  # threads of a warp, into which the columns of a plane must fit
+WARPS = 8  # largest number per block
 
-# What each kernel is made of, beside the file of its name.
+# The files of each kernel, in addition to the one with its name.
 _COMMON = ("threads", "arithmetic", "common", "entry")
 _OF_NETWORKS = ("threads", "arithmetic", "network_entry")
 _PARTS = {
@@ -24,19 +24,19 @@ _PARTS = {
     "network_variances": _OF_NETWORKS,
     "network_tables": _OF_NETWORKS,
 }
-# Files of another name.
+# Kernels whose file has another name.
 _FILES = {"network_variances": "network"}
 
 
 def kernel(name, plan, **constants):
-    """Source and name of a kernel of plain networks; `constants` are those of ``common.cu``."""
+    """Return source and name of a kernel for plain networks, with `constants` of ``common.cu``."""
     shape = plan.architecture.image_shape[:2]
     return source(name, shape, plan.architecture.radius, plan.dtype, **constants), name
 
 
 @lru_cache(maxsize=64)
 def source(name, shape, radius, dtype, **constants):
-    """CUDA source of a kernel of plain networks for images of `shape` (P, Q)."""
+    """Return the CUDA source of a kernel for plain networks and images of `shape` (P, Q)."""
     return _source(
         name,
         dtype,
@@ -49,7 +49,7 @@ def source(name, shape, radius, dtype, **constants):
 
 @lru_cache(maxsize=64)
 def network_kernel(name, dtype, **constants):
-    """Source and name of a kernel of networks of any layers, see ``network.cu``."""
+    """Return source and name of a kernel for networks of any layers, see ``network.cu``."""
     q = dual_networks.arcsin_coefficients(dtype)
     numbers = {**_integers(network_arrays), **_integers(network_plan), **_integers(dual_networks)}
     text = _source(
@@ -65,7 +65,7 @@ def network_kernel(name, dtype, **constants):
 
 
 def _source(name, dtype, **constants):
-    """Constants, then the files of a kernel."""
+    """Return the constants, followed by the files of a kernel."""
     p, r = arccos_coefficients(dtype)
     constants = {
         "REAL": {"float32": "float", "float64": "double"}[dtype],
@@ -84,7 +84,7 @@ def _source(name, dtype, **constants):
 
 
 def _integers(module):
-    """The integer constants of a module by name."""
+    """Return the integer constants of a module by name."""
     return {
         name: value
         for name, value in vars(module).items()
@@ -97,11 +97,11 @@ def _read(name):
 
 
 def array_literal(values):
-    """Initialiser of an array."""
+    """Return the initialiser of an array."""
     return "{" + ", ".join(map(str, values)) + "}"
 
 
 def number_literals(values, dtype):
-    """Initialiser of an array of numbers of a precision."""
+    """Return the initialiser of an array of numbers in a given precision."""
     suffix = "f" if dtype == "float32" else ""
     return array_literal(f"{value:.17e}{suffix}" for value in values)

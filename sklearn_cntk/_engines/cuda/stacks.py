@@ -1,4 +1,4 @@
-"""Stacks of convolutions, activations and pools: what is compiled into ``network_sweep``."""
+"""Stacks of convolutions, activations and pools: the constants of ``network_sweep``."""
 
 from itertools import pairwise
 
@@ -9,22 +9,22 @@ from ..network_arrays import KIND, LINEAR, TABLE
 from ..network_plan import CONV, ERF, EXP, GELU, READ, RELU
 from .source import LANES, array_literal, number_literals
 
-# Registers of a thread's state at most: beyond it the compiler spills.
+# Largest number of registers for a thread's state: beyond it the compiler spills.
 _STATE_REGISTERS = 160
-# What a thread takes beside its state.
+# Registers that a thread needs in addition to its state.
 _OTHER_REGISTERS = {"float32": 64, "float64": 120}
 _SECOND_THETA_REGISTERS = 40
-# Of a block.
+# Per block.
 _MOST_WARPS = 16
 # Coarse rows that wait at a time.
 _PLACES = 3
 _REGISTERS = 65536
-# Of the columns of a window: its phases are bits of an integer.
+# Most columns of a window, whose phases are bits of an integer.
 _LARGEST_WINDOW = 5
 
 
 def is_stack(plan, dtype):
-    """Whether all layers of a plan are such, and planes fit in the registers of warps."""
+    """Return whether a plan is such a stack whose planes fit in the registers of warps."""
     n_states = 1 + len(plan.thetas)
     rows, columns, _ = plan.architecture.image_shape
     state = rows * n_states * np.dtype(dtype).itemsize // 4
@@ -34,7 +34,7 @@ def is_stack(plan, dtype):
 
 
 def _registers(plan, n_states, dtype):
-    """Registers of a thread, about."""
+    """Return the approximate number of registers per thread."""
     dtype = np.dtype(dtype)
     others = _OTHER_REGISTERS[dtype.name] + _SECOND_THETA_REGISTERS * max(0, n_states - 2)
     return plan.architecture.image_shape[0] * n_states * dtype.itemsize // 4 + others
@@ -60,13 +60,13 @@ def _is_plain_stage(stage):
         and all(
             c.sides == (3, 3) and c.steps == (1, 1) and c.padding == "zeros" for c in convolutions
         )
-        # Those that the kernel goes through.
+        # The displacements that the kernel visits.
         and all(of_axis == set(range(-max(of_axis), max(of_axis) + 1)) for of_axis in needed)
     )
 
 
 class Stack:
-    """What is compiled into the kernel of a plan.
+    """The constants that are compiled into the kernel of a plan.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Stack:
         phases: list[int] = []
         places: list[int] = []
         n_operations = n_waiting = 0
-        # Few activations differ.
+        # Many activations have the same coefficients, so keep distinct ones only.
         coefs, of_operations = np.unique(arrays.coefs, axis=0, return_inverse=True)
         for number, stage in enumerate(plan.stages):
             own = _layers(arrays, stage.operations, n_operations, of_operations.ravel())
@@ -110,7 +110,7 @@ class Stack:
         windows = [stage.windows for stage in plan.stages]
         n_rows, n_columns, n_channels = plan.architecture.image_shape
         n_sums, n_numbers = len(plan.reads) * arrays.n_states, 2 * arrays.n_linear
-        # Whether images are equal takes one, and even addresses of tables up to two.
+        # One entry says whether the images are equal; aligning tables to even addresses takes two.
         entries = n_numbers + 3 + 2 * plan.table_pixels + n_waiting
         self._bytes = 8 * warps * n_sums + entries * dtype.itemsize
         self._pixel_bytes = 2 * n_rows * n_columns * n_channels * dtype.itemsize
@@ -122,7 +122,7 @@ class Stack:
             "MAP_COLUMNS": array_literal(n for _, n in shapes),
             "POOL_ROWS": array_literal(n for n, _ in windows),
             "POOL_COLUMNS": array_literal(n for _, n in windows),
-            # One more, for which nothing is left to do.
+            # One more stage, in which nothing is left to do.
             "STAGES": _structs([*stages, [0] * 11]),
             "LAYERS": _structs(layers or [[0] * 7]),
             "TRAINED": array_literal([*arrays.trained.astype(int).ravel(), 0]),
@@ -143,7 +143,7 @@ class Stack:
         }
 
     def fitted(self, available):
-        """Constants and bytes of shared memory, of which so many are there; None if too few."""
+        """Return constants and bytes of shared memory, or None if `available` is too little."""
         if self._bytes > available:
             return None
         inside = self._bytes + self._pixel_bytes <= available
@@ -152,12 +152,12 @@ class Stack:
 
 
 def _structs(rows):
-    """Initialiser of an array of structures of integers."""
+    """Return the initialiser of an array of structures of integers."""
     return array_literal(array_literal(row) for row in rows)
 
 
 def _warps(plan, n_states, dtype):
-    """Warps of a block, and blocks a multiprocessor, by the registers they take."""
+    """Return warps per block, and blocks per multiprocessor, given the registers they need."""
     at_once = _REGISTERS // (_registers(plan, n_states, dtype) * LANES)
     n_columns, planes = len(_residues(plan.stages[0], 1)), _planes(plan.stages[0])
     rounds = -(-n_columns // (planes * min(_MOST_WARPS, at_once)))
@@ -166,19 +166,19 @@ def _warps(plan, n_states, dtype):
 
 
 def _planes(stage):
-    """Column displacements that a warp takes at once."""
+    """Return how many column displacements a warp handles simultaneously."""
     return max(1, LANES // stage.shape[1])
 
 
 def _residues(stage, axis):
-    """Displacements that anybody needs modulo the map: with those of a phase of a pool together."""
+    """Return the needed displacements modulo the map, grouped by their phase in a pool."""
     side, window = stage.shape[axis], stage.windows[axis]
     residues = {d % side for d in stage.boundaries[0].needed[axis]}
     return sorted(residues, key=lambda d: (d % window if axis else 0, d))
 
 
 def _rows(stage, after=None):
-    """Of each row displacement of a stage, the numbers that the kernel goes by."""
+    """Return the numbers that the kernel uses for each row displacement of a stage."""
     side, p = stage.shape[0], stage.windows[0]
     own, coarse = _residues(stage, 0), _residues(after, 0) if after else []
     # Fine rows from p·D - (p - 1) to p·D + p - 1, in their order modulo the rows.
@@ -196,17 +196,19 @@ def _rows(stage, after=None):
 
 
 def _place(d, needed):
-    """Where a row displacement waits: 0 all the time, of the others every second needed one.
+    """Return where a row displacement waits: 0 has its own place, the others alternate.
 
-    So one that takes the place of another comes behind the one in between, and its barriers.
+    So a row displacement that takes the place of another comes after the one in between, and its
+    barriers.
     """
     return 0 if d == 0 else 1 + needed.index(d) % 2
 
 
 def _layers(arrays, operations, first, coefs):
-    """Of each convolution and the activation behind it, the numbers that the kernel goes by.
+    """Return the numbers that the kernel uses for each convolution and the activation after it.
 
-    `first` is the number of the first of the operations, `coefs` are those of their coefficients.
+    `first` is the number of the first operation; `coefs` are indices of the operations'
+    coefficients.
     """
     layers: list[list[int]] = []
     for number, operation in enumerate(operations, start=first):
@@ -222,12 +224,12 @@ def _layers(arrays, operations, first, coefs):
 
 
 def _needed(stage, axis, residue):
-    """1 of a displacement modulo the map, its layers that anybody needs, and 1 if it is pooled."""
+    """Return 1 + needed layers of a displacement modulo the map, and 1 more if it is pooled."""
     return max(_reach(stage, axis, d) for d in (residue, residue - stage.shape[axis]))
 
 
 def _reach(stage, axis, displacement):
-    """The same of a displacement; 0 if nobody needs it."""
+    """Return the same for a displacement; 0 if it is not needed."""
     count = 0
     for boundary in stage.boundaries:
         if displacement not in boundary.needed[axis]:
@@ -241,7 +243,7 @@ def _reach(stage, axis, displacement):
 
 
 def _phases(columns, width, window, a_round):
-    """Of each round of columns, the phases in which some of its lanes add, as bits."""
+    """Return, for each round of columns, the phases in which some of its lanes add, as bits."""
     masks = []
     for first in range(0, len(columns), a_round):
         dj = np.array(columns[first : first + a_round])[:, None]

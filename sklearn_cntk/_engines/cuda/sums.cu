@@ -7,5 +7,5 @@ INLINE double *sums_of_warp(double *shared, int warp, int lane, int n_slots) {
     __syncwarp();
     return sums;
 }
-// A pointer to them that a function returned would cost registers.
+// A pointer to them, returned by a function, would cost registers.
 INLINE int size_of_sums(int n_slots) { return (WARPS * SUMS * n_slots + 1) / 2 * 2; }

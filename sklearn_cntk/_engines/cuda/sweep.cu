@@ -1,10 +1,10 @@
-// GAP and local average pooling, a column a lane.  A block carries one pair of images: each warp
+// GAP and local average pooling, one column per lane.  A block handles one pair of images: each warp
 // takes PLANES displacements through all layers, and then the next ones.  Shared memory: sums, see
 // sums.cu, then the tables of x and y, of all layers or else of this layer and the next.
 //
 //   x_pixels (image, channel, P, Q), x_tables (image, table_layers, P, Q), x_ids (image): as of y
 //   layers (n_layers): the factor of each
-//   slots (n_layers): where the sums of a layer go, -1 where nobody reads them
+//   slots (n_layers): where the sums of a layer go, -1 if they are not read
 //   theta_starts: a bit for each Theta, 1 where it starts as Sigma and 0 where it starts as 0
 //   pairs (n_pairs, 2): the indices of x and y; null for all of x with all n_y of y
 //   displacements (n_displacements, 2): (Di, Dj) modulo the image, (0, 0) first; that one is left

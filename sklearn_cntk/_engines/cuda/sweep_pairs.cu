@@ -1,4 +1,4 @@
-// GAP, two columns a lane.  A block carries one pair of images: each warp takes WARP_PLANES
+// GAP, two columns per lane.  A block handles one pair of images: each warp takes WARP_PLANES
 // displacements through all layers, and then the next ones.  Shared memory as in `sweep`, with y's
 // tables as pairs_of_columns.cu has them; arguments likewise.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)

@@ -1,8 +1,8 @@
 // The tables of scales of each image.
 
-// Fill tables (image, layer, P, Q) of n images from their pixels, a block an image: D of the
+// Fill tables (image, layer, P, Q) of n images from their pixels, one block per image: D of the
 // first layer is the box sum of the pixels' energies, that of the next box(D) times the factor.
-// `planes` (block, 2, P, Q) takes D and its sums over rows if shared memory is too small.
+// `planes` (block, 2, P, Q) holds D and its sums over rows if shared memory is too small.
 extern "C" __global__ void __launch_bounds__(THREADS)
     tables(const REAL *pixels, int n_channels, const double *factors, int n_layers,
            double smallest, double *global_planes, Scales *results, int n_images) {

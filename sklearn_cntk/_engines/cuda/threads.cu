@@ -3,7 +3,7 @@
 // source.py puts constants in front of the files of a kernel:
 //
 //   REAL           float or double; REAL_IS_DOUBLE in the second case
-//   N_THETA        how many Theta run beside Sigma
+//   N_THETA        how many Theta are carried along with Sigma
 //   WARPS          warps of a block
 //   MIN_BLOCKS     blocks that a multiprocessor should hold: bounds the registers
 //   P_TERMS, P_COEFFICIENTS, R_TERMS, R_COEFFICIENTS    polynomials of dual_activations.py

@@ -1,7 +1,7 @@
-// The trace: one plane a pair, a column a lane.
+// The trace: one plane per pair, one column per lane.
 
 // Which pair comes next.  With all of x by all of y, strips of STRIP images of x run along y: the
-// tables of a strip stay in the cache while those of y pass, once a strip instead of once a row.
+// tables of a strip stay in the cache while those of y are read once per strip, not once per row.
 INLINE long long in_strips(long long number, const int *pairs, int n_y, int n_pairs) {
     if (STRIP == 1 || pairs) return number;
     const long long whole = (long long)STRIP * n_y;
@@ -47,7 +47,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #pragma unroll
             for (int offset = LANES / 2; offset > 0; offset /= 2) {
                 const REAL other = __shfl_down_sync(EVERY_LANE, sum, offset);
-                // Lanes at the end of a plane see the next one; what they hold is read by nobody.
+                // Lanes at the end of a plane see the next one; their values are not read.
                 if (offset < COLUMNS) sum += j + offset < COLUMNS ? other : REAL(0);
             }
             if (inside && j == 0)

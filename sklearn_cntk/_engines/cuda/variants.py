@@ -1,7 +1,7 @@
-"""Variants of the kernels, of which GPUs have to tell which is the fastest.
+"""Variants of the kernels, whose speed has to be measured on GPUs.
 
-They compute the same values but for rounding.  Each was derived from the machine code; none is the
-default before it was timed (``benchmarks/gpu.py --parts variants``).
+They compute the same values up to rounding.  Each was derived from the machine code; none becomes
+the default before it has been timed (``benchmarks/gpu.py --parts variants``).
 """
 
 from typing import NamedTuple
@@ -10,24 +10,25 @@ from ..scales import Gauge
 
 
 class Variant(NamedTuple):
-    """How planes go through a layer.
+    """How planes are passed through a layer.
 
     Attributes
     ----------
     columns : {1, 2}
-        Of a plane of GAP that a lane holds.  Two take half of the exchanges between lanes and of
-        the loads of x, but need an even number of columns and filters of at most 3 × 3.
+        Columns of a GAP plane per lane.  Two halve the exchanges between lanes and the loads of x,
+        but need an even number of columns and filters of at most 3 × 3.
     second_root : bool
         κ₁ = λ κ₀ + √(1 − λ²)/π instead of a polynomial of its own.
     one_table : bool
-        1/s alone, with s by a reciprocal: half of the memory.  In float32.
+        Store 1/s only, and compute s as its reciprocal: half of the memory.  float32 only.
     late_sums : bool
-        Sums are added up behind a layer, and only where they are read.
+        Add up sums after a layer, and only for layers where they are read.
     warps : int or None
-        Of a block of GAP that holds the tables of all layers, where they fit; None is what the
-        registers suggest, with the tables of two layers where all leave no room for other blocks.
+        Warps of a GAP block that holds the tables of all layers, if they fit.  None is the number
+        that the registers suggest, with the tables of two layers only if those of all would leave
+        no room for other blocks.
     strip : int
-        Images of x that a trace takes along all of y before the next ones.
+        Images of x that a trace pairs with all of y before the next ones.
     """
 
     columns: int = 1
@@ -38,19 +39,19 @@ class Variant(NamedTuple):
     strip: int = 1
 
     def of(self, dtype):
-        """What of it serves a precision."""
+        """Return the variant with only the settings that apply to a precision."""
         if dtype == "float32":
             return self
         return self._replace(columns=1, one_table=False, warps=None)
 
     def concerns(self, dtype, gap):
-        """Whether it differs from others in a precision and pooling: GAP or the trace."""
+        """Return whether its settings apply to a precision and pooling (GAP or the trace)."""
         of_pooling = self.strip == 1 if gap else self.columns == 1 and self.warps is None
         return of_pooling and self.of(dtype) == self
 
     @property
     def table_numbers(self):
-        """Numbers of an entry of a table."""
+        """How many numbers an entry of a table holds."""
         return 1 if self.one_table else 2
 
     @property
@@ -64,15 +65,15 @@ class Variant(NamedTuple):
         }
 
     def gauge(self, architecture, n_layers):
-        """The Gauge of the layers."""
+        """Return the Gauge of the layers."""
         make = Gauge.in_steps if self.one_table else Gauge.of
         return make(architecture, n_layers)
 
 
-#: What the engine runs unless it is told otherwise.
+#: What the engine runs by default.
 USUAL = Variant()
 
-#: What ``benchmarks/gpu.py`` compares, by name.
+#: The variants that ``benchmarks/gpu.py`` compares, by name.
 CANDIDATES = {
     "usual": USUAL,
     "usual, 16 warps": Variant(warps=16),

@@ -55,7 +55,7 @@ def test_without_driver(fresh_devices, monkeypatch):
     pretend_cupy(monkeypatch, fails(35, "driver version is insufficient"))
     with pytest.raises(RuntimeError, match=r"'cuda' found no usable .*version is insufficient"):
         _engines.select_engine("cuda")
-    with pytest.warns(RuntimeWarning, match="takes the CPU.*driver version is insufficient"):
+    with pytest.warns(RuntimeWarning, match="uses the CPU.*driver version is insufficient"):
         assert isinstance(_engines.select_engine("auto"), CpuEngine)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -82,9 +82,9 @@ def test_device_that_runs_nothing(fresh_devices, monkeypatch):
 
     pretend_cupy(monkeypatch, lambda: 1)
     monkeypatch.setattr(_devices, "check", check)
-    with pytest.raises(RuntimeError, match=r"cuda:0 runs no kernels \(no kernel image"):
+    with pytest.raises(RuntimeError, match=r"cuda:0 cannot run kernels \(no kernel image"):
         _engines.select_engine("cuda:0")
-    with pytest.warns(RuntimeWarning, match="runs no kernels"):
+    with pytest.warns(RuntimeWarning, match="cannot run kernels"):
         assert isinstance(_engines.select_engine("auto"), CpuEngine)
 
 

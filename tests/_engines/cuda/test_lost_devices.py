@@ -104,7 +104,7 @@ def test_memory_that_is_out_outside_of_arrays(cupy, monkeypatch, kind, rng):
     np.testing.assert_allclose(values, CNTK(3, False, device="cpu")(X), rtol=1e-5)
     most = 0
     with pytest.raises(
-        MemoryError, match=r"Pretended GPU\) has not enough free memory for one pair"
+        MemoryError, match=r"Pretended GPU\) does not have enough free memory for one pair"
     ):
         CNTK(3, False, device="cuda")(X)
 
