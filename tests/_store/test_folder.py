@@ -105,7 +105,7 @@ def test_folders_of_the_user(images, tmp_path, monkeypatch):
     np.testing.assert_array_equal(kernel(images[:5]), K)
     assert clear_memory("~/entries") > 0
     for memory in ("", KernelStore("")):
-        with pytest.raises(ValueError, match="empty path names no folder: '.' is"):
+        with pytest.raises(ValueError, match="empty path names no folder: use '.'"):
             CNTK(3, memory=memory)(images[:5])
     for use in (lambda path: CNTK(3, memory=path)(images[:5]), load_cifar10):
         with pytest.raises(ValueError, match="'~no-such-user/x' names the home folder of no user"):
