@@ -19,6 +19,7 @@ import os
 import time
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTKClassifier
@@ -42,6 +43,9 @@ def compare(X, y, X_test, y_test):
             print(f"{label:28} {accuracy:5.1f} %   {seconds:6.2f} s")
             axis.plot(seconds, accuracy, "o" if gap else "s", label=label)
     axis.set(xscale="log", xlabel="seconds", ylabel="test accuracy (%)")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.legend(fontsize="small")
     figure.tight_layout()
     plt.show()
