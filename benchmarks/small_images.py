@@ -249,11 +249,11 @@ def cell_name(name, size, method, draw):
     return f"{name}, {size}: {method}, draw {draw}"
 
 
-def finished(data, cells):
-    """Return the rows for which every draw is finished, in this run or earlier ones."""
+def finished(data, cells, methods):
+    """Return rows of `methods` for which every draw is finished, in this run or earlier ones."""
     rows = []
     sizes = sorted({int(key.rsplit(": ", 1)[0].rsplit(", ", 1)[1]) for key in cells.cells})
-    for name, size, method in product(data, sizes, METHODS):
+    for name, size, method in product(data, sizes, methods):
         keys = [cell_name(name, size, method, draw) for draw in range(DRAWS)]
         if all(key in cells.cells for key in keys):
             results = [cells.get(key, None) for key in keys]
@@ -327,7 +327,7 @@ def main():
             setting = Setting(draw, data[name].mirror, options.device)
             compute = partial(measure, METHODS[method], data[name], size, setting)
             cells.get(cell_name(name, size, method, draw), compute)
-    rows = finished(data, cells)
+    rows = finished(data, cells, options.methods)
     if not rows:
         raise SystemExit("No row is finished: use a larger --budget, or other --sizes.")
     print_table(
