@@ -1,9 +1,11 @@
-"""Links from names in the prose: `` `CNTKClassifier` `` in Markdown leads to its page.
+"""Links of Markdown pages, which stay plain Markdown and read well outside the site too.
 
-So the pages stay plain Markdown, which reads well outside the site too.  The first mention of a
-name on a page becomes a link, except in headings and where it is part of a link already.
+The first mention of a public name on a page, such as `` `CNTKClassifier` ``, leads to its page of
+the reference, except in headings and where it is part of a link already.  Links to examples and to
+the description of the benchmarks lead to the pages that the site has of them.
 """
 
+import re
 from pathlib import Path
 
 import api_pages
@@ -43,6 +45,12 @@ class LinkNames(SphinxPostTransform):
             reference += literal
 
 
+def link_pages_of_the_site(app, docname, source):
+    """Replace links to files whose pages are generated: event `source-read`."""
+    text = re.sub(r"\(\.\./examples/(plot_\w+)\.py\)", r"(auto_examples/\1.rst)", source[0])
+    source[0] = text.replace("(../benchmarks/README.md)", "(benchmarks.md)")
+
+
 def _inside_link_or_heading(node):
     while node.parent is not None:
         node = node.parent
@@ -53,4 +61,5 @@ def _inside_link_or_heading(node):
 
 def setup(app):
     app.add_post_transform(LinkNames)
+    app.connect("source-read", link_pages_of_the_site)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

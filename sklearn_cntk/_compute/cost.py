@@ -15,8 +15,8 @@ from .tiles import VECTOR
 # Seconds that a measurement should last, to exceed the noise.
 _SECONDS = 0.3
 
-# Rows of matrices that are measured instead of larger ones.
-_ROWS = 600
+# Rows of the smallest matrix that is measured, and seconds that are long enough to extrapolate.
+_ROWS, _ALGEBRA_SECONDS = 300, 0.03
 
 # Pixels of images that are measured instead of larger ones, whose pairs may take minutes.
 _PIXELS = 32 * 32
@@ -56,7 +56,10 @@ def image_to_estimate_for(own_shape, given_shape):
     """Return an array of one image of the given shape, or else of the object's own."""
     shape = check_image_shape(own_shape if given_shape is None else given_shape)
     if shape is None:
-        raise ValueError("image_shape=None: give the shape of the images to estimate for.")
+        raise ValueError(
+            "image_shape=None: give the shape of the images to estimate for, (1, 1, n_features) "
+            "for rows of features."
+        )
     return np.zeros((1, *shape))
 
 
@@ -69,14 +72,23 @@ def together(estimates, seconds=0.0):
 def algebra_seconds(function, n):
     """Return the approximate seconds of linear algebra with n rows.
 
-    Measured for fewer rows, and extrapolated as the cube of their number.
+    Measured for fewer rows, and extrapolated as the cube of their number.  Other processes only
+    add time, and much of it where a call is short: so matrices grow until a call takes a while,
+    and the fastest of three calls counts.
     """
     size = min(n, _ROWS)
-    matrix = np.eye(size) + 1 / size
-    function(matrix[:9, :9])
+    while True:
+        matrix = np.eye(size) + 1 / size
+        seconds = min(_timed(function, matrix) for _ in range(3))
+        if size == n or seconds >= _ALGEBRA_SECONDS:
+            return seconds * (n / size) ** 3
+        size = min(n, 2 * size)
+
+
+def _timed(function, matrix):
     start = time.perf_counter()
     function(matrix)
-    return (time.perf_counter() - start) * (n / size) ** 3
+    return time.perf_counter() - start
 
 
 def estimate(job, n_x, n_y=None, *, transposes=False):

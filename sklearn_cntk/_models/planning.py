@@ -69,13 +69,14 @@ class FitEstimate:
         20000
         """
         n = count_rows(self.train_size, check_integer("n_fit", n_fit, 1, _NUMBER))
+        if n_predict is not None:
+            n_predict = check_integer("n_predict", n_predict, 1, f"{_NUMBER}, or None")
         check_alpha(self.alpha)
         check_training_time(self.training_time)
-        job = self._kernel()._job(image_to_estimate_for(self.image_shape, image_shape))
+        job = self._kernel()._job(image_to_estimate_for(_own_shape(self), image_shape))
         solver = Solver.of(self, n)
         landmarks = solver.n_components if solver.name == "nystroem" else None
         if n_predict is not None:
-            n_predict = check_integer("n_predict", n_predict, 1, f"{_NUMBER}, or None")
             return estimate(job, n_predict, n if landmarks is None else landmarks)
         cost = estimate(job, n, landmarks)
         if job.engine.devices or solver.name == "cg":
@@ -128,7 +129,7 @@ class SearchEstimate:
         (500500, 32000000)
         """
         n = check_integer("n_fit", n_fit, 1, _NUMBER)
-        jobs = self._jobs(image_to_estimate_for(self.image_shape, image_shape))
+        jobs = self._jobs(image_to_estimate_for(_own_shape(self), image_shape))
         alphas = self._checked_alphas()
         tasks = sum(len(job.readouts) for _, job in jobs)
         with one_thread():
@@ -144,6 +145,13 @@ class SearchEstimate:
 
 
 _NUMBER = "use a number of images"
+
+
+def _own_shape(estimator):
+    """Return the image shape of an estimator's parameter, or else of its fit, or None."""
+    if estimator.image_shape is not None:
+        return estimator.image_shape
+    return getattr(estimator, "image_shape_", None)
 
 
 def _count_splits(cv, n):

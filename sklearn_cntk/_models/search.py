@@ -24,7 +24,7 @@ from .._support.ram import check_memory
 from .base import ImageEstimator
 from .candidates import report_failures, score_candidates, search_results
 from .held_out import held_out
-from .parameters import SearchParameters
+from .parameters import SearchParameters, SolverParameters
 from .planning import SearchEstimate
 from .scoring import (
     are_several,
@@ -38,7 +38,7 @@ from .splits import splits_of
 from .weights import checked_weights, require_some_weight
 
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any, ClassVar, Self
 
     from .._support.typing import ArrayLike
 
@@ -59,6 +59,12 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
 
         _estimator: Any
         _route: Any
+
+    # What one pass cannot search, by the names of the estimator's parameters.
+    _remedies: ClassVar[dict[str, str]] = dict.fromkeys(
+        declared(SolverParameters).keys() | {"train_size", "training_time"},
+        "it belongs to CNTKClassifier and CNTKRegressor; search over it with GridSearchCV.",
+    )
 
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any

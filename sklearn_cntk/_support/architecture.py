@@ -261,7 +261,7 @@ def check_network(network):
             f"network must be a Network or one of {NAMES}, got {network!r} "
             f"({type(network).__name__})."
         )
-    checks.check_choice("network", network, NAMES)
+    checks.check_choice("network", network, NAMES, " or a Network")
     return network if network == "plain" else Network.named(network)
 
 

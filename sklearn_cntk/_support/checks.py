@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import reprlib
 from numbers import Integral, Real
 
 import numpy as np
@@ -22,7 +24,9 @@ def is_number(value: object) -> bool:
 def check_integer(name, value, minimum, remedy):
     """Return `value` as an int, or say which `name` was wrong and what would work."""
     if not is_integer(value):
-        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__}).")
+        raise TypeError(
+            f"{name} must be an integer, got {reprlib.repr(value)} ({type(value).__name__})."
+        )
     if value < minimum:
         raise ValueError(f"{name}={value} is too small: {remedy}.")
     return int(value)
@@ -101,10 +105,13 @@ def check_sequence(name, values, example):
         raise TypeError(f"{name}={values!r} must be a sequence of values, such as {example}.")
 
 
-def check_choice(name, value, choices):
-    """Return `value` if it is one of the choices, or say what they are."""
+def check_choice(name, value, choices, others=""):
+    """Return `value` if it is one of the choices, or say what they and `others` are."""
     if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown: use one of {choices}.")
+        texts = [choice for choice in choices if isinstance(choice, str)]
+        near = difflib.get_close_matches(str(value), texts, 1)
+        end = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"{name}={value!r} is unknown: use one of {choices}{others}{end}")
     return value
 
 

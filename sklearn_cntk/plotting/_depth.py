@@ -147,6 +147,12 @@ class DepthDisplay(CurveDisplay):
         import_pyplot(cls.__name__)
         candidates, score_name = read_candidates(cv_results, scorer_name, fixed)
         require_searched(candidates, "depth")
+        n_default = sum(candidate.parameters["depth"] is None for candidate in candidates)
+        if n_default:
+            raise ValueError(
+                f"{n_default} of {len(candidates)} candidates have depth=None: search over numbers "
+                "of layers, such as depth=[3, 6]."
+            )
         best = best_of(candidates, lambda p: (int(p["depth"]), pooling_name(p)))
         depths = sorted({depth for depth, _ in best})
         scores = place(best, depths, str)

@@ -61,8 +61,8 @@ def read_candidates(cv_results, scorer_name, fixed=None):
         params = list(cv_results["params"])
     except (KeyError, TypeError, IndexError):
         raise ValueError(
-            "cv_results has no 'params': give the cv_results_ of a fitted search, such as "
-            "GridSearchCV or CNTKClassifierCV."
+            "cv_results has no 'params': give the cv_results_ of a fitted search, as in "
+            "from_cv_results(search.cv_results_)."
         ) from None
     for own in params:
         if not isinstance(own, Mapping):

@@ -22,6 +22,7 @@ from ._results import (
     read_candidates,
     require_searched,
     score_label,
+    search_facts,
 )
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ class TrainSizeDisplay(CurveDisplay):
     def from_estimator(
         cls,
         estimator: Any,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
         *,
         train_sizes: Sequence[float] = (0.125, 0.25, 0.5, 1.0),
         cv: Cv = None,
@@ -159,9 +160,10 @@ class TrainSizeDisplay(CurveDisplay):
         ----------
         estimator : estimator with a parameter `train_size`
             :class:`~sklearn_cntk.CNTKClassifier`, :class:`~sklearn_cntk.CNTKRegressor`, or a
-            pipeline or search that contains one.
-        X : array-like, n images
-        y : array-like (n,) or (n, n_targets)
+            pipeline or search that contains one.  Without X and y, a fitted search over
+            `train_size`, whose ``cv_results_`` are drawn.
+        X : array-like, n images, default=None
+        y : array-like (n,) or (n, n_targets), default=None
         train_sizes : sequence of int or float, default=(0.125, 0.25, 0.5, 1.0)
             Numbers of images, or fractions of the smallest training set among the splits.  A
             search, or any other estimator with its own `cv`, supports only fractions: fractions of
@@ -189,6 +191,15 @@ class TrainSizeDisplay(CurveDisplay):
         {no_matplotlib}
         """
         import_pyplot(cls.__name__)
+        if X is None or y is None:
+            if not hasattr(estimator, "cv_results_"):
+                raise ValueError(
+                    "X or y is None: give images and labels to fit to, or a fitted search over "
+                    "train_size."
+                )
+            cv_results, fixed, label = search_facts(estimator)
+            candidates, score_name = read_candidates(cv_results, label, fixed)
+            return cls._from_candidates(candidates, score_name).plot(ax, **plot_options)
         parameter = _train_size_parameter(estimator)
         splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
         folding = _folding_owner(estimator, parameter)

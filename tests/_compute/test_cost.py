@@ -160,11 +160,36 @@ def test_generators_of_splits_stay_whole():
     assert len(list(splits)) == 3
 
 
+def test_algebra_is_measured_at_a_size_that_outlasts_other_work(monkeypatch):
+    """On a clock of its own: 1e-10 s × rows³, and every other call waits for a millisecond."""
+    now, sizes = [0.0], []
+
+    def factor(matrix):
+        sizes.append(len(matrix))
+        now[0] += 1e-10 * len(matrix) ** 3 + 1e-3 * (len(sizes) % 2)
+
+    monkeypatch.setattr(_cost.time, "perf_counter", lambda: now[0])
+    assert _cost.algebra_seconds(factor, 10_000) == pytest.approx(100)
+    assert set(sizes) == {300, 600, 1200}
+    assert _cost.algebra_seconds(factor, 400) == pytest.approx(6.4e-3)
+    assert max(sizes[-3:]) == 400
+
+
+def test_a_fitted_model_knows_its_images():
+    images = np.random.default_rng(0).normal(size=(6, 4, 4))
+    model = CNTKRegressor(3).fit(images, images[:, 0, 0])
+    assert model.estimate(100)[:3] == CNTKRegressor(3).estimate(100, image_shape=(4, 4))[:3]
+
+
 def test_what_cannot_be_estimated():
     with pytest.raises(ValueError, match="image_shape=None: give the shape"):
         CNTKClassifier().estimate(10)
     with pytest.raises(ValueError, match="n_fit=0 is too small"):
         CNTKClassifierCV(image_shape=(4, 4)).estimate(0)
+    with pytest.raises(TypeError, match=r"n_predict must be an integer, got \(4, 4\)"):
+        CNTKClassifier().estimate(10, (4, 4))
+    with pytest.raises(TypeError, match=r"n_fit must be an integer, got .{,40}ndarray"):
+        CNTKClassifier().estimate(np.zeros((50, 4, 4)))
     with pytest.raises(ValueError, match="n_predict=0 is too small"):
         CNTKClassifier(image_shape=(4, 4)).estimate(10, 0)
     with pytest.raises(ValueError, match="needs n_components"):

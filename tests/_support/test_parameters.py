@@ -6,7 +6,7 @@ import pickle
 import pytest
 from sklearn.base import clone
 
-from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor
+from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, CNTKRegressorCV
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,8 @@ from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor
     [
         (CNTKClassifier, "dept", "did you mean 'depth'?"),
         (CNTKClassifierCV, "depth", "did you mean 'depths'?"),
+        (CNTKClassifierCV, "train_size", "it belongs to CNTKClassifier .* with GridSearchCV"),
+        (CNTKRegressorCV, "n_components", "it belongs to CNTKClassifier .* with GridSearchCV"),
         (CNTK, "gaps", "did you mean 'gap'?"),
         (CNTKRegressor, "image_size", "did you mean 'image_shape'?"),
         (CNTK, "colour", r"use one of \['bias_variance', 'bias_variance_bounds', 'depth'"),

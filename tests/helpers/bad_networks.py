@@ -7,7 +7,7 @@ BLOCKS = Network([Conv(), Residual([RELU, Conv()]), RELU])
 
 #: For images of 8 × 8 pixels: parameters, error and message.
 BAD_NETWORKS = [
-    ({"network": "myrtle6"}, ValueError, "network='myrtle6' is unknown: use one of"),
+    ({"network": "myrtl5"}, ValueError, "network='myrtl5' .* Network; did you mean 'myrtle5'"),
     ({"network": [Conv()]}, TypeError, "network must be a Network or one of"),
     ({"network": BLOCKS, "filter_size": 5}, ValueError, "filter_size=5 has no meaning for"),
     ({"network": BLOCKS, "bias_variance": 1}, ValueError, "bias_variance=1.0 has no meaning for"),

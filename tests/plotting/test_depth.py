@@ -127,6 +127,9 @@ def test_depth_errors(search):
     other = GridSearchCV(classifier(), {"gap": [False], "alpha": [1.0]}, cv=2).fit(IMAGES, LABELS)
     with pytest.raises(ValueError, match="no parameter 'depth'.*parameters are: alpha, gap"):
         DepthDisplay.from_cv_results(other.cv_results_)
+    other = GridSearchCV(CNTKClassifier(), {"gap": [False, True]}, cv=2).fit(IMAGES, LABELS)
+    with pytest.raises(ValueError, match="2 of 2 candidates have depth=None: search over numbers"):
+        DepthDisplay.from_estimator(other)
     with pytest.raises(ValueError, match="RidgeClassifier has no cv_results_"):
         DepthDisplay.from_estimator(RidgeClassifier())
     with pytest.raises(ValueError, match="cv_results has no 'params'"):

@@ -50,6 +50,19 @@ def test_train_sizes_of_a_search_have_a_line_an_architecture():
             assert display.scores[f"depth {depth}"][row].mean() == pytest.approx(max(means))
 
 
+def test_a_fitted_search_needs_no_images():
+    search = GridSearchCV(classifier(), {"gap": [False, True], "train_size": [10, 20]}, cv=2)
+    search.fit(IMAGES, LABELS)
+    display = draw(TrainSizeDisplay.from_estimator(search))
+    assert display.train_sizes.tolist() == [10, 20]
+    assert list(display.scores) == ["flattening", "global average pooling"]
+    assert display.ax_.get_ylabel() == "Accuracy"
+    scores = search.cv_results_["split1_test_score"][1::2]
+    np.testing.assert_array_equal([x[1, 1] for x in display.scores.values()], scores)
+    with pytest.raises(ValueError, match="X or y is None: .* a fitted search over train_size"):
+        TrainSizeDisplay.from_estimator(classifier(), IMAGES)
+
+
 def test_train_size_names_what_varies():
     grid = {"gap": [True, False], "trained_layers": ["all", "last"], "train_size": [10]}
     search = GridSearchCV(classifier(), grid, cv=2).fit(IMAGES, LABELS)

@@ -37,6 +37,7 @@ EXTRAS = {
 FOREIGN_MESSAGES = {
     "X has … features, but CNTKClassifier is expecting … features",
     "Input X contains NaN",
+    "Found array with dim 4, while dim <= 2 is required by StandardScaler",
 }
 
 # The first line of a snippet that is for reading only, and its reason.
@@ -285,7 +286,8 @@ def test_broken_links_are_found(extension, tmp_path):
 SITE = """
 # The `{name}`
 
-`{name}` and `{name}` are met before `unknown`, [`{other}`](target.md) and `{other}`.
+`{name}` and `{name}` come before `unknown`, [`{other}`](target.md) and `{other}`.
+[Figures](../benchmarks/README.md), [an example](../examples/plot_depth.py).
 
 ```{{eval-rst}}
 .. py:class:: {path}
@@ -307,7 +309,10 @@ def test_first_mention_of_a_name_is_a_link(name, path, tmp_path):
         pytest.importorskip(module)
     text = SITE.format(name=name, path=path, other="cntk_path")
     (tmp_path / "index.md").write_text(text, encoding="utf-8")
-    (tmp_path / "target.md").write_text("# Other\n", encoding="utf-8")
+    (tmp_path / "auto_examples").mkdir()
+    for file in ("target.md", "benchmarks.md"):
+        (tmp_path / file).write_text("# Other\n", encoding="utf-8")
+    (tmp_path / "auto_examples" / "plot_depth.rst").write_text("Other\n=====\n", encoding="utf-8")
     (tmp_path / "conf.py").write_text(
         f"import sys\nsys.path.insert(0, {str(DOCS / '_ext')!r})\n"
         "extensions = ['myst_parser', 'code_links']\n",
@@ -324,3 +329,5 @@ def test_first_mention_of_a_name_is_a_link(name, path, tmp_path):
         ("#sklearn_cntk.cntk_path", "cntk_path"),
     ]
     assert re.search(r"<h1>The <code", page)
+    for target in ("benchmarks.html", "auto_examples/plot_depth.html"):
+        assert f'href="{target}"' in page
