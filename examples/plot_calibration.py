@@ -47,7 +47,7 @@ models = {
 # How often the predicted class is right, against its probability. On the
 # diagonal, probabilities mean what they say; above it a model is too cautious,
 # below it too confident. The support vector machine is right more often here,
-# but its probabilities are too low.
+# but its probabilities are too low. Neither model is tuned.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
 for name, model in models.items():

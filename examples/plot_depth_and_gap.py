@@ -13,7 +13,7 @@ combinations.
 # -------------------
 # The kernel of depth 12 is computed layer by layer, and each intermediate
 # layer gives the kernel of a shallower network, so all networks together cost
-# little more than the deepest alone. Each fold trains on 100 digits, because
+# little more than the deepest alone. Each split trains on 100 digits, because
 # with many more every network is nearly perfect.
 
 import time
@@ -40,7 +40,7 @@ start = time.perf_counter()
 search.fit(images, labels)
 seconds = time.perf_counter() - start
 print(
-    f"{len(search.cv_results_['params'])} networks, 5 folds: {seconds:.1f} s"
+    f"{len(search.cv_results_['params'])} networks, 5 splits: {seconds:.1f} s"
 )
 print("best:", search.best_params_)
 
@@ -48,7 +48,7 @@ print("best:", search.best_params_)
 # The picture
 # -----------
 # :class:`~sklearn_cntk.plotting.DepthDisplay` draws any search over depth.
-# Lines show the mean over the five folds, bands the standard deviation.
+# Lines show the mean over the five splits, bands the standard deviation.
 # Pooling is ahead at every depth; depth itself matters less.
 
 display = DepthDisplay.from_estimator(search)
@@ -91,5 +91,5 @@ for (row, column), score in np.ndenumerate(scores):
     )
 ax.set_xticks(range(len(depths)), depths)
 ax.set_yticks(range(len(readouts)), readouts)
-ax.set(xlabel="depth", title="Mean accuracy (%) over five folds")
+ax.set(xlabel="depth", title="Mean accuracy (%) over five splits")
 plt.show()

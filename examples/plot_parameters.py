@@ -4,8 +4,8 @@ The parameters in pictures
 
 What does each parameter of :class:`~sklearn_cntk.CNTK` change? A kernel says
 how alike two images are, so the pictures below change an image step by step
-and show how alike the kernel still finds it. All values are normalised: 1
-means "the same".
+and show how alike the kernel still finds it. All values are normalised, so 1
+is the largest.
 """
 
 # %%
@@ -53,8 +53,8 @@ plt.show()
 # ------------------------------------------------
 # Rows of a table have no neighbouring pixels, so only their lengths and the
 # angle between them matter. With depth the kernel becomes a narrow peak on a
-# plateau. The NNGP kernel (``trained_layers="last"``) is smooth at angle 0,
-# where the NTK of ReLU has a kink. Smooth activations remove that kink.
+# plateau. The NNGP kernel (``trained_layers="last"``) has no kink at angle 0,
+# where the NTK of ReLU has one. Smooth activations remove it.
 
 angles = np.linspace(-np.pi, np.pi, 181)
 rows = np.column_stack([np.cos(angles), np.sin(angles)])
@@ -93,10 +93,10 @@ plt.show()
 # %%
 # ``bias_variance``, ``alpha`` and ``training_time``
 # --------------------------------------------------
-# Without biases a ReLU network is linear along every ray from zero: with a
-# single feature, the model is a straight line on each side of zero. Biases let
-# it bend anywhere. A larger ridge ``alpha`` or a shorter ``training_time``
-# keeps the model from following the noise.
+# Without biases a ReLU network is linear along every ray from zero: up to the
+# intercept, a model of a single feature is a straight line on each side of
+# zero. Biases let it bend anywhere. A larger ridge ``alpha`` or a shorter
+# ``training_time`` keeps the model from following the noise.
 
 rng = np.random.default_rng(0)
 x = np.sort(rng.uniform(-3, 3, 40))[:, None]

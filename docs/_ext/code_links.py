@@ -19,7 +19,10 @@ def public_paths():
     paths = {}
     for module in api_pages.modules():
         for name in api_pages.public_names(module):
-            paths[name] = paths[f"{module}.{name}"] = f"{module}.{name}"
+            path = f"{module}.{name}"
+            if name in paths:
+                raise ValueError(f"{name} is public in two modules, as {paths[name]} and {path}")
+            paths[name] = paths[path] = path
     return paths
 
 
@@ -39,7 +42,11 @@ class LinkNames(SphinxPostTransform):
             for name in [name for name, known in paths.items() if known == path]:
                 del paths[name]
             reference = pending_xref(
-                refdomain="py", reftype="obj", reftarget=path, refdoc=self.env.docname
+                refdomain="py",
+                reftype="obj",
+                reftarget=path,
+                refdoc=self.env.docname,
+                refwarn=True,
             )
             literal.replace_self(reference)
             reference += literal

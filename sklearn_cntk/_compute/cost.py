@@ -15,8 +15,11 @@ from .tiles import VECTOR
 # Seconds that a measurement should last, to exceed the noise.
 _SECONDS = 0.3
 
-# Rows of the smallest matrix that is measured, and seconds that are long enough to extrapolate.
-_ROWS, _ALGEBRA_SECONDS = 300, 0.03
+# Rows of the smallest matrix that is measured instead of larger ones.
+_ROWS = 300
+
+# Seconds of linear algebra that are long enough to extrapolate from.
+_ALGEBRA_SECONDS = 0.03
 
 # Pixels of images that are measured instead of larger ones, whose pairs may take minutes.
 _PIXELS = 32 * 32

@@ -185,8 +185,8 @@ class ComputationParameters:
         """
         Precision of the recursion.  Results are float64, and the two precisions agree to about
         1e-6 (relative).  For nearly parallel images (near-duplicates, or a large common offset)
-        they agree to 1e-4 at depth 4, and less in deeper networks.  Feature vectors, which cost
-        little, are always computed in float64.
+        they agree to 1e-4 at depth 4, and less closely in deeper networks.  Feature vectors, which
+        cost little, are always computed in float64.
         """,
         default="float32",
     )

@@ -63,7 +63,7 @@ class KernelSearch(SearchParameters, SearchEstimate, ImageEstimator):
     # What one pass cannot search, by the names of the estimator's parameters.
     _remedies: ClassVar[dict[str, str]] = dict.fromkeys(
         declared(SolverParameters).keys() | {"train_size", "training_time"},
-        "it belongs to CNTKClassifier and CNTKRegressor; search over it with GridSearchCV.",
+        "it belongs to CNTKClassifier and CNTKRegressor, which GridSearchCV can search over.",
     )
 
     def fit(

@@ -88,7 +88,7 @@ def check_flag(name, value):
 
 
 def check_verbose(verbose):
-    """Return `verbose`: "auto", or a number of 0 or more, for which a flag may stand."""
+    """Return `verbose`: "auto", a number of 0 or more, or a bool."""
     if isinstance(verbose, str):
         if verbose == "auto":
             return verbose

@@ -71,7 +71,7 @@ def _left(group, limit, used, prefix):
 
 
 def check_memory(n_bytes, what, remedy):
-    """Raise MemoryError with `what` needs the bytes and the `remedy`, if they do not fit."""
+    """Raise a MemoryError with the `remedy` if the bytes that `what` needs do not fit."""
     available = available_bytes()
     if available is not None and n_bytes > available:
         raise MemoryError(

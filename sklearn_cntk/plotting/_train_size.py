@@ -161,7 +161,8 @@ class TrainSizeDisplay(CurveDisplay):
         estimator : estimator with a parameter `train_size`
             :class:`~sklearn_cntk.CNTKClassifier`, :class:`~sklearn_cntk.CNTKRegressor`, or a
             pipeline or search that contains one.  Without X and y, a fitted search over
-            `train_size`, whose ``cv_results_`` are drawn.
+            `train_size`, whose ``cv_results_`` are drawn as they are: `train_sizes`, `cv`,
+            `scoring`, `n_jobs` and `name` have no effect then.
         X : array-like, n images, default=None
         y : array-like (n,) or (n, n_targets), default=None
         train_sizes : sequence of int or float, default=(0.125, 0.25, 0.5, 1.0)
@@ -186,16 +187,16 @@ class TrainSizeDisplay(CurveDisplay):
         Raises
         ------
         ValueError
-            If the estimator has no parameter `train_size`, or is a search over it; or if a size is
-            out of range, or is a number of images for a search.
+            If the estimator has no parameter `train_size`, or is a search over it; if a size is out
+            of range, or is a number of images for a search; or if only one of X and y is given.
         {no_matplotlib}
         """
         import_pyplot(cls.__name__)
         if X is None or y is None:
-            if not hasattr(estimator, "cv_results_"):
+            if not hasattr(estimator, "cv_results_") or X is not None or y is not None:
                 raise ValueError(
-                    "X or y is None: give images and labels to fit to, or a fitted search over "
-                    "train_size."
+                    "X or y is None: give images and labels to fit to, or only a fitted search "
+                    "over train_size."
                 )
             cv_results, fixed, label = search_facts(estimator)
             candidates, score_name = read_candidates(cv_results, label, fixed)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_nonnegative(name, value):
-    """Return `value` as a float, or raise if the parameter `name` is not finite or negative."""
+    """Return `value` as a float, or raise if the parameter `name` is negative or not finite."""
     if not (is_number(value) and 0 <= value < np.inf):
         raise ValueError(f"{name}={value!r} should be a finite number of 0 or more.")
     return float(value)

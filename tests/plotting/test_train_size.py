@@ -59,8 +59,9 @@ def test_a_fitted_search_needs_no_images():
     assert display.ax_.get_ylabel() == "Accuracy"
     scores = search.cv_results_["split1_test_score"][1::2]
     np.testing.assert_array_equal([x[1, 1] for x in display.scores.values()], scores)
-    with pytest.raises(ValueError, match="X or y is None: .* a fitted search over train_size"):
-        TrainSizeDisplay.from_estimator(classifier(), IMAGES)
+    for estimator in (classifier(), search):
+        with pytest.raises(ValueError, match="X or y is None: .* only a fitted search over"):
+            TrainSizeDisplay.from_estimator(estimator, IMAGES)
 
 
 def test_train_size_names_what_varies():
