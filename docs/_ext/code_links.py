@@ -34,13 +34,12 @@ class LinkNames(SphinxPostTransform):
     def run(self, **kwargs):
         if Path(self.env.doc2path(self.env.docname)).suffix != ".md":
             return
-        paths = public_paths()
+        paths, linked = public_paths(), set()
         for literal in list(self.document.findall(nodes.literal)):
             path = paths.get(literal.astext())
-            if path is None or _inside_link_or_heading(literal):
+            if path is None or path in linked or _inside_link_or_heading(literal):
                 continue
-            for name in [name for name, known in paths.items() if known == path]:
-                del paths[name]
+            linked.add(path)
             reference = pending_xref(
                 refdomain="py",
                 reftype="obj",

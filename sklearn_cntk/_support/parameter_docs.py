@@ -187,8 +187,8 @@ PARAGRAPHS = {
             """,
         "image_shape_to_estimate_for": """
             image_shape : tuple, default=None
-                Shape of an image; None uses the parameter `image_shape`, or that of the images seen
-                by ``fit``.
+                Shape of an image; None uses the parameter `image_shape` or, if the estimator is
+                fitted, the shape of its images.
             """,
         "Estimate": """
             Estimate

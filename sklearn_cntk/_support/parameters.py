@@ -106,6 +106,7 @@ def _constructor(cls):
         for name in kwargs.keys() - names:
             near = difflib.get_close_matches(name, names, 1, 0.5)
             remedy = f"did you mean {near[0]!r}?" if near else f"use one of {sorted(names)}."
+            # A class may say in `_remedies` where parameters belong that it lacks on purpose.
             remedy = getattr(self, "_remedies", {}).get(name, remedy)
             raise TypeError(f"{type(self).__name__} has no parameter {name!r}: {remedy}")
         init(self, *args, **kwargs)

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from .._support.typing import ArrayLike, Cv, Scoring
 
 
+# Fractions of the training images, from an eighth to all.
+_TRAIN_SIZES = (0.125, 0.25, 0.5, 1.0)
+
+
 @fill_docs
 class TrainSizeDisplay(CurveDisplay):
     """Score against training-set size: one line per architecture, with the spread over folds.
@@ -146,7 +150,7 @@ class TrainSizeDisplay(CurveDisplay):
         X: ArrayLike | None = None,
         y: ArrayLike | None = None,
         *,
-        train_sizes: Sequence[float] = (0.125, 0.25, 0.5, 1.0),
+        train_sizes: Sequence[float] = _TRAIN_SIZES,
         cv: Cv = None,
         scoring: Scoring = None,
         ax: Axes | None = None,
@@ -161,8 +165,7 @@ class TrainSizeDisplay(CurveDisplay):
         estimator : estimator with a parameter `train_size`
             :class:`~sklearn_cntk.CNTKClassifier`, :class:`~sklearn_cntk.CNTKRegressor`, or a
             pipeline or search that contains one.  Without X and y, a fitted search over
-            `train_size`, whose ``cv_results_`` are drawn as they are: `train_sizes`, `cv`,
-            `scoring`, `n_jobs` and `name` have no effect then.
+            `train_size`, whose ``cv_results_`` are drawn as they are.
         X : array-like, n images, default=None
         y : array-like (n,) or (n, n_targets), default=None
         train_sizes : sequence of int or float, default=(0.125, 0.25, 0.5, 1.0)
@@ -188,7 +191,8 @@ class TrainSizeDisplay(CurveDisplay):
         ------
         ValueError
             If the estimator has no parameter `train_size`, or is a search over it; if a size is out
-            of range, or is a number of images for a search; or if only one of X and y is given.
+            of range, or is a number of images for a search; if only one of X and y is given; or if
+            a fitted search without X and y comes with other parameters of cross-validation.
         {no_matplotlib}
         """
         import_pyplot(cls.__name__)
@@ -198,6 +202,14 @@ class TrainSizeDisplay(CurveDisplay):
                     "X or y is None: give images and labels to fit to, or only a fitted search "
                     "over train_size."
                 )
+            options = {"cv": cv, "scoring": scoring, "n_jobs": n_jobs, "name": name}
+            options["train_sizes"] = None if train_sizes is _TRAIN_SIZES else train_sizes
+            for option, value in options.items():
+                if value is not None:
+                    raise ValueError(
+                        f"{option}={value!r} has no effect on a search that is fitted: leave it "
+                        "out, or give X and y."
+                    )
             cv_results, fixed, label = search_facts(estimator)
             candidates, score_name = read_candidates(cv_results, label, fixed)
             return cls._from_candidates(candidates, score_name).plot(ax, **plot_options)

@@ -62,6 +62,9 @@ def test_a_fitted_search_needs_no_images():
     for estimator in (classifier(), search):
         with pytest.raises(ValueError, match="X or y is None: .* only a fitted search over"):
             TrainSizeDisplay.from_estimator(estimator, IMAGES)
+    for option in ({"cv": 3}, {"train_sizes": (0.5, 1.0)}, {"name": "mine"}):
+        with pytest.raises(ValueError, match=f"{next(iter(option))}=.* has no effect on a search"):
+            TrainSizeDisplay.from_estimator(search, **option)
 
 
 def test_train_size_names_what_varies():
