@@ -23,6 +23,10 @@ VECTOR = 16
 # Element-layers that take about as long as the overhead of a call: smaller tiles do not pay off.
 _LEAST_WORK = 1e6
 
+# Element-layers that take about as long on one core as on two, since joblib needs some 20 ms to
+# start threads and to notice that they are done; and those that the overhead of a pair is worth.
+_SMALL_WORK, _PAIR_WORK = 1.2e7, 50
+
 # Element-layers that keep a core busy for a few seconds.
 _LONG_WORK = 1e9
 
@@ -168,15 +172,16 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
 
     if not blocks:
         return
+    n_jobs = _n_calls(job, len(flips) * sum(block.n_pairs for block in blocks))
     sizes = {(len(block.rows), len(block.columns)) for block in blocks}
-    shapes = {size: _tile_shape(*size, job) for size in sizes}
+    shapes = {size: _tile_shape(*size, job, n_jobs) for size in sizes}
     tile_bytes = 8 * len(job.readouts) * max(map(math.prod, shapes.values()))
     settings = job.architecture, job.readouts, job.dtype
     function: Callable = _compute_prepared
     shared: tuple
     if runs_here():
         shared = (job.engine.prepare(X, Y, *settings),)
-        function = _interruptible(function, job, max(map(math.prod, shapes.values())))
+        function = _interruptible(function, job, n_jobs, max(map(math.prod, shapes.values())))
     else:  # workers choose their own devices, which may differ from those here
         function = partial(_compute_sent, job.device, settings)
         shared = (X, Y)
@@ -188,7 +193,7 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
             triu = i.start - j.start if block.symmetric else None
             yield number, _index(block.rows[i]), _index(block.columns[j]), triu, flips
 
-    for number, values in run(function, shared, calls(), _n_calls(job), tile_bytes):
+    for number, values in run(function, shared, calls(), n_jobs, tile_bytes):
         block, i, j = begun.pop(number)
         triu = i.start - j.start
         computed = np.triu(np.ones(values.shape[1:], bool), triu) if block.symmetric else None
@@ -206,28 +211,28 @@ def _compute_sent(device, settings, X, Y, number, rows, columns, triu, flips):
     return _compute_prepared(call, number, everything, everything, triu, flips)
 
 
-def _interruptible(function, job, n_pairs):
+def _interruptible(function, job, n_jobs, n_pairs):
     """Return the function of a tile, in its own thread if it would delay Ctrl-C for long.
 
     With several workers, joblib uses its own threads.
     """
     is_long = max(n_pairs, VECTOR) * pair_work(job.architecture, job.readouts) > _LONG_WORK
-    return (
-        partial(in_own_thread, function)
-        if is_long and effective_n_jobs(_n_calls(job)) == 1
-        else function
-    )
+    alone = is_long and effective_n_jobs(n_jobs) == 1
+    return partial(in_own_thread, function) if alone else function
 
 
 def pairs(job, X, Y, *, flips, advance):
     """Return float64 kernel values (readout, n) of the n pairs (X[i], Y[i])."""
-    length, _ = _tile_shape(len(X), 1, job)
+    n_jobs = _n_calls(job, len(flips) * len(X))
+    length, _ = _tile_shape(len(X), 1, job, n_jobs)
     length = -(-length // VECTOR) * VECTOR
     settings = job.engine if runs_here() else job.device, job.architecture, job.readouts, job.dtype
     slices = ((slice(i, i + length), flips, settings) for i in range(0, len(X), length))
     values = np.empty((len(job.readouts), len(X)))
-    function = _interruptible(_compute_pairs, job, VECTOR) if runs_here() else _compute_pairs
-    for rows, tile in run(function, (X, Y), slices, _n_calls(job)):
+    function = _compute_pairs
+    if runs_here():
+        function = _interruptible(function, job, n_jobs, VECTOR)
+    for rows, tile in run(function, (X, Y), slices, n_jobs):
         values[:, rows] = tile
         advance(tile.shape[1] * len(flips))
     return values
@@ -244,9 +249,12 @@ def _compute_pairs(X, Y, rows, flips, settings):
     return rows, mean(values_of, flips)
 
 
-def _n_calls(job):
-    """Return the number of simultaneous calls, as many as this process's engine can use."""
-    most = job.engine.most_calls if runs_here() else None
+def _n_calls(job, n_pairs):
+    """Return the number of simultaneous calls: one if that is fastest, or all that are of use."""
+    if not runs_here():
+        return job.n_jobs
+    work = n_pairs * (pair_work(job.architecture, job.readouts) + _PAIR_WORK)
+    most = 1 if work < _SMALL_WORK else job.engine.most_calls
     return job.n_jobs if most is None else min(most, effective_n_jobs(job.n_jobs))
 
 
@@ -256,7 +264,7 @@ def _index(index):
     return index if isinstance(index, slice) else index.tolist()
 
 
-def _tile_shape(n, m, job):
+def _tile_shape(n, m, job, n_jobs):
     """Return the numbers of rows and columns of the tiles of an n × m Gram matrix."""
     rows, columns, _ = job.architecture.image_shape
     limits = job.engine.limits(travelling=not runs_here())
@@ -265,7 +273,7 @@ def _tile_shape(n, m, job):
     largest = min(limits.side, limits.table_bytes // image_bytes // VECTOR * VECTOR)
     largest = max(VECTOR, largest)
     work = pair_work(job.architecture, job.readouts)
-    share = n * m / (limits.calls_a_job * effective_n_jobs(_n_calls(job)))
+    share = n * m / (limits.calls_a_job * effective_n_jobs(n_jobs))
     pairs = min(limits.work / work, max(share, _LEAST_WORK / work))
     width = min(largest, -(-m // VECTOR) * VECTOR)
     height = min(largest, n)

@@ -194,7 +194,8 @@ class ComputationParameters:
         "int or None",
         """
         Number of tiles computed in parallel, as in joblib; -1 uses all cores.
-        ``joblib.parallel_config`` may override how they run.
+        ``joblib.parallel_config`` may override how they run.  Matrices that take only milliseconds
+        are not computed in parallel, which would take longer.
         """,
         default=-1,
     )

@@ -1,6 +1,7 @@
 """A job's matrices: whole, in blocks of rows, and as tiles of a triangle."""
 
 import pickle
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -143,19 +144,40 @@ def test_what_travels_has_no_engine():
 
 
 def test_tiles_are_worth_a_call():
-    """Cores share what takes them longer than calls do."""
-    tiles = []
+    """Cores share what takes them longer than calls do, and threads what is worth starting them."""
+    tiles, threads = [], set()
 
     def gram(X, Y, *args, **options):
         tiles.append((len(X), len(Y)))
+        threads.add(threading.current_thread())
         return cpu.gram(X, Y, *args, **options)
 
     kernel = CNTK(3, device=ChangedEngine(gram=gram), n_jobs=2)
     kernel(IMAGES[:, 1:].reshape(N, -1))
     assert tiles == [(N, N)]
+    kernel(IMAGES[:40])
+    assert threads == {threading.current_thread()}
     tiles.clear()
-    kernel(IMAGES)
+    threads.clear()
+    K = kernel(IMAGES)
     assert len(tiles) > 4
+    assert threading.current_thread() not in threads
+    np.testing.assert_array_equal(kernel.set_params(n_jobs=1)(IMAGES), K)
+
+
+@pytest.mark.parametrize("n", [5, 3000])
+def test_diagonals_are_worth_threads(n):
+    """If there are enough of them."""
+    threads = set()
+
+    def pairs(*args, **options):
+        threads.add(threading.current_thread())
+        return cpu.pairs(*args, **options)
+
+    images = np.resize(IMAGES, (n, *IMAGES.shape[1:]))
+    kernel = CNTK(3, device=ChangedEngine(pairs=pairs), n_jobs=2)
+    assert len(kernel.diag(images)) == n
+    assert (threading.current_thread() in threads) == (n == 5)
 
 
 @pytest.mark.parametrize("options", [{}, {"flip": True}, {"normalize": True}, {"dtype": "float64"}])
