@@ -15,30 +15,43 @@ from .image_ids import ids_for
 def network_values(x, y, architecture, readouts):
     """Return the kernel values (len(readouts),) of two images (P, Q, C)."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    return np.array([_value(x, y, architecture, readout) for readout in readouts])
+    pairs = {}
+    for depth, frozen in {(readout.depth, readout.frozen) for readout in readouts}:
+        pairs[depth, frozen] = _features(x, y, architecture, depth, frozen)
+    values = [
+        _value(pairs[readout.depth, readout.frozen], architecture, readout) for readout in readouts
+    ]
+    return np.array(values)
 
 
-def _value(x, y, architecture, readout):
-    network = architecture.layers(readout.depth)
+def _features(x, y, architecture, depth, frozen):
+    """Return the pair behind all layers of a depth, of which the first `frozen` are not trained."""
+    network = architecture.layers(depth)
     channels = x.shape[-1]
     sigmas = [np.tensordot(a, b, axes=(-1, -1)) / channels for a, b in ((x, y), (x, x), (y, y))]
     x_id, y_id = ids_for(architecture, "float64", x.dtype).of([x, y])
     pair = _Pair(sigmas, np.zeros_like(sigmas[0]), x_id == y_id)
-    *variances, dense = network.weight_variances
-    weights = [(w, number >= readout.frozen) for number, w in enumerate(variances)]
-    pair = _run(network.layers, pair, iter(weights))
+    variances = network.weight_variances[:-1]
+    weights = [(w, number >= frozen) for number, w in enumerate(variances)]
+    return _run(network.layers, pair, iter(weights))
+
+
+def _value(pair, architecture, readout):
+    """Return the kernel value of a readout from the pair before the dense layer."""
+    network = architecture.layers(readout.depth)
+    rows, columns = pair.theta.shape[:2]
 
     def mean(tensor):
-        rows, columns = tensor.shape[:2]
         if readout.gap:
             return tensor.mean()
         along_rows, along_columns = (lap_weights(n, readout.lap) for n in (rows, columns))
         return np.einsum("ijkl,ik,jl->", tensor, along_rows, along_columns) / (rows * columns)
 
+    dense = network.weight_variances[-1]
     nngp = dense * mean(pair.sigmas[0]) + network.dense_bias_variance
     ntk = dense * mean(pair.theta)
     value = {"last": nngp, "all": ntk + nngp, "hidden": ntk}[readout.trained_layers]
-    rows, columns = pair.theta.shape[:2]
+    channels = architecture.image_shape[-1]
     return value * channels * (1 if readout.gap else rows * columns)
 
 
