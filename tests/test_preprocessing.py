@@ -53,6 +53,18 @@ def test_every_form_keeps_its_shape(transformer, images):
         transformer().fit(images).transform(images[:, :4])
 
 
+@pytest.mark.parametrize("transformer", [ImageStandardizer, ZCAWhitening])
+def test_float32_images_stay_float32(transformer, images):
+    """They are computed in float64, and only results are rounded."""
+    single = images.astype(np.float32)
+    fitted = transformer().fit(single)
+    result = fitted.transform(single)
+    assert result.dtype == np.float32
+    expected = fitted.transform(single.astype(np.float64))
+    assert expected.dtype == np.float64
+    np.testing.assert_array_equal(result, expected.astype(np.float32))
+
+
 def test_whitening_whitens():
     digits = load_digits().images
     white = ZCAWhitening(regularization=0).fit_transform(digits).reshape(-1, 64)

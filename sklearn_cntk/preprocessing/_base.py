@@ -27,6 +27,11 @@ def check_nonnegative(name, value):
     return float(value)
 
 
+def result_dtype(images):
+    """Return float32 for float32 images, and float64 for all others."""
+    return np.dtype(np.float32 if images.dtype == np.float32 else np.float64)
+
+
 @fill_docs
 class Forms:
     """Base class of transformers that return images or rows.
@@ -79,8 +84,9 @@ class SameShape(Forms):
 
         Returns
         -------
-        ndarray of float64, the shape of `X`
-            Rows are returned as a table if `set_output` asks for one; images never are.
+        ndarray, the shape of `X`
+            float32 if `X` is float32, otherwise float64.  Rows are returned as a table if
+            `set_output` asks for one; images never are.
         """
         X = on_host(X)
         result = self._transformed(X)
@@ -90,7 +96,10 @@ class SameShape(Forms):
 
 @fill_docs
 class PixelTransformer(SameShape, OneToOneFeatureMixin, TransformerMixin, ImageEstimator):
-    """Base class that fits and transforms images (n, P, Q, C) in float64; X keeps its shape."""
+    """Base class that fits and transforms images (n, P, Q, C) in float64; X keeps its shape.
+
+    Results for float32 images are rounded to float32.
+    """
 
     if TYPE_CHECKING:
         _fit_images: Any
@@ -112,4 +121,10 @@ class PixelTransformer(SameShape, OneToOneFeatureMixin, TransformerMixin, ImageE
         return self
 
     def _transform_images(self, images):
-        return self._transform_pixels(images.astype(np.float64))
+        result = self._transform_pixels(images.astype(np.float64))
+        return result.astype(result_dtype(images), copy=False)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

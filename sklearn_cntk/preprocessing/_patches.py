@@ -15,7 +15,7 @@ from .._support.checks import check_integer
 from .._support.docstrings import fill_docs
 from .._support.images import on_host
 from .._support.ram import check_memory
-from ._base import Forms, check_nonnegative
+from ._base import Forms, check_nonnegative, result_dtype
 from ._patch_maps import patch_maps, windows
 from ._whitening import centred_unit_rows, learn_whitening
 
@@ -224,7 +224,7 @@ class PatchFeatures(
         return patches[places].reshape(size, -1).astype(np.float64, copy=False)
 
     def _transform_images(self, images):
-        dtype = np.dtype(np.float32 if images.dtype == np.float32 else np.float64)
+        dtype = result_dtype(images)
         check_memory(
             len(images) * self._n_features_out * dtype.itemsize,
             f"{self._n_features_out} features of {len(images)} images",
