@@ -16,7 +16,7 @@ import scipy.linalg
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 # Without the checks of jumps between stacks, which fibres are.
-FLAGS = ["-std=c++14", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-Wno-unknown-pragmas"]
+FLAGS = ["-std=c++14", "-Og", "-fPIC", "-U_FORTIFY_SOURCE", "-Wno-unknown-pragmas"]
 # Where a GPU would fault, too: trapped, without a library.
 FLAGS += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
 LOCK = threading.RLock()  # fibres are those of one thread at a time
