@@ -406,8 +406,13 @@ SECTIONS = {
         "The first call",
         "cold_start.py",
         "Processor seconds of new processes for importing the package, and for the kernel of six "
-        "8 × 8 images, which includes compilation if the cache is cold. Medians over repetitions; "
-        '"there" is an earlier version, measured alternately.',
+        "8 × 8 images, which includes compilation if the cache is cold. Medians over repetitions.",
+    ),
+    "small_matrices_cpu.json": Section(
+        "Small matrices",
+        "small_matrices.py",
+        "Milliseconds for the Gram matrix of n images in the calling thread (one), in joblib's "
+        "threads on all cores (all), and as the package chooses. Medians, measured in turn.",
     ),
     "near_duplicates_cpu.json": Section(
         "Nearly parallel images in float32",

@@ -23,8 +23,9 @@ VECTOR = 16
 # Element-layers that take about as long as the overhead of a call: smaller tiles do not pay off.
 _LEAST_WORK = 1e6
 
-# Element-layers that take about as long on one core as on two, since joblib needs some 20 ms to
-# start threads and to notice that they are done; and those that the overhead of a pair is worth.
+# Element-layers that one core computes about as fast as two, since joblib takes some 15 ms to start
+# threads and to notice that they are done; and those that take as long as the overhead of a pair.
+# See benchmarks/small_matrices.py.
 _SMALL_WORK, _PAIR_WORK = 1.2e7, 50
 
 # Element-layers that keep a core busy for a few seconds.
@@ -253,8 +254,9 @@ def _n_calls(job, n_pairs):
     """Return the number of simultaneous calls: one if that is fastest, or all that are of use."""
     if not runs_here():
         return job.n_jobs
-    work = n_pairs * (pair_work(job.architecture, job.readouts) + _PAIR_WORK)
-    most = 1 if work < _SMALL_WORK else job.engine.most_calls
+    if n_pairs * (pair_work(job.architecture, job.readouts) + _PAIR_WORK) < _SMALL_WORK:
+        return 1
+    most = job.engine.most_calls
     return job.n_jobs if most is None else min(most, effective_n_jobs(job.n_jobs))
 
 
