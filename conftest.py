@@ -16,7 +16,8 @@ collect_ignore = [path for path, module in _NEEDS.items() if find_spec(module) i
 collect_ignore += ["tests/helpers", "tests/oracle"]  # imported by the tests, by other names
 collect_ignore.append("tests/project/typing")  # for type checkers, not to be run
 
-# Workers of pytest-xdist share the processors. Set here, before any of them imports NumPy.
+# Workers of pytest-xdist share the processors, and threads that wait for each other spin. Set here,
+# before any of them imports NumPy.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for library in ("MKL", "OMP", "OPENBLAS"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")

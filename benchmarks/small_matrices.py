@@ -1,8 +1,7 @@
 """Measure small Gram matrices in the calling thread and in joblib's threads.
 
-Computes kernels of 2 to 1600 images, of feature vectors, 8 × 8 and 32 × 32 × 3 pixels, in turn with
-one thread, with one thread a core, and as the package chooses.  Where the first two take the same
-time is what `_SMALL_WORK` and `_PAIR_WORK` in ``_compute/tiles.py`` say.
+Computes kernels of 2 to 2000 images in turn with one thread, with one thread a core, and as the
+package chooses.  Where the first two take the same time is what the CPU engine's `small_work` says.
 
     python benchmarks/small_matrices.py [--repeats 9] [--json FILE]
 """
@@ -17,7 +16,15 @@ import numpy as np
 from machine import describe_machine
 
 from sklearn_cntk import CNTK
-from sklearn_cntk._compute import tiles
+from sklearn_cntk._engines.cpu.engine import CpuEngine
+
+
+class AlwaysThreads(CpuEngine):
+    """The CPU engine without small matrices."""
+
+    def limits(self, travelling):
+        return super().limits(travelling)._replace(small_work=0)
+
 
 CASES = {
     "vectors of 30, depth 3": (CNTK(3), (30,), (10, 100, 300, 1000, 2000)),
@@ -26,17 +33,21 @@ CASES = {
     "8 × 8, depth 11, GAP": (CNTK(11), (8, 8), (5, 20, 40, 80)),
     "32 × 32 × 3, depth 6, flattened": (CNTK(6, gap=False), (32, 32, 3), (5, 20, 50, 100, 200)),
     "32 × 32 × 3, depth 3, GAP": (CNTK(3), (32, 32, 3), (2, 4, 8)),
+    "5 × 5 × 512, depth 3, GAP": (CNTK(3), (5, 5, 512), (5, 20, 50)),
 }
-# The number of threads, and the work that is called small.
-WAYS = {"one": (1, tiles._SMALL_WORK), "all": (-1, 0.0), "chosen": (-1, tiles._SMALL_WORK)}
+WAYS = {
+    "one": {"n_jobs": 1, "device": "cpu"},
+    "all": {"n_jobs": -1, "device": AlwaysThreads()},
+    "chosen": {"n_jobs": -1, "device": "cpu"},
+}
 
 
 def measure(kernel, images, repeats):
     """Return the median milliseconds of each way, measured in turn."""
     milliseconds = {name: [] for name in WAYS}
     for repeat in range(repeats + 1):
-        for name, (n_jobs, tiles._SMALL_WORK) in WAYS.items():
-            kernel.n_jobs = n_jobs
+        for name, parameters in WAYS.items():
+            kernel.set_params(**parameters)
             start = time.perf_counter()
             kernel(images)
             if repeat > 0:  # the first time compiles

@@ -6,12 +6,6 @@ import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-# Workers of pytest-xdist share the cores.  More threads would be slower, since those of linear
-# algebra spin while they wait.  It has to be said before NumPy is imported.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-
 import cuda_host
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ import warnings
 import joblib
 import numpy as np
 import pytest
-from engines import ChangedEngine, RecordingEngine, reference
+from engines import ChangedEngine, RecordingEngine, ThreadNamingEngine, reference
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import KernelPCA
@@ -230,8 +230,10 @@ def test_every_form_of_the_same_images(kernel):
 def test_float32_and_jobs(kernel):
     exact = clone(kernel).set_params(dtype="float64")
     np.testing.assert_allclose(kernel(X, X_TEST), exact(X, X_TEST), rtol=1e-5)
-    alone = clone(kernel).set_params(n_jobs=1)
-    np.testing.assert_array_equal(alone(X, X_TEST), kernel(X, X_TEST))
+    engine = ThreadNamingEngine(small_work=0)
+    alone, threaded = clone(kernel), clone(kernel).set_params(n_jobs=2, device=engine)
+    np.testing.assert_array_equal(alone.set_params(n_jobs=1)(X, X_TEST), threaded(X, X_TEST))
+    assert engine.from_here == {False}
 
 
 @pytest.mark.parametrize("parameters", [{"flip": True}, {"normalize": True}])

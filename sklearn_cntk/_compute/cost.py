@@ -10,7 +10,7 @@ from joblib import effective_n_jobs
 from .._engines.plan import pair_work
 from .._support.images import check_image_shape
 from .parallel import runs_here
-from .tiles import VECTOR
+from .tiles import VECTOR, vectors_of
 
 # Seconds that a measurement should last, to exceed the noise.
 _SECONDS = 0.3
@@ -113,16 +113,6 @@ def estimate(job, n_x, n_y=None, *, transposes=False):
     rate, least = measure(job)
     seconds = max(vectors * job.lanes * one / rate, least)
     return Estimate(pairs, float(pairs * one), size, seconds, _workers(job, n_jobs))
-
-
-def vectors_of(n_x, n_y, lanes):
-    """Count pairs of an image of X and a vector of `lanes` images of Y.
-
-    If `n_y` is None, those of X with itself in the upper triangle.
-    """
-    if n_y is not None:
-        return n_x * -(-n_y // lanes)
-    return sum(min(n_x, start + lanes) for start in range(0, n_x, lanes))
 
 
 def measure(job):

@@ -23,10 +23,9 @@ VECTOR = 16
 # Element-layers that take about as long as the overhead of a call: smaller tiles do not pay off.
 _LEAST_WORK = 1e6
 
-# Element-layers that one core computes about as fast as two, since joblib takes some 15 ms to start
-# threads and to notice that they are done; and those that take as long as the overhead of a pair.
-# See benchmarks/small_matrices.py.
-_SMALL_WORK, _PAIR_WORK = 1.2e7, 50
+# Work of an engine that is not counted in element-layers, see benchmarks/small_matrices.py: for the
+# first covariance, in element-layers per entry and channel; and for every pair.
+_CHANNEL_WORK, _PAIR_WORK = 1 / 8, 50
 
 # Element-layers that keep a core busy for a few seconds.
 _LONG_WORK = 1e9
@@ -173,7 +172,7 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
 
     if not blocks:
         return
-    n_jobs = _n_calls(job, len(flips) * sum(block.n_pairs for block in blocks))
+    n_jobs = _n_calls(job, len(flips) * sum(_vectors_in(block, job.lanes) for block in blocks))
     sizes = {(len(block.rows), len(block.columns)) for block in blocks}
     shapes = {size: _tile_shape(*size, job, n_jobs) for size in sizes}
     tile_bytes = 8 * len(job.readouts) * max(map(math.prod, shapes.values()))
@@ -224,7 +223,7 @@ def _interruptible(function, job, n_jobs, n_pairs):
 
 def pairs(job, X, Y, *, flips, advance):
     """Return float64 kernel values (readout, n) of the n pairs (X[i], Y[i])."""
-    n_jobs = _n_calls(job, len(flips) * len(X))
+    n_jobs = _n_calls(job, len(flips) * -(-len(X) // job.lanes))
     length, _ = _tile_shape(len(X), 1, job, n_jobs)
     length = -(-length // VECTOR) * VECTOR
     settings = job.engine if runs_here() else job.device, job.architecture, job.readouts, job.dtype
@@ -250,14 +249,33 @@ def _compute_pairs(X, Y, rows, flips, settings):
     return rows, mean(values_of, flips)
 
 
-def _n_calls(job, n_pairs):
-    """Return the number of simultaneous calls: one if that is fastest, or all that are of use."""
+def _n_calls(job, n_vectors):
+    """Return the number of simultaneous calls for pairs of an image and a vector of images.
+
+    In this process it is one for little work, otherwise as many as the engine can use.
+    """
     if not runs_here():
         return job.n_jobs
-    if n_pairs * (pair_work(job.architecture, job.readouts) + _PAIR_WORK) < _SMALL_WORK:
+    work = pair_work(job.architecture, job.readouts)
+    work += work * _CHANNEL_WORK * job.architecture.image_shape[2] + _PAIR_WORK
+    if n_vectors * job.lanes * work < job.engine.limits(travelling=False).small_work:
         return 1
     most = job.engine.most_calls
     return job.n_jobs if most is None else min(most, effective_n_jobs(job.n_jobs))
+
+
+def _vectors_in(block, lanes):
+    return vectors_of(len(block.rows), None if block.symmetric else len(block.columns), lanes)
+
+
+def vectors_of(n_x, n_y, lanes):
+    """Count pairs of an image of X and a vector of `lanes` images of Y.
+
+    If `n_y` is None, those of X with itself in the upper triangle.
+    """
+    if n_y is not None:
+        return n_x * -(-n_y // lanes)
+    return sum(min(n_x, start + lanes) for start in range(0, n_x, lanes))
 
 
 def _index(index):

@@ -30,6 +30,8 @@ class TileLimits(NamedTuple):
     vector_bytes : int
         Size of a vector, which holds one number for each of several images of Y that are computed
         together; 1 if every pair is computed on its own.
+    small_work : float
+        Element-layers below which one call is as fast as several in threads, with their start.
     """
 
     work: float
@@ -37,6 +39,7 @@ class TileLimits(NamedTuple):
     table_bytes: int
     calls_a_job: int
     vector_bytes: int = 1
+    small_work: float = 0.0
 
 
 class Call(Protocol):

@@ -15,17 +15,13 @@ from .image_ids import ids_for
 def network_values(x, y, architecture, readouts):
     """Return the kernel values (len(readouts),) of two images (P, Q, C)."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    pairs = {}
-    for depth, frozen in {(readout.depth, readout.frozen) for readout in readouts}:
-        pairs[depth, frozen] = _features(x, y, architecture, depth, frozen)
-    values = [
-        _value(pairs[readout.depth, readout.frozen], architecture, readout) for readout in readouts
-    ]
-    return np.array(values)
+    passes = {(readout.depth, readout.frozen) for readout in readouts}
+    results = {key: _result(x, y, architecture, *key) for key in passes}
+    return np.array([_value(results[r.depth, r.frozen], architecture, r) for r in readouts])
 
 
-def _features(x, y, architecture, depth, frozen):
-    """Return the pair behind all layers of a depth, of which the first `frozen` are not trained."""
+def _result(x, y, architecture, depth, frozen):
+    """Return the pair before the dense layer; the first `frozen` convolutions are not trained."""
     network = architecture.layers(depth)
     channels = x.shape[-1]
     sigmas = [np.tensordot(a, b, axes=(-1, -1)) / channels for a, b in ((x, y), (x, x), (y, y))]
@@ -37,7 +33,7 @@ def _features(x, y, architecture, depth, frozen):
 
 
 def _value(pair, architecture, readout):
-    """Return the kernel value of a readout from the pair before the dense layer."""
+    """Return the kernel value of a readout, from the pair before the dense layer."""
     network = architecture.layers(readout.depth)
     rows, columns = pair.theta.shape[:2]
 

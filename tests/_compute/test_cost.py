@@ -9,6 +9,7 @@ from sklearn.model_selection import KFold, LeaveOneGroupOut, LeaveOneOut
 
 from sklearn_cntk import CNTK, CNTKClassifier, CNTKClassifierCV, CNTKRegressor, CNTKRegressorCV
 from sklearn_cntk._compute import cost as _cost
+from sklearn_cntk._compute.tiles import vectors_of
 from sklearn_cntk._engines.cpu.engine import CpuEngine
 from sklearn_cntk._models import planning
 from sklearn_cntk.networks import Activation, AvgPool, Conv, Network
@@ -49,7 +50,7 @@ def test_vectors(n_x, n_y, lanes):
     for x in range(n_x):
         for start in range(0, n, lanes):
             counted += n_y is not None or x <= start + lanes - 1
-    assert _cost.vectors_of(n_x, n_y, lanes) == counted
+    assert vectors_of(n_x, n_y, lanes) == counted
 
 
 @pytest.mark.parametrize(("dtype", "lanes"), [("float32", 16), ("float64", 8)])

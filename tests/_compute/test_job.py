@@ -1,13 +1,13 @@
 """A job's matrices: whole, in blocks of rows, and as tiles of a triangle."""
 
 import pickle
-import threading
 from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from engines import ChangedEngine, RecordingEngine, cpu
+from engines import ChangedEngine, RecordingEngine, ThreadNamingEngine, cpu
+from joblib import parallel_config
 from sklearn.datasets import load_digits
 
 from sklearn_cntk import CNTK
@@ -144,40 +144,58 @@ def test_what_travels_has_no_engine():
 
 
 def test_tiles_are_worth_a_call():
-    """Cores share what takes them longer than calls do, and threads what is worth starting them."""
-    tiles, threads = [], set()
+    """Cores share what takes them longer than calls do."""
+    tiles = []
 
     def gram(X, Y, *args, **options):
         tiles.append((len(X), len(Y)))
-        threads.add(threading.current_thread())
         return cpu.gram(X, Y, *args, **options)
 
     kernel = CNTK(3, device=ChangedEngine(gram=gram), n_jobs=2)
     kernel(IMAGES[:, 1:].reshape(N, -1))
     assert tiles == [(N, N)]
-    kernel(IMAGES[:40])
-    assert threads == {threading.current_thread()}
     tiles.clear()
-    threads.clear()
-    K = kernel(IMAGES)
+    kernel.set_params(depth=6)(IMAGES)
     assert len(tiles) > 4
-    assert threading.current_thread() not in threads
-    np.testing.assert_array_equal(kernel.set_params(n_jobs=1)(IMAGES), K)
 
 
-@pytest.mark.parametrize("n", [5, 3000])
-def test_diagonals_are_worth_threads(n):
-    """If there are enough of them."""
-    threads = set()
+@pytest.mark.parametrize(
+    ("shape", "few", "many"),
+    [((8, 8, 1), 40, 90), ((4, 4, 400), 10, 60)],  # the latter for its channels
+)
+@pytest.mark.parametrize("options", [{"n_jobs": 2}, {"n_jobs": None}])
+def test_small_matrices_take_no_threads(rng, shape, few, many, options):
+    """Whoever says how many there are; the values are the same bits."""
+    for n, here in ((few, True), (many, False)):
+        images = rng.normal(size=(n, *shape))
+        kernel = CNTK(3, device=(engine := ThreadNamingEngine()), **options)
+        with parallel_config("threading", n_jobs=2):
+            K = kernel(images)
+        assert engine.from_here == {here}
+        np.testing.assert_array_equal(CNTK(3, n_jobs=1)(images), K)
 
-    def pairs(*args, **options):
-        threads.add(threading.current_thread())
-        return cpu.pairs(*args, **options)
 
-    images = np.resize(IMAGES, (n, *IMAGES.shape[1:]))
-    kernel = CNTK(3, device=ChangedEngine(pairs=pairs), n_jobs=2)
-    assert len(kernel.diag(images)) == n
-    assert (threading.current_thread() in threads) == (n == 5)
+@pytest.mark.parametrize(("n", "here"), [(5, True), (5000, False)])
+def test_few_diagonals_take_no_threads(rng, n, here):
+    kernel = CNTK(3, device=(engine := ThreadNamingEngine()), n_jobs=2)
+    assert len(kernel.diag(rng.normal(size=(n, 8, 8)))) == n
+    assert engine.from_here == {here}
+
+
+def test_small_matrices_go_to_workers(rng, monkeypatch):
+    """Of a cluster, whose processes may be where the GPUs are."""
+    asked = []
+
+    def run(function, shared, arguments, n_jobs, result_bytes):
+        asked.append(n_jobs)
+        return (function(*shared, *args) for args in arguments)
+
+    monkeypatch.setattr("sklearn_cntk._compute.tiles.run", run)
+    kernel, images = CNTK(3, n_jobs=2), rng.normal(size=(5, 8, 8))
+    here = kernel(images)
+    monkeypatch.setattr("sklearn_cntk._compute.tiles.runs_here", lambda: False)
+    np.testing.assert_array_equal(kernel(images), here)
+    assert asked == [1, 2]
 
 
 @pytest.mark.parametrize("options", [{}, {"flip": True}, {"normalize": True}, {"dtype": "float64"}])

@@ -1,6 +1,7 @@
 """Engines for the parameter `device`: plain ones, and some that tell, refuse or do otherwise."""
 
 import math
+import threading
 from collections import Counter
 
 import pytest
@@ -66,6 +67,29 @@ class RecordingEngine(CpuEngine):
 
     def limits(self, travelling):
         return TileLimits(work=math.inf, side=10**6, table_bytes=10**12, calls_a_job=1e-9)
+
+
+class ThreadNamingEngine(CpuEngine):
+    """The CPU engine, and whether calls came `from_here`: from the thread that made the engine.
+
+    `small_work` is the limit of that name, unless it is None.
+    """
+
+    def __init__(self, small_work=None):
+        self.small_work = small_work
+        self.thread, self.from_here = threading.current_thread(), set()
+
+    def gram(self, *args, **options):
+        self.from_here.add(threading.current_thread() is self.thread)
+        return super().gram(*args, **options)
+
+    def pairs(self, *args, **options):
+        self.from_here.add(threading.current_thread() is self.thread)
+        return super().pairs(*args, **options)
+
+    def limits(self, travelling):
+        limits = super().limits(travelling)
+        return limits if self.small_work is None else limits._replace(small_work=self.small_work)
 
 
 class RefusingEngine(HostEngine):

@@ -23,13 +23,17 @@ from .planes import SLOTS, START_FACTOR, START_R, compile_sweep
 # Images that are scaled together: a multiple of the lanes of any vector.
 _BATCH = 32
 
+# Element-layers of some 30 ms: joblib takes 15 ms to start threads and wait for them.
+_SMALL_WORK = 3e7
+
 
 class CpuEngine(HostEngine):
     """See ``protocol.Engine``."""
 
     def limits(self, travelling):
         """Return the tile sizes that suit a core, which computes vectors."""
-        return super().limits(travelling)._replace(vector_bytes=VECTOR_BYTES)
+        limits = super().limits(travelling)
+        return limits._replace(vector_bytes=VECTOR_BYTES, small_work=_SMALL_WORK)
 
     def gram(self, X, Y, architecture, readouts, *, dtype="float32", triu=None):
         """Return the kernel values of all pairs of two tiles."""

@@ -15,7 +15,8 @@ import scipy.linalg
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
-# Without the checks of jumps between stacks, which fibres are.
+# Little optimisation, since kernels take longer to compile than to run; and without the checks of
+# jumps between stacks, which fibres are.
 FLAGS = ["-std=c++14", "-Og", "-fPIC", "-U_FORTIFY_SOURCE", "-Wno-unknown-pragmas"]
 # Where a GPU would fault, too: trapped, without a library.
 FLAGS += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
