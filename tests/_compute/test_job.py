@@ -161,7 +161,11 @@ def test_tiles_are_worth_a_call():
 
 @pytest.mark.parametrize(
     ("shape", "few", "many"),
-    [((8, 8, 1), 40, 90), ((4, 4, 400), 10, 60)],  # the latter for its channels
+    [
+        ((8, 8, 1), 40, 90),
+        ((4, 4, 400), 10, 60),
+        ((30,), 100, 1500),
+    ],  # also channels and pairs count
 )
 @pytest.mark.parametrize("options", [{"n_jobs": 2}, {"n_jobs": None}])
 def test_small_matrices_take_no_threads(rng, shape, few, many, options):
