@@ -160,16 +160,11 @@ def test_tiles_are_worth_a_call():
 
 
 @pytest.mark.parametrize(
-    ("shape", "few", "many"),
-    [
-        ((8, 8, 1), 40, 90),
-        ((4, 4, 400), 10, 60),
-        ((30,), 100, 1500),
-    ],  # also channels and pairs count
+    ("shape", "few", "many"), [((8, 8, 1), 40, 90), ((4, 4, 400), 10, 60), ((30,), 100, 1500)]
 )
 @pytest.mark.parametrize("options", [{"n_jobs": 2}, {"n_jobs": None}])
 def test_small_matrices_take_no_threads(rng, shape, few, many, options):
-    """Whoever says how many there are; the values are the same bits."""
+    """Layers, channels and pairs all count.  The values are the same bits."""
     for n, here in ((few, True), (many, False)):
         images = rng.normal(size=(n, *shape))
         kernel = CNTK(3, device=(engine := ThreadNamingEngine()), **options)
