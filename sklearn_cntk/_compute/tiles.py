@@ -172,8 +172,13 @@ def tiles(job, X, Y, blocks, *, flips, wanted=None):
 
     if not blocks:
         return
-    n_jobs = _n_calls(job, len(flips) * sum(_vectors_in(block, job.lanes) for block in blocks))
     sizes = {(len(block.rows), len(block.columns)) for block in blocks}
+    lanes = job.lanes
+    vectors = (
+        vectors_of(len(block.rows), None if block.symmetric else len(block.columns), lanes)
+        for block in blocks
+    )
+    n_jobs = _n_calls(job, len(flips) * lanes * sum(vectors))
     shapes = {size: _tile_shape(*size, job, n_jobs) for size in sizes}
     tile_bytes = 8 * len(job.readouts) * max(map(math.prod, shapes.values()))
     settings = job.architecture, job.readouts, job.dtype
@@ -223,7 +228,7 @@ def _interruptible(function, job, n_jobs, n_pairs):
 
 def pairs(job, X, Y, *, flips, advance):
     """Return float64 kernel values (readout, n) of the n pairs (X[i], Y[i])."""
-    n_jobs = _n_calls(job, len(flips) * -(-len(X) // job.lanes))
+    n_jobs = _n_calls(job, len(flips) * -(-len(X) // VECTOR) * VECTOR)
     length, _ = _tile_shape(len(X), 1, job, n_jobs)
     length = -(-length // VECTOR) * VECTOR
     settings = job.engine if runs_here() else job.device, job.architecture, job.readouts, job.dtype
@@ -249,8 +254,8 @@ def _compute_pairs(X, Y, rows, flips, settings):
     return rows, mean(values_of, flips)
 
 
-def _n_calls(job, n_vectors):
-    """Return the number of simultaneous calls for pairs of an image and a vector of images.
+def _n_calls(job, n_pairs):
+    """Return the number of simultaneous calls for pairs, those in idle lanes of vectors included.
 
     In this process it is one for little work, otherwise as many as the engine can use.
     """
@@ -258,14 +263,10 @@ def _n_calls(job, n_vectors):
         return job.n_jobs
     work = pair_work(job.architecture, job.readouts)
     work += work * _CHANNEL_WORK * job.architecture.image_shape[2] + _PAIR_WORK
-    if n_vectors * job.lanes * work < job.engine.limits(travelling=False).small_work:
+    if n_pairs * work < job.engine.limits(travelling=False).small_work:
         return 1
     most = job.engine.most_calls
     return job.n_jobs if most is None else min(most, effective_n_jobs(job.n_jobs))
-
-
-def _vectors_in(block, lanes):
-    return vectors_of(len(block.rows), None if block.symmetric else len(block.columns), lanes)
 
 
 def vectors_of(n_x, n_y, lanes):

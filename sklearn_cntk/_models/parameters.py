@@ -194,8 +194,8 @@ class ComputationParameters:
         "int or None",
         """
         Number of tiles computed in parallel, as in joblib; -1 uses all cores.
-        ``joblib.parallel_config`` may override how they run.  No threads are started for matrices
-        that take less than some 30 ms.
+        ``joblib.parallel_config`` may override how they run.  On the CPU, no threads are started
+        for matrices that take less than some 30 ms.
         """,
         default=-1,
     )
