@@ -61,6 +61,11 @@ class Forms:
         """
         return self.fit(X, y).transform(X)
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
     def _transformed(self, X):
         """Return images for images, and rows for rows: a table if `set_output` asks for one."""
         check_is_fitted(self)
@@ -123,8 +128,3 @@ class PixelTransformer(SameShape, OneToOneFeatureMixin, TransformerMixin, ImageE
     def _transform_images(self, images):
         result = self._transform_pixels(images.astype(np.float64))
         return result.astype(result_dtype(images), copy=False)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

@@ -287,8 +287,3 @@ class PatchFeatures(
     @property
     def _n_features_out(self):
         return prod(self.output_shape_)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
